@@ -1,0 +1,206 @@
+//! Parameters that take arguments: `name: String`, `Option<T>` at the end,
+//! `Args` for the rest.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{GenericArgument, Pat, PatType, PathArguments, PathSegment, Type};
+
+use crate::errors::Errors;
+use crate::function::{bare, find_impl};
+use crate::text::text;
+
+/// A parameter that is allowed.
+pub(crate) struct Argument {
+    /// As the user named it, or `argN` for a pattern.
+    name: Ident,
+    ty: Type,
+    kind: Kind,
+}
+
+enum Kind {
+    Required,
+    Optional(Type),
+    Rest,
+}
+
+impl Argument {
+    /// Checks the parameters after the socket.
+    pub(crate) fn all(parameters: &[&PatType], errors: &mut Errors) -> Vec<Argument> {
+        let arguments = parameters.iter().enumerate();
+        let arguments = arguments.map(|(index, parameter)| Argument::of(index, parameter, errors));
+        let arguments: Vec<_> = arguments.collect();
+        check_order(&arguments, errors);
+        arguments
+    }
+
+    fn of(index: usize, parameter: &PatType, errors: &mut Errors) -> Argument {
+        let name = match &*parameter.pat {
+            Pat::Ident(pattern) => pattern.ident.clone(),
+            pattern => {
+                let span = Span::mixed_site().located_at(pattern.span());
+                Ident::new(&format!("arg{}", index + 1), span)
+            }
+        };
+        let ty = Type::clone(&parameter.ty);
+        let kind = match last_segment(&ty) {
+            Some(segment) if segment.ident == "Args" => Kind::Rest,
+            Some(segment) => option(segment).map_or(Kind::Required, Kind::Optional),
+            None => Kind::Required,
+        };
+        check_attributes(parameter, errors);
+        check_type(&ty, errors);
+        if let Kind::Optional(inner) = &kind {
+            check_owned(inner, errors);
+        }
+        Argument { name, ty, kind }
+    }
+
+    /// `name: Type`, for documentation.
+    pub(crate) fn text(&self) -> String {
+        format!("{}: {}", self.name.unraw(), text(&self.ty))
+    }
+
+    /// The parameter of the function that starts the worker.
+    pub(crate) fn parameter(&self) -> TokenStream {
+        let Argument { name, ty, .. } = self;
+        quote!(#name: #ty)
+    }
+
+    /// An expression that takes the argument from `call`.
+    ///
+    /// A type that does not fit is reported where it is written.
+    pub(crate) fn receive(&self, call: &Ident) -> TokenStream {
+        let (name, ty) = (self.name.unraw().to_string(), text(&self.ty));
+        match &self.kind {
+            Kind::Required => {
+                let wanted = &self.ty;
+                quote!(#call.arg::<#wanted>(#name, #ty)?)
+            }
+            Kind::Optional(wanted) => quote!(#call.optional::<#wanted>(#name, #ty)?),
+            Kind::Rest => quote!(#call.rest()),
+        }
+    }
+
+    /// An expression that gives `process` with the argument appended.
+    pub(crate) fn send(&self, private: &TokenStream, process: &Ident) -> TokenStream {
+        let name = &self.name;
+        match self.kind {
+            Kind::Required => quote!(#private::Process::send_arg(#process, #name)),
+            Kind::Rest => quote!(#private::Process::send_args(#process, #name)),
+            Kind::Optional(_) => {
+                let span = Span::mixed_site().located_at(name.span());
+                let value = Ident::new("__value", span);
+                quote! {
+                    match #name {
+                        ::core::option::Option::Some(#value) => {
+                            #private::Process::send_arg(#process, #value)
+                        }
+                        ::core::option::Option::None => #process,
+                    }
+                }
+            }
+        }
+    }
+
+    /// An expression that tells whether `self` is left out and `next` is not,
+    /// where this can be: `next`'s value would arrive as `self`'s.
+    pub(crate) fn skipped_before(&self, next: &Argument) -> Option<TokenStream> {
+        let (name, following) = (&self.name, &next.name);
+        let given = match (&self.kind, &next.kind) {
+            (Kind::Optional(_), Kind::Optional(_)) => {
+                quote!(::core::option::Option::is_some(&#following))
+            }
+            (Kind::Optional(_), Kind::Rest) => {
+                quote!(::core::iter::ExactSizeIterator::len(&#following) != 0)
+            }
+            _ => return None,
+        };
+        Some(quote!(::core::option::Option::is_none(&#name) && #given))
+    }
+
+    /// What the launch fails with then.
+    pub(crate) fn skipped_message(&self, next: &Argument, worker: &str) -> String {
+        let (name, next) = (self.name.unraw(), next.name.unraw());
+        format!("`{worker}` was given `{next}` without `{name}`, which comes before it")
+    }
+}
+
+/// The socket of a worker, whose trait is checked by the compiler.
+pub(crate) fn check_socket(socket: &PatType, errors: &mut Errors) {
+    check_attributes(socket, errors);
+    check_type(&socket.ty, errors);
+}
+
+fn check_attributes(parameter: &PatType, errors: &mut Errors) {
+    for attribute in &parameter.attrs {
+        if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
+            let message = "conditional parameters are not supported: put `#[cfg]` on the function";
+            errors.at(attribute, message);
+        }
+    }
+}
+
+fn check_type(ty: &Type, errors: &mut Errors) {
+    if let Some(word) = find_impl(ty) {
+        errors.at(word, "`impl Trait` parameters are not supported: use a type");
+    }
+    check_owned(ty, errors);
+}
+
+fn check_owned(ty: &Type, errors: &mut Errors) {
+    let Type::Reference(reference) = bare(ty) else {
+        return;
+    };
+    let hint = match text(&reference.elem).as_str() {
+        "str" => "use `String`",
+        "[u8]" => "use `Vec<u8>`",
+        "Path" | "std::path::Path" => "use `PathBuf`",
+        "OsStr" | "std::ffi::OsStr" => "use `OsString`",
+        _ => "use an owned type",
+    };
+    errors.at(ty, format!("a reference cannot come from another process: {hint}"));
+}
+
+/// Arguments have no names on their way, so their order must tell which is
+/// which.
+fn check_order(arguments: &[Argument], errors: &mut Errors) {
+    for (index, argument) in arguments.iter().enumerate() {
+        let (before, after) = (&arguments[..index], &arguments[index + 1..]);
+        let is_rest = |other: &Argument| matches!(other.kind, Kind::Rest);
+        let is_required = |other: &Argument| matches!(other.kind, Kind::Required);
+        match argument.kind {
+            Kind::Rest if before.iter().any(is_rest) => {
+                errors.at(&argument.ty, "a second `Args`: the first takes all arguments that are left");
+            }
+            Kind::Rest if !after.is_empty() && !after.iter().any(is_rest) => {
+                let message = "`Args` takes all arguments that are left: it must be the last parameter";
+                errors.at(&argument.ty, message);
+            }
+            Kind::Optional(_) if after.iter().any(is_required) => {
+                let message = "an `Option` may be absent: only `Option` and `Args` may come after it";
+                errors.at(&argument.ty, message);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match bare(ty) {
+        Type::Path(ty) if ty.qself.is_none() => ty.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// The `T` of `Option<T>`.
+fn option(segment: &PathSegment) -> Option<Type> {
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+        return None;
+    };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(ty)) if segment.ident == "Option" => Some(ty.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,79 @@
+//! `#[anyfork::early]`: wishes for a template that is forked before `main`,
+//! and names what it shall load.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::errors::Errors;
+use crate::function::Function;
+use crate::keys::{CRATE, Keys};
+
+/// What is to be registered: nothing about it is wrong.
+struct Early {
+    private: TokenStream,
+    function: Function,
+}
+
+/// What stands beside the user's function.
+pub(crate) fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let keys = Keys::parse(keys, &[CRATE], &mut errors);
+    let function = errors.ok(syn::parse2(item));
+    let early = function.map(|function| check(&keys, function, &mut errors));
+    errors.or(|| early.as_ref().map(expand).unwrap_or_default())
+}
+
+fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Early {
+    let signature = &function.signature;
+    // The compiler knows what a `main` may be, and so do the attributes that
+    // make one of an `async fn`.
+    if signature.ident != "main" {
+        function.refuse_special(errors);
+        if !signature.inputs.is_empty() {
+            let message = "parameters are not supported: nothing is passed before `main`";
+            errors.at(&signature.inputs, message);
+        }
+        if let Some(token) = &signature.asyncness {
+            let message = "`async` is not supported: a runtime does not survive the forks that follow";
+            errors.at(token, message);
+        }
+    }
+    Early {
+        private: keys.private(errors),
+        function,
+    }
+}
+
+fn expand(early: &Early) -> TokenStream {
+    let Early { private, function } = early;
+    let ident = &function.signature.ident;
+    let attributes = function.inherited();
+    let path = function.path();
+    let (preload, item) = if ident == "main" {
+        (quote!(::core::option::Option::None), None)
+    } else {
+        let outcome = function.outcome(private, &quote!(#ident()));
+        (
+            quote!(::core::option::Option::Some(__anyfork_preload)),
+            Some(quote! {
+                fn __anyfork_preload() -> #private::Outcome {
+                    #outcome
+                }
+            }),
+        )
+    };
+    quote! {
+        #attributes
+        #[allow(deprecated)]
+        const _: () = {
+            #[#private::linkme::distributed_slice(#private::EARLY)]
+            #[linkme(crate = #private::linkme)]
+            static __ANYFORK_EARLY: #private::Early = #private::Early {
+                name: #path,
+                preload: #preload,
+            };
+
+            #item
+        };
+    }
+}

@@ -1,0 +1,133 @@
+//! Values that travel as octets: text, octets, paths, numbers.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::{Arg, ArgError, FromArg, IntoArg};
+use crate::error::Result;
+
+impl Arg {
+    pub(super) fn into_bytes(self) -> Result<Vec<u8>, ArgError> {
+        match self {
+            Arg::Bytes(bytes) => Ok(bytes),
+            Arg::Fd(_) => Err(ArgError::new("octets are wanted")),
+        }
+    }
+}
+
+impl IntoArg for Arg {
+    fn into_arg(self) -> Result<Arg> {
+        Ok(self)
+    }
+}
+
+impl FromArg for Arg {
+    fn from_arg(arg: Arg) -> Result<Arg, ArgError> {
+        Ok(arg)
+    }
+}
+
+/// `IntoArg` for types whose octets can be had, owned or copied.
+macro_rules! into_octets {
+    ($($ty:ty => |$value:ident| $bytes:expr;)*) => {$(
+        impl IntoArg for $ty {
+            fn into_arg(self) -> Result<Arg> {
+                let $value = self;
+                Ok(Arg::Bytes($bytes))
+            }
+        }
+    )*};
+}
+
+into_octets! {
+    Vec<u8> => |octets| octets;
+    &[u8] => |octets| octets.to_vec();
+    &Vec<u8> => |octets| octets.clone();
+    Box<[u8]> => |octets| octets.into_vec();
+    String => |text| text.into_bytes();
+    &str => |text| text.as_bytes().to_vec();
+    &String => |text| text.as_bytes().to_vec();
+    Box<str> => |text| text.into_string().into_bytes();
+    OsString => |text| text.into_vec();
+    &OsStr => |text| text.as_bytes().to_vec();
+    &OsString => |text| text.as_bytes().to_vec();
+    PathBuf => |path| path.into_os_string().into_vec();
+    &Path => |path| path.as_os_str().as_bytes().to_vec();
+    &PathBuf => |path| path.as_os_str().as_bytes().to_vec();
+}
+
+impl<const N: usize> IntoArg for [u8; N] {
+    fn into_arg(self) -> Result<Arg> {
+        Ok(Arg::Bytes(self.to_vec()))
+    }
+}
+
+impl<const N: usize> IntoArg for &[u8; N] {
+    fn into_arg(self) -> Result<Arg> {
+        Ok(Arg::Bytes(self.to_vec()))
+    }
+}
+
+impl FromArg for Vec<u8> {
+    fn from_arg(arg: Arg) -> Result<Vec<u8>, ArgError> {
+        arg.into_bytes()
+    }
+}
+
+impl FromArg for Box<[u8]> {
+    fn from_arg(arg: Arg) -> Result<Box<[u8]>, ArgError> {
+        arg.into_bytes().map(Vec::into_boxed_slice)
+    }
+}
+
+impl FromArg for String {
+    fn from_arg(arg: Arg) -> Result<String, ArgError> {
+        String::from_utf8(arg.into_bytes()?).map_err(|error| ArgError::new(error.utf8_error()))
+    }
+}
+
+impl FromArg for Box<str> {
+    fn from_arg(arg: Arg) -> Result<Box<str>, ArgError> {
+        String::from_arg(arg).map(String::into_boxed_str)
+    }
+}
+
+impl FromArg for OsString {
+    fn from_arg(arg: Arg) -> Result<OsString, ArgError> {
+        arg.into_bytes().map(OsString::from_vec)
+    }
+}
+
+impl FromArg for PathBuf {
+    fn from_arg(arg: Arg) -> Result<PathBuf, ArgError> {
+        OsString::from_arg(arg).map(PathBuf::from)
+    }
+}
+
+/// Types that travel as the text that `Display` gives and `FromStr` takes, so
+/// that `send_arg("7")` and `send_arg(7)` are the same to a `u32` parameter.
+macro_rules! as_text {
+    ($($ty:ty)*) => {$(
+        impl IntoArg for $ty {
+            fn into_arg(self) -> Result<Arg> {
+                self.to_string().into_arg()
+            }
+        }
+
+        impl FromArg for $ty {
+            fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
+                let text = String::from_arg(arg)?;
+                <$ty>::from_str(&text).map_err(ArgError::new)
+            }
+        }
+    )*};
+}
+
+as_text! {
+    bool char
+    i8 i16 i32 i64 i128 isize
+    u8 u16 u32 u64 u128 usize
+    f32 f64
+}

@@ -1,0 +1,58 @@
+//! Values that travel as descriptors. What comes out is checked against the
+//! kind of descriptor that came, so that a file in a listener's place is an
+//! error of the launch and not one of the first `accept`.
+
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
+use super::{Arg, ArgError, FromArg, IntoArg};
+use crate::error::Result;
+use crate::sys::inspect::{self, Socket};
+
+impl Arg {
+    /// The descriptor, if `check` finds it to be `wanted`.
+    pub(super) fn into_fd(
+        self,
+        wanted: &str,
+        check: fn(BorrowedFd<'_>) -> bool,
+    ) -> Result<OwnedFd, ArgError> {
+        match self {
+            Arg::Fd(fd) if check(fd.as_fd()) => Ok(fd),
+            Arg::Fd(_) => Err(ArgError::new(format_args!("it is not {wanted}"))),
+            Arg::Bytes(_) => Err(ArgError::new(format_args!("{wanted} is wanted"))),
+        }
+    }
+}
+
+/// `IntoArg` and `FromArg` for std's owners of a descriptor.
+macro_rules! as_descriptor {
+    ($($ty:ty, $wanted:literal, $check:expr;)*) => {$(
+        impl IntoArg for $ty {
+            fn into_arg(self) -> Result<Arg> {
+                Ok(Arg::Fd(self.into()))
+            }
+        }
+
+        impl FromArg for $ty {
+            fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
+                arg.into_fd($wanted, $check).map(Into::into)
+            }
+        }
+    )*};
+}
+
+as_descriptor! {
+    OwnedFd, "a descriptor", |_| true;
+    File, "a descriptor", |_| true;
+    PipeReader, "a pipe", inspect::is_pipe;
+    PipeWriter, "a pipe", inspect::is_pipe;
+    TcpListener, "a listening TCP socket", |fd| inspect::is_socket(fd, Socket::TcpListener);
+    TcpStream, "a TCP connection", |fd| inspect::is_socket(fd, Socket::TcpStream);
+    UdpSocket, "a UDP socket", |fd| inspect::is_socket(fd, Socket::Udp);
+    UnixListener, "a listening Unix socket", |fd| inspect::is_socket(fd, Socket::UnixListener);
+    UnixStream, "a Unix stream", |fd| inspect::is_socket(fd, Socket::UnixStream);
+    UnixDatagram, "a Unix datagram socket", |fd| inspect::is_socket(fd, Socket::UnixDatagram);
+}

@@ -1,0 +1,97 @@
+//! What a worker's return value means: as a Rust `main`'s.
+
+use std::convert::Infallible;
+use std::fmt::{Debug, Display};
+use std::process::ExitCode;
+
+/// How a worker that returned has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    code: u8,
+    error: Option<String>,
+}
+
+/// The return types of workers.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the return type of a worker",
+    label = "returned here",
+    note = "workers return `()`, `!`, `std::process::ExitCode`, or a `Result` of these whose error implements `Display` and `Debug`"
+)]
+pub trait Report {
+    /// Translates the value.
+    fn report(self) -> Outcome;
+}
+
+impl Outcome {
+    pub(crate) const SUCCESS: Outcome = Outcome {
+        code: 0,
+        error: None,
+    };
+
+    /// What the worker returned.
+    pub fn of(value: impl Report) -> Outcome {
+        value.report()
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// What the worker says went wrong: the error that it returned.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+}
+
+impl Report for () {
+    fn report(self) -> Outcome {
+        Outcome::SUCCESS
+    }
+}
+
+impl Report for Infallible {
+    fn report(self) -> Outcome {
+        match self {}
+    }
+}
+
+impl Report for ExitCode {
+    /// std tells the code to nobody, but it does compare.
+    fn report(self) -> Outcome {
+        let code = (0..=u8::MAX).find(|code| ExitCode::from(*code) == self);
+        Outcome {
+            code: code.unwrap_or(1),
+            error: None,
+        }
+    }
+}
+
+impl<T: Report, E: Display + Debug> Report for Result<T, E> {
+    fn report(self) -> Outcome {
+        self.map_or_else(
+            |error| Outcome {
+                code: 1,
+                error: Some(error.to_string()),
+            },
+            Report::report,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_become_codes_as_in_main() {
+        assert_eq!(Outcome::of(()).code(), 0);
+        assert_eq!(Outcome::of(ExitCode::from(7)).code(), 7);
+        assert_eq!(
+            Outcome::of(Ok::<_, String>(ExitCode::from(255))).code(),
+            255
+        );
+        let failed = Outcome::of(Err::<(), _>("disk full"));
+        assert_eq!((failed.code(), failed.failure()), (1, Some("disk full")));
+    }
+}

@@ -1,0 +1,18 @@
+//! The caller's side: processes in preparation, launches under way, and
+//! workers that run; blocking beside async.
+//!
+//! Works from any thread of any program. It never forks, and it knows nothing of
+//! the child's side; both meet in `protocol`.
+
+mod builder;
+mod child;
+mod launch;
+mod origin;
+mod running;
+mod status;
+
+pub mod blocking;
+
+pub use builder::Process;
+pub use child::{Child, Worker};
+pub use launch::{Launch, Target};

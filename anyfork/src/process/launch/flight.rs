@@ -1,0 +1,362 @@
+//! [`Flight`]: the way of a request, from the first octet to `Ready`, as steps
+//! that never wait. Blocking and async code differ only in how they wait
+//! between two steps.
+//!
+//! The descriptors tell who died. End-of-file on the answer socket before an
+//! answer means that the child is gone, or that none came to be. Then the status
+//! pipe has the record of the child's end, written by its template, or is at
+//! its end too, and the template is gone.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use super::super::origin::Origin;
+use super::super::running::Running;
+use super::super::status::{Look, StatusPipe};
+use crate::args::{Arg, Args};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::request::{BodyWriter, Head, Place, Then};
+use crate::protocol::{MAX_ATTACHED, Malformed, answer};
+use crate::sys::poll::Interest;
+use crate::sys::{descriptor, fork, memory, message};
+
+/// A request under way.
+pub(in super::super) struct Flight {
+    origin: Arc<Origin>,
+    /// What is being started, for messages.
+    what: String,
+    status: Option<StatusPipe>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Queues on the answer socket the descriptors that do not fit into the
+    /// request; then the request follows them.
+    Queueing(Descriptors, Request),
+    /// Waits for room on the control socket.
+    Sending(Request, Descriptors),
+    /// The queue is full until the child takes something from it.
+    Following(Descriptors),
+    /// Waits for the answer's first octets.
+    Answer,
+    /// Waits for the rest of a failure.
+    Failure {
+        kind: u16,
+        text: Vec<u8>,
+        filled: usize,
+    },
+    /// The child is gone without an answer; waits for the record of its end.
+    Autopsy,
+}
+
+/// The message and the descriptors that go with it.
+struct Request {
+    message: Vec<u8>,
+    fds: Vec<OwnedFd>,
+}
+
+/// Descriptors that travel over the answer socket, the next one last.
+type Descriptors = Vec<OwnedFd>;
+
+/// What a step came to.
+pub(in super::super) enum Step {
+    /// Take the next one when the [`Flight::source`] of this is ready.
+    Wait(Wait),
+    /// The process is about to do what it was made for.
+    Ready(Running),
+}
+
+/// What a flight waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Wait {
+    /// Room on the template's control socket.
+    Control,
+    /// The answer socket.
+    Answer(Interest),
+    /// The status pipe.
+    Status,
+}
+
+impl Flight {
+    /// Makes the descriptors and the message, and sends it if there is room.
+    /// Gives the caller's end of the answer socket, too.
+    pub(in super::super) fn start(
+        origin: &Arc<Origin>,
+        then: Then,
+        name: &str,
+        args: Args,
+        control: Option<OwnedFd>,
+    ) -> Result<(UnixStream, Flight)> {
+        let failed =
+            |what| move |error: io::Error| Error::io(format!("start `{name}`: {what}"), error);
+        let mut body = BodyWriter::new(name);
+        let mut passed = Vec::new();
+        for arg in args {
+            body.arg(&arg);
+            if let Arg::Fd(fd) = arg {
+                passed.push(fd);
+            }
+        }
+        let body = body.finish();
+        let head = Head::new(then, &body, passed.len());
+
+        let (mine, theirs) = descriptor::stream_pair().map_err(failed("socketpair"))?;
+        let (status, reported) = descriptor::status_pipe().map_err(failed("pipe"))?;
+        let mut fds = vec![theirs.into(), reported];
+        fds.extend(control);
+        if head.place == Place::InMemoryFile {
+            fds.push(memory::store(&body).map_err(failed("store the arguments"))?);
+        }
+        let mut following = passed.split_off(head.attached as usize);
+        following.reverse();
+        fds.extend(passed);
+
+        let message = head.encode(&body);
+        let mut flight = Flight {
+            origin: Arc::clone(origin),
+            what: name.to_owned(),
+            status: Some(StatusPipe::new(status)),
+            stage: Stage::Queueing(following, Request { message, fds }),
+        };
+        flight.send(mine.as_fd())?;
+        Ok((mine, flight))
+    }
+
+    /// Goes on as far as possible.
+    pub(in super::super) fn step(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+        match self.send(socket)? {
+            Some(wait) => Ok(Step::Wait(wait)),
+            None => self.receive(socket),
+        }
+    }
+
+    /// The descriptor behind what the flight waits for.
+    pub(in super::super) fn source<'a>(
+        &'a self,
+        wait: Wait,
+        socket: BorrowedFd<'a>,
+    ) -> (BorrowedFd<'a>, Interest) {
+        match (wait, &self.status) {
+            (Wait::Control, _) => (self.origin.control(), Interest::Writable),
+            (Wait::Status, Some(status)) => (status.as_fd(), Interest::Readable),
+            (Wait::Status, None) => (socket, Interest::Readable),
+            (Wait::Answer(interest), _) => (socket, interest),
+        }
+    }
+
+    /// Sends what is not sent; tells what for it has to wait.
+    pub(in super::super) fn send(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Wait>> {
+        loop {
+            match mem::replace(&mut self.stage, Stage::Answer) {
+                Stage::Queueing(mut fds, request) => {
+                    self.queue(socket, &mut fds)?;
+                    self.stage = Stage::Sending(request, fds);
+                }
+                Stage::Sending(request, following) => {
+                    if !self.request(&request)? {
+                        self.stage = Stage::Sending(request, following);
+                        return Ok(Some(Wait::Control));
+                    }
+                    if !following.is_empty() {
+                        self.stage = Stage::Following(following);
+                    }
+                }
+                Stage::Following(mut fds) => {
+                    if !self.queue(socket, &mut fds)? {
+                        self.stage = Stage::Following(fds);
+                        return Ok(Some(Wait::Answer(Interest::Writable)));
+                    }
+                }
+                received => {
+                    self.stage = received;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Sends the request; `false` if there is no room.
+    fn request(&self, request: &Request) -> Result<bool> {
+        let fds: Vec<_> = request.fds.iter().map(AsFd::as_fd).collect();
+        match message::send(self.origin.control(), &request.message, &fds) {
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(false),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                    Err(self.origin.why_gone())
+                }
+                _ => Err(Error::io(
+                    format!("ask the template for `{}`", self.what),
+                    error,
+                )),
+            },
+        }
+    }
+
+    /// Sends descriptors over the answer socket; `false` if there is no room
+    /// for all.
+    fn queue(&self, socket: BorrowedFd<'_>, fds: &mut Descriptors) -> Result<bool> {
+        while !fds.is_empty() {
+            let first = fds.len().saturating_sub(MAX_ATTACHED);
+            let next: Vec<_> = fds[first..].iter().rev().map(AsFd::as_fd).collect();
+            match message::send(socket, &[0], &next) {
+                Ok(_) => fds.truncate(first),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(false),
+                    // The child has refused already: its answer says why.
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(true),
+                    _ => {
+                        return Err(Error::io(
+                            format!("send descriptors to `{}`", self.what),
+                            error,
+                        ));
+                    }
+                },
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what has come of the answer.
+    fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+        loop {
+            match &mut self.stage {
+                Stage::Failure { kind, text, filled } => {
+                    match receive_some(socket, &mut text[*filled..], &mut Vec::new())? {
+                        None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
+                        Some(0) => self.stage = Stage::Autopsy,
+                        Some(n) if *filled + n < text.len() => *filled += n,
+                        Some(_) => return Err(answer::parse_failure(*kind, text)?),
+                    }
+                }
+                Stage::Autopsy => return self.examine(),
+                _ => {
+                    let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
+                    match receive_some(socket, &mut head, &mut fds)? {
+                        None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
+                        Some(0) => self.stage = Stage::Autopsy,
+                        // A child writes the head at once, so it comes at once.
+                        Some(answer::HEAD) => match answer::parse_head(&head)? {
+                            answer::Head::Ready { pid } => return self.ready(pid, fds),
+                            answer::Head::Failed { kind, rest } => {
+                                let text = vec![0; rest];
+                                self.stage = Stage::Failure {
+                                    kind,
+                                    text,
+                                    filled: 0,
+                                };
+                            }
+                        },
+                        Some(_) => return Err(Malformed("an answer is cut off").into()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
+        let (Some(pidfd), Some(status)) = (fds.pop(), self.status.take()) else {
+            // The descriptor was cut off: there was no room for it here.
+            let error = io::Error::from_raw_os_error(libc::EMFILE);
+            return Err(Error::io(
+                format!("receive the pidfd of `{}`", self.what),
+                error,
+            ));
+        };
+        Ok(Step::Ready(Running::new(pid, pidfd, status)))
+    }
+
+    /// Finds out what a child that is gone died of.
+    fn examine(&mut self) -> Result<Step> {
+        let Some(status) = &mut self.status else {
+            return Err(self.origin.why_gone());
+        };
+        match status.look()? {
+            Look::Nothing => Ok(Step::Wait(Wait::Status)),
+            Look::Lost => Err(self.origin.why_gone()),
+            Look::Ended(exit) => {
+                let message = format!("`{}` ended before it was ready: {exit}", self.what);
+                Err(Error::new(ErrorKind::Died(exit), message))
+            }
+        }
+    }
+}
+
+/// Reads from the answer socket: `None` if there is nothing yet, 0 at its end.
+fn receive_some(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> Result<Option<usize>> {
+    match message::receive(socket, buffer, fds) {
+        Ok(received) => Ok(Some(received.len)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(None),
+            // The child went without having read all that was queued for it.
+            io::ErrorKind::ConnectionReset => Ok(Some(0)),
+            _ => Err(Error::io("read a worker's answer", error)),
+        },
+    }
+}
+
+/// The caller's end of an answer socket, as long as no answer has come.
+/// Dropped then, it calls the child off: nobody would know of it.
+pub(super) struct Unanswered<S: AsFd>(Option<S>);
+
+impl<S: AsFd> Unanswered<S> {
+    pub(super) fn new(socket: S) -> Unanswered<S> {
+        Unanswered(Some(socket))
+    }
+
+    /// The same socket as another type. If that fails, the child is called off:
+    /// the socket goes with the error.
+    #[cfg(feature = "tokio")]
+    pub(super) fn try_map<T: AsFd>(
+        mut self,
+        map: impl FnOnce(S) -> Result<T>,
+    ) -> Result<Unanswered<T>> {
+        let socket = self.0.take().expect("taken only at the end");
+        map(socket).map(Unanswered::new)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn get(&self) -> &S {
+        self.0.as_ref().expect("taken only at the end")
+    }
+
+    /// The socket of a child that is known now.
+    pub(super) fn settle(mut self) -> S {
+        self.0.take().expect("taken only here and by drop")
+    }
+}
+
+impl<S: AsFd> AsFd for Unanswered<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let socket = self.0.as_ref().expect("taken only at the end");
+        socket.as_fd()
+    }
+}
+
+impl<S: AsFd> Drop for Unanswered<S> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            call_off(socket.as_fd());
+        }
+    }
+}
+
+/// After the shutdown the child can say "ready" no more, and ends by itself; if
+/// it has said so already, its pidfd is there and it is killed.
+fn call_off(socket: BorrowedFd<'_>) {
+    let _ = descriptor::stop_receiving(socket);
+    let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
+    let _ = message::receive(socket, &mut head, &mut fds);
+    if let Ok(answer::Head::Ready { .. }) = answer::parse_head(&head)
+        && let Some(pidfd) = fds.first()
+    {
+        let _ = fork::signal(pidfd.as_fd(), libc::SIGKILL);
+    }
+}

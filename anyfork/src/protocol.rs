@@ -1,0 +1,107 @@
+//! What travels between a caller, a template and its children: pure functions
+//! of bytes. No I/O, no `unsafe`; `sys` carries, `template` and `process` meet
+//! here.
+//!
+//! All numbers are little-endian. Descriptors travel beside the bytes.
+//!
+//! # Request
+//!
+//! One message on a template's control socket (`SOCK_SEQPACKET`):
+//!
+//! | octets | field |
+//! |---|---|
+//! | 2 | `"AF"` |
+//! | 1 | version, 1 |
+//! | 1 | what the child becomes: 1 a worker, 2 a template |
+//! | 1 | where the body is: 0 here, 1 in the memory file |
+//! | 3 | 0 |
+//! | 4 | how many argument descriptors come with this message |
+//! | 4 | how many more come over the answer socket |
+//! | 8 | length of the body |
+//! | … | the body, if it is here |
+//!
+//! Its descriptors, in this order: the child's end of the answer socket; the
+//! write end of the status pipe; for a template, its control socket; if the body
+//! is there, the memory file; the argument descriptors. Those that do not fit
+//! are queued on the answer socket, up to [`MAX_ATTACHED`] with each octet (of
+//! value 0), before the request is sent.
+//!
+//! A large body goes through a memory file and not over the answer socket, so
+//! that sending never waits for the child, and an async caller needs no writer.
+//!
+//! | body | |
+//! |---|---|
+//! | 8 + n | the worker's name; empty for a template |
+//! | 1 | 0: an argument in octets: 8 octets of length and the octets |
+//! | 1 | 1: an argument that is the next descriptor |
+//! | … | until the end |
+//!
+//! # Answer
+//!
+//! One frame on the answer socket, eight octets and what they announce. For a
+//! worker this is the communication socket, and after `Ready` it is the
+//! worker's alone.
+//!
+//! | octets | `Ready` | `Failed` |
+//! |---|---|---|
+//! | 1 | 1 | 2 |
+//! | 1 | version | version |
+//! | 2 | 0 | the kind, see [`answer`] |
+//! | 4 | the child's pid | length of the rest |
+//! | 4 | | `errno`, or 0 |
+//! | … | | the message, UTF-8 |
+//!
+//! With `Ready` comes one descriptor: the child's pidfd.
+//!
+//! # Status
+//!
+//! One frame in the status pipe, which the template writes when it has reaped
+//! the child:
+//!
+//! | octets | |
+//! |---|---|
+//! | 1 | 1 |
+//! | 3 | 0 |
+//! | 4 | the status, as waitpid(2) encodes it |
+//! | 8, 8 | user and system time, in microseconds |
+//! | 8 | peak memory, in octets |
+
+pub(crate) mod answer;
+pub(crate) mod request;
+pub(crate) mod status;
+mod wire;
+
+use std::fmt;
+
+/// The version that both sides of this crate speak.
+pub(crate) const VERSION: u8 = 1;
+
+/// A request of up to so many octets is one message; the body of a larger one
+/// goes through a memory file. The kernel takes about 200 KiB.
+pub(crate) const MAX_REQUEST: usize = 64 * 1024;
+
+/// So many argument descriptors go with one message: the kernel takes 253, and
+/// four may be the library's.
+pub(crate) const MAX_ATTACHED: usize = 249;
+
+/// A failure's message is cut to so many octets.
+pub(crate) const MAX_FAILURE: usize = 16 * 1024;
+
+/// Bytes that are not what this protocol says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl From<Malformed> for crate::Error {
+    fn from(what: Malformed) -> crate::Error {
+        let message = format!("the other side does not speak this protocol: {what}");
+        crate::Error::new(crate::ErrorKind::Protocol, message)
+    }
+}

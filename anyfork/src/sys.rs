@@ -1,0 +1,16 @@
+//! Every system call, and all `unsafe`.
+//!
+//! One call a function, `OwnedFd` and `BorrowedFd` in the signatures, every
+//! descriptor close-on-exec from birth. No protocol and no policy: `template`
+//! and `process` decide what to call.
+
+#![allow(unsafe_code)]
+
+pub(crate) mod boot;
+pub(crate) mod descriptor;
+pub(crate) mod fork;
+pub(crate) mod inspect;
+pub(crate) mod memory;
+pub(crate) mod message;
+pub(crate) mod poll;
+pub(crate) mod signal;

@@ -1,0 +1,127 @@
+//! Forking, ending, and what a parent sees of it.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::unistd::{ForkResult, Pid};
+
+/// The two sides of a [`fork`].
+pub(crate) enum Side {
+    /// The new process.
+    Child,
+    /// The process that forked, with the other's pid.
+    Parent(u32),
+}
+
+/// Forks (fork(2), the C library's, so that `pthread_atfork` handlers run).
+///
+/// For processes with one thread only: the callers see to it.
+pub(crate) fn fork() -> io::Result<Side> {
+    // SAFETY: the process has one thread, so the child finds every lock free.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => Ok(Side::Child),
+        ForkResult::Parent { child } => Ok(Side::Parent(child.as_raw().unsigned_abs())),
+    }
+}
+
+/// Ends the process at once: no destructor, no `atexit` function (_exit(2)).
+pub(crate) fn leave(code: u8) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(code.into()) }
+}
+
+/// Writes out what the C library has buffered (fflush(3)).
+pub(crate) fn flush_c_streams() {
+    // SAFETY: a null stream stands for all output streams.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// A descriptor for a process (pidfd_open(2)). `pid` must not have been reaped
+/// yet: a child of this process's, or the process itself.
+pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes two numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    match fd {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the kernel has just made it for us.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+    }
+}
+
+/// Sends a signal to exactly the process that the descriptor stands for
+/// (pidfd_send_signal(2)).
+pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null info lets the kernel fill in what kill(2) would.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            info,
+            0,
+        )
+    };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The end of a child, as the kernel reports it.
+pub(crate) struct Reaped {
+    /// As `waitpid(2)` encodes it.
+    pub(crate) status: i32,
+    pub(crate) user_micros: u64,
+    pub(crate) system_micros: u64,
+    /// In bytes.
+    pub(crate) peak_memory: u64,
+}
+
+/// Collects a child that has ended; `None` if it has not (wait4(2)).
+pub(crate) fn reap(pid: u32) -> io::Result<Option<Reaped>> {
+    wait4(pid, libc::WNOHANG)
+}
+
+/// Kills a child that was not collected yet, so that its pid is still its own,
+/// and collects it (kill(2), wait4(2)).
+pub(crate) fn kill_and_reap(pid: u32) -> io::Result<Option<Reaped>> {
+    nix::sys::signal::kill(Pid::from_raw(pid as i32), nix::sys::signal::SIGKILL)?;
+    wait4(pid, 0)
+}
+
+fn wait4(pid: u32, options: i32) -> io::Result<Option<Reaped>> {
+    let mut status = 0;
+    // SAFETY: all-zero is a valid rusage.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let pid = pid as libc::pid_t;
+    // SAFETY: both pointers are to locals.
+    let got = unsafe { libc::wait4(pid, &raw mut status, options, &raw mut usage) };
+    match got {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        _ => Ok(Some(Reaped {
+            status,
+            user_micros: micros(usage.ru_utime),
+            system_micros: micros(usage.ru_stime),
+            peak_memory: usage.ru_maxrss as u64 * 1024,
+        })),
+    }
+}
+
+fn micros(time: libc::timeval) -> u64 {
+    time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64
+}
+
+/// Waits for a child that is about to end (waitpid(2)). It is no error if
+/// somebody else collected it.
+pub(crate) fn wait_for(pid: u32) -> io::Result<()> {
+    loop {
+        match nix::sys::wait::waitpid(Pid::from_raw(pid as i32), None) {
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(Errno::ECHILD) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

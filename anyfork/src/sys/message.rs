@@ -1,0 +1,174 @@
+//! Messages with descriptors over Unix sockets, never blocking.
+//!
+//! `recvmsg` is called through libc: nix answers a message whose descriptors
+//! were cut off (a full descriptor table) with an error and loses those that
+//! did arrive. Here every received descriptor is owned before anything can
+//! return.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+/// So many descriptors the kernel takes with one message (`SCM_MAX_FD`).
+pub(crate) const MAX_DESCRIPTORS: usize = 253;
+
+/// Sends `bytes` with `fds` and returns how many octets went, which for a
+/// message socket is all (sendmsg(2)).
+///
+/// Does not block (`WouldBlock`) and raises no SIGPIPE.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    let mut raw = [0; MAX_DESCRIPTORS];
+    let raw = &mut raw[..fds.len()];
+    for (raw, fd) in raw.iter_mut().zip(fds) {
+        *raw = fd.as_raw_fd();
+    }
+    let rights = [ControlMessage::ScmRights(raw)];
+    let control = if fds.is_empty() { &[] } else { &rights[..] };
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    loop {
+        match sendmsg::<()>(
+            socket.as_raw_fd(),
+            &[IoSlice::new(bytes)],
+            control,
+            flags,
+            None,
+        ) {
+            Err(nix::Error::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// What one [`receive`] got.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// How many octets; 0 is the end of the last sender.
+    pub(crate) len: usize,
+    /// Whether octets of the message were cut off.
+    pub(crate) cut: bool,
+    /// Whether descriptors were cut off: the table is full.
+    pub(crate) descriptors_cut: bool,
+}
+
+/// Receives a message, or what a stream has, into `buffer`, and appends the
+/// descriptors that came with it to `fds` (recvmsg(2)).
+///
+/// Does not block (`WouldBlock`).
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<Received> {
+    /// Room for one control message with the most descriptors, aligned.
+    const ROOM: usize =
+        // SAFETY: CMSG_SPACE only computes.
+        unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<RawFd>()) as u32) as usize };
+    #[repr(align(8))]
+    struct Control(MaybeUninit<[u8; ROOM]>);
+
+    let mut control = Control(MaybeUninit::uninit());
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut slice;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = ROOM as _;
+
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    let len = loop {
+        // SAFETY: the header points to `buffer` and `control`, which live on.
+        let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+        if let Ok(len) = usize::try_from(len) {
+            break len;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    };
+    own_descriptors(&header, fds);
+    Ok(Received {
+        len,
+        cut: header.msg_flags & libc::MSG_TRUNC != 0,
+        descriptors_cut: header.msg_flags & libc::MSG_CTRUNC != 0,
+    })
+}
+
+/// Takes the descriptors out of a header that recvmsg has filled.
+fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
+    // SAFETY: recvmsg set msg_control and msg_controllen to what it wrote.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: a header that CMSG_FIRSTHDR or CMSG_NXTHDR gives is complete.
+    while let Some(message) = unsafe { next.as_ref() } {
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: the message is complete, so its data follows it.
+            let data = unsafe { libc::CMSG_DATA(next) }.cast::<RawFd>();
+            // SAFETY: only computes.
+            let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (message.cmsg_len as usize - empty) / size_of::<RawFd>();
+            for i in 0..count {
+                // SAFETY: recvmsg wrote `count` descriptors there.
+                let fd = unsafe { ptr::read_unaligned(data.add(i)) };
+                // SAFETY: recvmsg made it, and it is taken here once.
+                fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+        // SAFETY: `next` is a header of this message.
+        next = unsafe { libc::CMSG_NXTHDR(header, next) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn descriptors_arrive_close_on_exec_and_in_order() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
+        let fds: Vec<_> = pipes.iter().map(|(_, write)| write.as_fd()).collect();
+        assert_eq!(send(a.as_fd(), b"abc", &fds).unwrap(), 3);
+
+        let (mut buffer, mut got) = ([0; 8], Vec::new());
+        let received = receive(b.as_fd(), &mut buffer, &mut got).unwrap();
+        assert_eq!((received.len, received.descriptors_cut), (3, false));
+        for (i, (fd, (mut read, write))) in got.into_iter().zip(pipes).enumerate() {
+            drop(write);
+            // SAFETY: F_GETFD takes no argument.
+            assert_eq!(
+                unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) },
+                libc::FD_CLOEXEC
+            );
+            io::Write::write_all(&mut std::fs::File::from(fd), &[i as u8]).unwrap();
+            let mut byte = Vec::new();
+            io::Read::read_to_end(&mut read, &mut byte).unwrap();
+            assert_eq!(byte, [i as u8]);
+        }
+    }
+
+    #[test]
+    fn an_empty_socket_would_block_and_a_gone_peer_is_an_error() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let error = receive(b.as_fd(), &mut [0; 1], &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(b);
+        assert_eq!(
+            send(a.as_fd(), b"x", &[]).unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+    }
+}

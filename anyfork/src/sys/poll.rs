@@ -1,0 +1,95 @@
+//! Waiting for descriptors.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Readable,
+    Writable,
+}
+
+/// Waits until the descriptor is ready or its peer is gone (poll(2)); `false`
+/// when the deadline passed first.
+pub(crate) fn wait(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    deadline: Option<Instant>,
+) -> io::Result<bool> {
+    let events = match interest {
+        Interest::Readable => PollFlags::POLLIN,
+        Interest::Writable => PollFlags::POLLOUT,
+    };
+    loop {
+        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
+            // A whole millisecond more, or the last one would be spent spinning.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = if left.is_zero() {
+                left
+            } else {
+                left + Duration::from_millis(1)
+            };
+            left.try_into().unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut [PollFd::new(fd, events)], timeout) {
+            Err(Errno::EINTR) => {}
+            Ok(0) if deadline.is_some_and(|deadline| Instant::now() < deadline) => {}
+            result => return Ok(result? > 0),
+        }
+    }
+}
+
+/// Whether the other end of a socket is closed.
+pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR;
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0]
+            .revents()
+            .is_some_and(|events| events.intersects(hung_up))
+}
+
+/// A set of descriptors to wait for, each with a token (epoll(7)).
+pub(crate) struct Set(Epoll);
+
+impl Set {
+    pub(crate) fn new() -> io::Result<Set> {
+        Ok(Set(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
+    }
+
+    /// Reports `token` while the descriptor is readable or hung up.
+    pub(crate) fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        Ok(self
+            .0
+            .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+    }
+
+    pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(self.0.delete(fd)?)
+    }
+
+    /// Waits, and gives the tokens of what is ready: as many as fit.
+    pub(crate) fn wait<'a>(
+        &self,
+        room: &'a mut [EpollEvent],
+    ) -> io::Result<impl Iterator<Item = u64> + use<'a>> {
+        let n = loop {
+            match self.0.wait(room, EpollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                result => break result?,
+            }
+        };
+        Ok(room[..n].iter().map(EpollEvent::data))
+    }
+}
+
+/// Room for the events of one [`Set::wait`].
+pub(crate) fn events<const N: usize>() -> [EpollEvent; N] {
+    [EpollEvent::empty(); N]
+}

@@ -1,0 +1,39 @@
+//! Signals: what a template holds back, and what a worker starts with.
+
+use std::io;
+
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
+/// Sets every action to the default, and SIGPIPE to be ignored, which is what
+/// a Rust `main` finds (sigaction(2)).
+pub(crate) fn reset_actions() {
+    for signal in 1..=libc::SIGRTMAX() {
+        let action = match signal {
+            libc::SIGKILL | libc::SIGSTOP => continue,
+            libc::SIGPIPE => libc::SIG_IGN,
+            _ => libc::SIG_DFL,
+        };
+        // Two numbers between the C library's and the program's real-time
+        // signals are refused: nothing is set on them.
+        // SAFETY: neither action runs code.
+        unsafe { libc::signal(signal, action) };
+    }
+}
+
+/// Blocks every signal (sigprocmask(2)).
+///
+/// A template does this in place of ignoring the terminal's signals: a child
+/// undoes it with one call, and a Ctrl-C that comes between the fork and that
+/// call is delivered then instead of being lost.
+pub(crate) fn block_all() -> io::Result<()> {
+    set_mask(&SigSet::all())
+}
+
+/// Lets every signal through.
+pub(crate) fn unblock_all() -> io::Result<()> {
+    set_mask(&SigSet::empty())
+}
+
+fn set_mask(mask: &SigSet) -> io::Result<()> {
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None)?)
+}

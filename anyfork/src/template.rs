@@ -1,0 +1,11 @@
+//! The child's side: the processes that wait for requests, and what they fork.
+//!
+//! Blocking, single-threaded, without tokio: a template must stay a process
+//! that can fork safely and cheaply. Nothing here returns into the program that
+//! it was forked from. It knows nothing of the caller's side; both meet in
+//! `protocol`.
+
+mod boot;
+mod child;
+mod reap;
+mod serve;

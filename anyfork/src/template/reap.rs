@@ -1,0 +1,90 @@
+//! The children of a template: collects each that ends and writes the record
+//! of its end into its status pipe.
+//!
+//! A pidfd per child, not SIGCHLD: signals coalesce, and searching all children
+//! for the one that ended would cost more the more there are.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::protocol::status;
+use crate::sys::{descriptor, fork, poll};
+
+/// The children that run.
+pub(super) struct Children {
+    running: BTreeMap<u64, Child>,
+    next: u64,
+}
+
+struct Child {
+    pid: u32,
+    pidfd: OwnedFd,
+    status: OwnedFd,
+}
+
+impl Children {
+    /// No children yet; their tokens begin at `first`.
+    pub(super) fn new(first: u64) -> Children {
+        Children {
+            running: BTreeMap::new(),
+            next: first,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Watches a child that was just forked, to report its end to `status`.
+    pub(super) fn add(&mut self, pid: u32, status: OwnedFd, events: &poll::Set) {
+        let watched = fork::pidfd(pid).and_then(|pidfd| {
+            events.add(&pidfd, self.next)?;
+            Ok(pidfd)
+        });
+        match watched {
+            Ok(pidfd) => {
+                self.running.insert(self.next, Child { pid, pidfd, status });
+                self.next += 1;
+            }
+            // Nobody would learn of its end: rather no child than a zombie. The
+            // caller finds the record of its death by SIGKILL.
+            Err(_) => {
+                if let Ok(Some(end)) = fork::kill_and_reap(pid) {
+                    write_record(&status, &end);
+                }
+            }
+        }
+    }
+
+    /// Collects the child behind `token`, if it has ended.
+    pub(super) fn collect(&mut self, token: u64, events: &poll::Set) {
+        let Some(child) = self.running.get(&token) else {
+            return;
+        };
+        match fork::reap(child.pid) {
+            Ok(None) => return,
+            Ok(Some(end)) => write_record(&child.status, &end),
+            // Somebody else's code in this process collected it: the pipe
+            // closes without a record, and the caller says that.
+            Err(_) => {}
+        }
+        let _ = events.remove(&child.pidfd);
+        self.running.remove(&token);
+    }
+}
+
+/// Writes the record, for a caller that may be gone. The pipe has room: only a
+/// worker that fills its own status pipe on purpose loses its record.
+fn write_record(pipe: &OwnedFd, end: &fork::Reaped) {
+    let record = status::encode(
+        end.status,
+        end.user_micros,
+        end.system_micros,
+        end.peak_memory,
+    );
+    let _ = descriptor::write(pipe.as_fd(), &record);
+}
