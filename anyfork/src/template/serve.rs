@@ -148,6 +148,7 @@ pub(super) fn answer_failure(socket: &UnixStream, error: &Error) {
 /// How many descriptors the template may have, and what its children get back.
 pub(super) struct Limits {
     original: (u64, u64),
+    raised: bool,
     /// Descriptors that are there without any child.
     own: u64,
 }
@@ -159,18 +160,20 @@ impl Limits {
         let original = descriptor::descriptor_limit()?;
         let (_, hard) = original;
         // A kernel or sandbox that refuses leaves the limit as it was.
-        let _ = descriptor::set_descriptor_limit((hard, hard));
+        let raised = original != (hard, hard)
+            && descriptor::set_descriptor_limit((hard, hard)).is_ok();
         Ok(Limits {
             original,
+            raised,
             own: descriptor::highest_descriptor()? + 1,
         })
     }
 
-    /// What the program had.
+    /// Gives the child what the program had.
     pub(super) fn restore(&self) -> io::Result<()> {
-        match descriptor::descriptor_limit()? {
-            now if now == self.original => Ok(()),
-            _ => descriptor::set_descriptor_limit(self.original),
+        match self.raised {
+            true => descriptor::set_descriptor_limit(self.original),
+            false => Ok(()),
         }
     }
 
