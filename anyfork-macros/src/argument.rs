@@ -21,7 +21,7 @@ pub(crate) struct Argument {
 
 enum Kind {
     Required,
-    Optional(Type),
+    Optional(Box<Type>),
     Rest,
 }
 
@@ -144,7 +144,10 @@ fn check_attributes(parameter: &PatType, errors: &mut Errors) {
 
 fn check_type(ty: &Type, errors: &mut Errors) {
     if let Some(word) = find_impl(ty) {
-        errors.at(word, "`impl Trait` parameters are not supported: use a type");
+        errors.at(
+            word,
+            "`impl Trait` parameters are not supported: use a type",
+        );
     }
     check_owned(ty, errors);
 }
@@ -160,7 +163,10 @@ fn check_owned(ty: &Type, errors: &mut Errors) {
         "OsStr" | "std::ffi::OsStr" => "use `OsString`",
         _ => "use an owned type",
     };
-    errors.at(ty, format!("a reference cannot come from another process: {hint}"));
+    errors.at(
+        ty,
+        format!("a reference cannot come from another process: {hint}"),
+    );
 }
 
 /// Arguments have no names on their way, so their order must tell which is
@@ -172,14 +178,19 @@ fn check_order(arguments: &[Argument], errors: &mut Errors) {
         let is_required = |other: &Argument| matches!(other.kind, Kind::Required);
         match argument.kind {
             Kind::Rest if before.iter().any(is_rest) => {
-                errors.at(&argument.ty, "a second `Args`: the first takes all arguments that are left");
+                errors.at(
+                    &argument.ty,
+                    "a second `Args`: the first takes all arguments that are left",
+                );
             }
             Kind::Rest if !after.is_empty() && !after.iter().any(is_rest) => {
-                let message = "`Args` takes all arguments that are left: it must be the last parameter";
+                let message =
+                    "`Args` takes all arguments that are left: it must be the last parameter";
                 errors.at(&argument.ty, message);
             }
             Kind::Optional(_) if after.iter().any(is_required) => {
-                let message = "an `Option` may be absent: only `Option` and `Args` may come after it";
+                let message =
+                    "an `Option` may be absent: only `Option` and `Args` may come after it";
                 errors.at(&argument.ty, message);
             }
             _ => {}
@@ -195,12 +206,12 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
 }
 
 /// The `T` of `Option<T>`.
-fn option(segment: &PathSegment) -> Option<Type> {
+fn option(segment: &PathSegment) -> Option<Box<Type>> {
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
         return None;
     };
     match arguments.args.first() {
-        Some(GenericArgument::Type(ty)) if segment.ident == "Option" => Some(ty.clone()),
+        Some(GenericArgument::Type(ty)) if segment.ident == "Option" => Some(Box::new(ty.clone())),
         _ => None,
     }
 }

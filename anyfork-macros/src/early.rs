@@ -34,7 +34,8 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Early {
             errors.at(&signature.inputs, message);
         }
         if let Some(token) = &signature.asyncness {
-            let message = "`async` is not supported: a runtime does not survive the forks that follow";
+            let message =
+                "`async` is not supported: a runtime does not survive the forks that follow";
             errors.at(token, message);
         }
     }

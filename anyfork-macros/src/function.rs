@@ -59,10 +59,16 @@ impl Function {
     pub(crate) fn refuse_special(&self, errors: &mut Errors) {
         let signature = &self.signature;
         if let Safety::Unsafe(token) = &signature.safety {
-            errors.at(token, "`unsafe` is not supported: anyfork calls this function from safe code");
+            errors.at(
+                token,
+                "`unsafe` is not supported: anyfork calls this function from safe code",
+            );
         }
         if let Some(abi) = &signature.abi {
-            errors.at(abi, "`extern` is not supported: use an ordinary Rust function");
+            errors.at(
+                abi,
+                "`extern` is not supported: use an ordinary Rust function",
+            );
         }
         if let Some(variadic) = &signature.variadic {
             errors.at(variadic, "variadics are not supported");
@@ -82,7 +88,10 @@ impl Function {
     /// The attributes that generated items share with the function: where it
     /// is not compiled they are not, and what it may do they may.
     pub(crate) fn inherited(&self) -> TokenStream {
-        let inherited = self.attributes.iter().filter_map(|attribute| inherit(&attribute.meta));
+        let inherited = self
+            .attributes
+            .iter()
+            .filter_map(|attribute| inherit(&attribute.meta));
         quote!(#(#[#inherited])*)
     }
 
@@ -109,6 +118,8 @@ impl Function {
             ReturnType::Type(_, ty) if find_impl(ty).is_none() => {
                 quote!(<#ty as #private::Report>::report(#call))
             }
+            // There is no type to point at, or an `impl Trait` that only the
+            // function may name.
             _ => quote!(#private::Outcome::of(#call)),
         }
     }
@@ -150,9 +161,12 @@ pub(crate) fn bare(ty: &Type) -> &Type {
 
 /// The `impl` of an `impl Trait`, anywhere in a type.
 pub(crate) fn find_impl(tokens: impl ToTokens) -> Option<TokenTree> {
-    tokens.to_token_stream().into_iter().find_map(|token| match token {
-        TokenTree::Ident(word) if word == "impl" => Some(word.into()),
-        TokenTree::Group(group) => find_impl(group.stream()),
-        _ => None,
-    })
+    tokens
+        .to_token_stream()
+        .into_iter()
+        .find_map(|token| match token {
+            TokenTree::Ident(word) if word == "impl" => Some(word.into()),
+            TokenTree::Group(group) => find_impl(group.stream()),
+            _ => None,
+        })
 }

@@ -40,7 +40,8 @@ struct Parsed {
 
 impl Parse for Parsed {
     fn parse(input: ParseStream) -> Result<Parsed> {
-        let name = input.call(Ident::parse_any)?;
+        let expected = |error: Error| Error::new(error.span(), "expected a key");
+        let name = input.call(Ident::parse_any).map_err(expected)?;
         let value = match input.parse::<Option<Token![=]>>()? {
             Some(_) => Some(input.parse()?),
             None if input.is_empty() || input.peek(Token![,]) => None,
@@ -52,7 +53,10 @@ impl Parse for Parsed {
 
 impl Keys {
     pub(crate) fn parse(tokens: TokenStream, known: &[Known], errors: &mut Errors) -> Keys {
-        let usages: Vec<_> = known.iter().map(|known| format!("`{}`", known.usage)).collect();
+        let usages: Vec<_> = known
+            .iter()
+            .map(|known| format!("`{}`", known.usage))
+            .collect();
         let supported = format!("supported: {}", usages.join(", "));
         let parser = Punctuated::<Parsed, Token![,]>::parse_terminated;
         let parsed = parser.parse2(tokens);

@@ -6,6 +6,7 @@
 //! never fails, and an error points at the token that is wrong.
 
 mod argument;
+mod companion;
 mod early;
 mod errors;
 mod function;
@@ -15,11 +16,159 @@ mod worker;
 
 use proc_macro::TokenStream;
 
+/// Registers a function that runs in a process of its own, and gives it a
+/// companion that starts it.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+///
+/// use anyfork::Process;
+///
+/// /// Runs in a fresh process. The socket is connected to the caller's end.
+/// #[anyfork::worker]
+/// fn repeat(mut socket: UnixStream, word: String, times: Option<usize>) -> std::io::Result<()> {
+///     write!(socket, "{}", word.repeat(times.unwrap_or(2)))
+/// }
+///
+/// #[anyfork::early]
+/// fn main() -> anyfork::Result<()> {
+///     // By name, with arguments of any type that turns into `word` and `times`:
+///     let by_name = Process::new()?.send_arg("ho").send_arg("3").run("repeat");
+///     // The same, checked by the compiler:
+///     let checked = repeat::run(Process::new()?, "ho".into(), Some(3));
+///     for launch in [by_name, checked] {
+///         let mut worker = launch.blocking()?;
+///         let mut text = String::new();
+///         worker.socket.read_to_string(&mut text)?;
+///         assert_eq!(text, "hohoho");
+///         assert!(worker.wait()?.success());
+///     }
+///     assert!(repeat::NAME.ends_with("::repeat"));
+///     Ok(())
+/// }
+/// ```
+///
+/// # The function
+///
+/// A free `fn` or `async fn`, of any visibility, also inside another function.
+/// It stays as it is written, and can be called like any other.
+///
+/// | parameter | takes |
+/// |---|---|
+/// | the first | the communication socket: `std::os::unix::net::UnixStream`, `OwnedFd`, and in an `async fn` `tokio::net::UnixStream` |
+/// | `T: FromArg` | one argument |
+/// | `Option<T>`, at the end | one argument, if there is one left |
+/// | `Args`, the last | all arguments that are left |
+///
+/// `Option` and `Args` are told by their names. A function without parameters
+/// is allowed; its socket is closed.
+///
+/// It returns `()`, `!`, `ExitCode`, or a `Result` of these whose error
+/// implements `Display` and `Debug`.
+///
+/// An `async fn` gets a tokio runtime of its own in its process; this needs
+/// anyfork's feature `tokio`, which is on by default.
+///
+/// # The companion
+///
+/// An empty type of the function's name and visibility, with
+///
+/// - `NAME: &'static str`, the name that the worker is registered under, and
+/// - `run(process, …) -> Launch<Worker>`, which takes the function's parameters
+///   after the socket, each of a type that implements `IntoArg` too. An
+///   `Option` that is `None` is not sent; when one that follows it is `Some`, or
+///   `Args` are given, the launch fails, because the arguments would be taken
+///   for one another.
+///
+/// # Keys
+///
+/// | key | meaning |
+/// |---|---|
+/// | `name = "…"` | registers this name instead of the function's path, `module_path!()::name` |
+/// | `flavor = "current_thread"` | for an `async fn`: all of the runtime in one thread, as without the key |
+/// | `flavor = "multi_thread"` | for an `async fn`: a pool of as many threads as there are processors |
+/// | `worker_threads = N` | with `flavor = "multi_thread"`: so many threads |
+/// | `crate = path` | where a re-export of anyfork is, for crates that do not depend on it themselves |
+///
+/// # Errors
+///
+/// What is not supported is a compile error at the token: generic and `unsafe`
+/// functions, `extern`, `self`, references, parameters that are no arguments,
+/// a misplaced `Option` or `Args`, unknown keys.
+///
+/// # Caveats
+///
+/// - The companion takes the function's name in the type namespace: no type and
+///   no module of this name can stand beside it.
+/// - The path of a function inside another function does not have the outer
+///   function's name: two of the same name in one module need a `name`.
+/// - A crate that is never named in code is not linked, with its workers:
+///   `use jobs as _;`.
 #[proc_macro_attribute]
 pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| worker::worker(keys.into(), item))
 }
 
+/// Has the template forked before `main`, before any thread exists.
+///
+/// On `main`, that is all it does. It goes above or below an attribute such as
+/// `#[tokio::main]`. On another function, the function's body also runs in the
+/// template, once, before the template serves: what it loads, every worker has.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use std::sync::OnceLock;
+///
+/// use anyfork::Process;
+///
+/// static WORDS: OnceLock<Vec<String>> = OnceLock::new();
+///
+/// #[anyfork::early]
+/// fn load() {
+///     WORDS.get_or_init(|| vec!["loaded".to_owned(), "once".to_owned()]);
+/// }
+///
+/// #[anyfork::worker]
+/// fn word(mut socket: UnixStream, index: usize) -> std::io::Result<()> {
+///     let words = WORDS.get().map_or(&[][..], Vec::as_slice);
+///     write!(socket, "{}", words[index])
+/// }
+///
+/// fn main() -> anyfork::Result<()> {
+///     let mut worker = word::run(Process::new()?, 1).blocking()?;
+///     let mut text = String::new();
+///     worker.socket.read_to_string(&mut text)?;
+///     assert_eq!(text, "once");
+///     assert!(WORDS.get().is_none(), "this process has not loaded them");
+///     Ok(())
+/// }
+/// ```
+///
+/// # The function
+///
+/// `main`, or a free function without parameters that returns what a worker may
+/// return (see [`worker`](macro@worker)). It stays as it is written. Several in
+/// one program run in the order of their full paths. In a test file, which has
+/// no `main`, an empty one gives the tests their template.
+///
+/// # Keys
+///
+/// | key | meaning |
+/// |---|---|
+/// | `crate = path` | where a re-export of anyfork is, for crates that do not depend on it themselves |
+///
+/// # Errors
+///
+/// Parameters, generics, `unsafe`, `extern` and `async` (but on `main`) are
+/// compile errors at the token.
+///
+/// # Caveats
+///
+/// Code that runs before `main` runs before everything that `main` sets up:
+/// loggers, settings, argument parsing. It must not leave threads behind, since
+/// a fork copies only one.
 #[proc_macro_attribute]
 pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| early::early(keys.into(), item))

@@ -6,6 +6,7 @@ use quote::{ToTokens, format_ident, quote};
 use syn::{FnArg, LitStr, PatType, Type};
 
 use crate::argument::{Argument, check_socket};
+use crate::companion::Companion;
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::keys::{CRATE, Keys, Known};
@@ -58,14 +59,20 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Worker {
         match input {
             FnArg::Typed(parameter) => parameters.push(parameter),
             FnArg::Receiver(receiver) => {
-                errors.at(receiver, "methods are not supported: a worker is a free function");
+                errors.at(
+                    receiver,
+                    "methods are not supported: a worker is a free function",
+                );
             }
         }
     }
     let (socket, arguments) = match parameters.split_first() {
         Some((socket, arguments)) => {
             check_socket(socket, errors);
-            (Some(Type::clone(&socket.ty)), Argument::all(arguments, errors))
+            (
+                Some(Type::clone(&socket.ty)),
+                Argument::all(arguments, errors),
+            )
         }
         None => (None, Vec::new()),
     };
@@ -92,16 +99,24 @@ fn check_flavor(keys: &Keys, function: &Function, errors: &mut Errors) -> Option
     let Some(asynchronous) = &function.signature.asyncness else {
         for key in flavor.into_iter().chain(threads) {
             let name = &key.name;
-            errors.at(name, format!("`{name}` is for an `async fn`: this worker has no runtime"));
+            errors.at(
+                name,
+                format!("`{name}` is for an `async fn`: this worker has no runtime"),
+            );
         }
         return None;
     };
     if !cfg!(feature = "tokio") {
         errors.at(asynchronous, "async workers need anyfork's feature `tokio`");
     }
-    let count = threads.and_then(|key| match key.integer(errors)?.base10_parse() {
-        Ok(0) | Err(_) => key.refuse(errors),
-        Ok(count) => Some(count),
+    let count = threads.and_then(|key| {
+        let count = key.integer(errors)?;
+        match count.base10_parse() {
+            Ok(0) => errors.at(count, "a pool has at least one thread"),
+            Ok(count) => return Some(count),
+            Err(error) => errors.add(error),
+        }
+        None
     });
     let multi = match flavor {
         None => false,
@@ -115,25 +130,37 @@ fn check_flavor(keys: &Keys, function: &Function, errors: &mut Errors) -> Option
         (true, _) => Some(Flavor::MultiThread(count)),
         (false, None) => Some(Flavor::CurrentThread),
         (false, Some(key)) => {
-            errors.at(&key.name, "`worker_threads` needs `flavor = \"multi_thread\"`");
+            errors.at(
+                &key.name,
+                "`worker_threads` needs `flavor = \"multi_thread\"`",
+            );
             None
         }
     }
 }
 
 fn expand(worker: &Worker) -> TokenStream {
-    let registration = registration(worker);
-    let companion = companion(worker);
+    let name = match &worker.name {
+        Some(name) => name.to_token_stream(),
+        None => worker.function.path(),
+    };
+    let registration = registration(worker, &name);
+    let companion = Companion {
+        private: &worker.private,
+        function: &worker.function,
+        arguments: &worker.arguments,
+        name: &name,
+    };
+    let companion = companion.expand();
     quote!(#registration #companion)
 }
 
-fn registration(worker: &Worker) -> TokenStream {
+fn registration(worker: &Worker, name: &TokenStream) -> TokenStream {
     let Worker {
         private, function, ..
     } = worker;
     let attributes = function.inherited();
     let call = local("call");
-    let name = name(worker);
     let body = body(worker, &call);
     quote! {
         #attributes
@@ -162,8 +189,13 @@ fn body(worker: &Worker, call: &Ident) -> TokenStream {
         private, function, ..
     } = worker;
     let ident = &function.signature.ident;
-    let values: Vec<_> = (1..=worker.arguments.len()).map(|n| local(&format!("arg{n}"))).collect();
-    let decoded = worker.arguments.iter().map(|argument| argument.receive(call));
+    let values: Vec<_> = (1..=worker.arguments.len())
+        .map(|n| local(&format!("arg{n}")))
+        .collect();
+    let decoded = worker
+        .arguments
+        .iter()
+        .map(|argument| argument.receive(call));
     let decode = quote!(#(let #values = #decoded;)*);
     let asynchronous = worker.flavor.is_some();
     let enter = match asynchronous {
@@ -192,68 +224,8 @@ fn body(worker: &Worker, call: &Ident) -> TokenStream {
     };
     let runtime = local("runtime");
     quote! {
-        #decode
         let #runtime = #private::runtime(#private::Flavor::#flavor)?;
-        #runtime.block_on(async { #enter #outcome })
-    }
-}
-
-/// The function's name in the type namespace, where a function has none.
-fn companion(worker: &Worker) -> TokenStream {
-    let Worker {
-        private,
-        function,
-        arguments,
-        ..
-    } = worker;
-    let (visibility, ident) = (&function.visibility, &function.signature.ident);
-    let (attributes, deprecated) = (function.inherited(), function.deprecated());
-    let name = name(worker);
-    // For readers and editors, which show it without the underscores.
-    let process = Ident::new("process", Span::mixed_site());
-    let parameters = arguments.iter().map(Argument::parameter);
-    let refusals = arguments.windows(2).filter_map(|pair| {
-        let condition = pair[0].skipped_before(&pair[1])?;
-        let message = pair[0].skipped_message(&pair[1], &function.name());
-        Some(quote! {
-            if #condition { #private::Process::refuse(#process, #message) } else { #process }
-        })
-    });
-    let sends = arguments.iter().map(|argument| argument.send(private, &process));
-    let steps = refusals.chain(sends);
-    let texts: Vec<_> = arguments.iter().map(Argument::text).collect();
-    let title = format!("{}({})", function.name(), texts.join(", "));
-    let about = format!("Starts the worker `{title}` in a process of its own.");
-    let about_run = format!("Starts the worker `{title}` in `process`.");
-    quote! {
-        #[doc = #about]
-        #attributes
-        #[allow(clippy::exhaustive_enums, dead_code, non_camel_case_types)]
-        #visibility enum #ident {}
-
-        #attributes
-        #[allow(clippy::used_underscore_binding, dead_code)]
-        impl #ident {
-            /// The name that the worker is registered under.
-            #visibility const NAME: &'static str = #name;
-
-            #[doc = #about_run]
-            #deprecated
-            #visibility fn run(
-                #process: #private::Process,
-                #(#parameters),*
-            ) -> #private::Launch<#private::RunningWorker> {
-                #(let #process = #steps;)*
-                #private::Process::run(#process, Self::NAME)
-            }
-        }
-    }
-}
-
-fn name(worker: &Worker) -> TokenStream {
-    match &worker.name {
-        Some(name) => name.to_token_stream(),
-        None => worker.function.path(),
+        #runtime.block_on(async { #decode #enter #outcome })
     }
 }
 

@@ -58,7 +58,12 @@ fn main() -> Result<()> {
         }
         let names = ["bare fork", "anyfork, ready", "anyfork, status"];
         let heap = heap / GIB;
-        rows.extend(names.iter().zip(samples).map(|(name, times)| Row::new(name, heap, times)));
+        rows.extend(
+            names
+                .iter()
+                .zip(samples)
+                .map(|(name, times)| Row::new(name, heap, times)),
+        );
         black_box(ballast);
     }
     print_table(&rows);
@@ -97,7 +102,9 @@ impl BareFork {
         orders.write_all(b"\n")?;
         let mut line = String::new();
         self.1.read_line(&mut line)?;
-        let nanos = line.split_whitespace().map(|n| n.parse().map_err(io::Error::other));
+        let nanos = line
+            .split_whitespace()
+            .map(|n| n.parse().map_err(io::Error::other));
         nanos.map(|n| n.map(Duration::from_nanos)).collect()
     }
 }
@@ -165,15 +172,29 @@ impl Row {
 }
 
 fn print_table(rows: &[Row]) {
-    println!("{:<18} {:>5} {:>12} {:>9} {:>12}", "", "heap", "median", "p99", "× bare fork");
+    println!(
+        "{:<18} {:>5} {:>12} {:>9} {:>12}",
+        "", "heap", "median", "p99", "× bare fork"
+    );
     for row in rows {
-        let bare = rows.iter().find(|it| it.heap == row.heap).expect("the first of each heap");
+        let bare = rows
+            .iter()
+            .find(|it| it.heap == row.heap)
+            .expect("the first of each heap");
         let ratio = row.median / bare.median;
-        let Row { name, heap, median, p99 } = row;
+        let Row {
+            name,
+            heap,
+            median,
+            p99,
+        } = row;
         println!("{name:<18} {heap:>1} GiB {median:>9.1} µs {p99:>6.0} µs {ratio:>12.2}");
     }
     for row in &rows[1..rows.len() / 2] {
-        let big = rows.iter().rfind(|it| it.name == row.name).expect("one of each heap");
+        let big = rows
+            .iter()
+            .rfind(|it| it.name == row.name)
+            .expect("one of each heap");
         println!("{}: 2 GiB / 0 = {:.2}", row.name, big.median / row.median);
     }
 }
@@ -192,6 +213,9 @@ fn print_memory(template: &Process) -> Result<()> {
         let kib = pss.and_then(|pss| pss.trim().trim_end_matches(" kB").parse::<f64>().ok());
         sum += kib.expect("the kernel tells");
     }
-    println!("an idle worker, one of {WORKERS}: {:.1} KiB PSS", sum / WORKERS as f64);
+    println!(
+        "an idle worker, one of {WORKERS}: {:.1} KiB PSS",
+        sum / WORKERS as f64
+    );
     Ok(())
 }

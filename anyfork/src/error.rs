@@ -148,10 +148,9 @@ impl From<io::Error> for Error {
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
-        let system = error
-            .errno()
-            .map(|e| io::Error::from_raw_os_error(e).kind());
-        let kind = system.unwrap_or(match error.0.kind {
+        let source = error.0.source.as_deref();
+        let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+        let kind = source.map(io::Error::kind).unwrap_or(match error.0.kind {
             ErrorKind::UnknownWorker => io::ErrorKind::NotFound,
             ErrorKind::AmbiguousName | ErrorKind::BadArgument => io::ErrorKind::InvalidInput,
             ErrorKind::TemplateGone => io::ErrorKind::BrokenPipe,

@@ -17,12 +17,14 @@ impl Arg {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoArg for Arg {
     fn into_arg(self) -> Result<Arg> {
         Ok(self)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for Arg {
     fn from_arg(arg: Arg) -> Result<Arg, ArgError> {
         Ok(arg)
@@ -32,6 +34,7 @@ impl FromArg for Arg {
 /// `IntoArg` for types whose octets can be had, owned or copied.
 macro_rules! into_octets {
     ($($ty:ty => |$value:ident| $bytes:expr;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
             fn into_arg(self) -> Result<Arg> {
                 let $value = self;
@@ -58,48 +61,56 @@ into_octets! {
     &PathBuf => |path| path.as_os_str().as_bytes().to_vec();
 }
 
+#[diagnostic::do_not_recommend]
 impl<const N: usize> IntoArg for [u8; N] {
     fn into_arg(self) -> Result<Arg> {
         Ok(Arg::Bytes(self.to_vec()))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<const N: usize> IntoArg for &[u8; N] {
     fn into_arg(self) -> Result<Arg> {
         Ok(Arg::Bytes(self.to_vec()))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for Vec<u8> {
     fn from_arg(arg: Arg) -> Result<Vec<u8>, ArgError> {
         arg.into_bytes()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for Box<[u8]> {
     fn from_arg(arg: Arg) -> Result<Box<[u8]>, ArgError> {
         arg.into_bytes().map(Vec::into_boxed_slice)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for String {
     fn from_arg(arg: Arg) -> Result<String, ArgError> {
         String::from_utf8(arg.into_bytes()?).map_err(|error| ArgError::new(error.utf8_error()))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for Box<str> {
     fn from_arg(arg: Arg) -> Result<Box<str>, ArgError> {
         String::from_arg(arg).map(String::into_boxed_str)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for OsString {
     fn from_arg(arg: Arg) -> Result<OsString, ArgError> {
         arg.into_bytes().map(OsString::from_vec)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for PathBuf {
     fn from_arg(arg: Arg) -> Result<PathBuf, ArgError> {
         OsString::from_arg(arg).map(PathBuf::from)
@@ -110,12 +121,14 @@ impl FromArg for PathBuf {
 /// that `send_arg("7")` and `send_arg(7)` are the same to a `u32` parameter.
 macro_rules! as_text {
     ($($ty:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
             fn into_arg(self) -> Result<Arg> {
                 self.to_string().into_arg()
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let text = String::from_arg(arg)?;

@@ -30,12 +30,14 @@ impl Arg {
 /// `IntoArg` and `FromArg` for std's owners of a descriptor.
 macro_rules! as_descriptor {
     ($($ty:ty, $wanted:literal, $check:expr;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
             fn into_arg(self) -> Result<Arg> {
                 Ok(Arg::Fd(self.into()))
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 arg.into_fd($wanted, $check).map(Into::into)

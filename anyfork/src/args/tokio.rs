@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 /// Through the std type: out of one runtime, into another.
 macro_rules! through_std {
     ($($ty:ty, $std:ty;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
             fn into_arg(self) -> Result<Arg> {
                 let leave = || {
@@ -28,6 +29,7 @@ macro_rules! through_std {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let it = <$std>::from_arg(arg)?;
@@ -50,6 +52,7 @@ through_std! {
 
 macro_rules! pipes {
     ($($ty:ty, $std:ty;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
             fn into_arg(self) -> Result<Arg> {
                 let fd = self.into_blocking_fd();
@@ -57,6 +60,7 @@ macro_rules! pipes {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let fd = OwnedFd::from(<$std>::from_arg(arg)?);
@@ -73,6 +77,7 @@ pipes! {
 }
 
 /// A file with no operation under way; `into_std` would have to wait for one.
+#[diagnostic::do_not_recommend]
 impl IntoArg for File {
     fn into_arg(self) -> Result<Arg> {
         let file = self
@@ -82,6 +87,7 @@ impl IntoArg for File {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromArg for File {
     fn from_arg(arg: Arg) -> Result<File, ArgError> {
         std::fs::File::from_arg(arg).map(File::from_std)

@@ -17,6 +17,9 @@ use crate::sys::{descriptor, message, poll};
 pub(super) struct Origin {
     control: OwnedFd,
     answer: Mutex<Answer>,
+    /// The template that this one is forked from. Without an owner it might end
+    /// before it has read our request.
+    _base: Option<Arc<Origin>>,
 }
 
 /// What is known of the template's preparation.
@@ -30,10 +33,11 @@ enum Answer {
 }
 
 impl Origin {
-    fn new(control: OwnedFd, answer: OwnedFd) -> Origin {
+    fn new(control: OwnedFd, answer: OwnedFd, base: Option<Arc<Origin>>) -> Origin {
         Origin {
             control,
             answer: Mutex::new(Answer::Open(answer)),
+            _base: base,
         }
     }
 
@@ -47,7 +51,7 @@ impl Origin {
             let (fd, interest) = flight.source(wait, mine.as_fd());
             poll::wait(fd, interest, None).map_err(failed)?;
         }
-        Ok(Origin::new(control, mine.into()))
+        Ok(Origin::new(control, mine.into(), Some(Arc::clone(base))))
     }
 
     /// Where requests go.
@@ -123,7 +127,7 @@ pub(super) fn early() -> Result<Arc<Origin>> {
             let failed = |error| Error::io("use the early template", error);
             let control = early.control.try_clone().map_err(failed)?;
             let answer = early.answer.try_clone().map_err(failed)?;
-            Ok(Arc::new(Origin::new(control, answer.into())))
+            Ok(Arc::new(Origin::new(control, answer.into(), None)))
         }
     });
     let origin = origin.clone()?;

@@ -116,6 +116,7 @@ fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
             let data = unsafe { libc::CMSG_DATA(next) }.cast::<RawFd>();
             // SAFETY: only computes.
             let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            #[allow(clippy::unnecessary_cast, reason = "it is a u32 with musl")]
             let count = (message.cmsg_len as usize - empty) / size_of::<RawFd>();
             for i in 0..count {
                 // SAFETY: recvmsg wrote `count` descriptors there.

@@ -166,10 +166,12 @@ fn serve(socket: &UnixStream, control: OwnedFd, args: Args) -> u8 {
             answer_failure(socket, &Error::io("start a template", error));
             1
         }
-        Ok(template) => match say_ready(socket) {
-            Ok(()) => template.serve(),
-            Err(_) => 1,
-        },
+        Ok(template) => {
+            // Its owner may be gone already, having left requests of others
+            // that it forked from this: they are served before the end.
+            let _ = say_ready(socket);
+            template.serve()
+        }
     }
 }
 

@@ -160,8 +160,8 @@ impl Limits {
         let original = descriptor::descriptor_limit()?;
         let (_, hard) = original;
         // A kernel or sandbox that refuses leaves the limit as it was.
-        let raised = original != (hard, hard)
-            && descriptor::set_descriptor_limit((hard, hard)).is_ok();
+        let raised =
+            original != (hard, hard) && descriptor::set_descriptor_limit((hard, hard)).is_ok();
         Ok(Limits {
             original,
             raised,

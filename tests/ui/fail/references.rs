@@ -1,0 +1,17 @@
+//! What comes from another process is owned.
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+#[anyfork::worker]
+fn references(
+    _socket: &mut UnixStream,
+    _text: &str,
+    _octets: &'static [u8],
+    _path: &Path,
+    _number: &u32,
+    _maybe: Option<&str>,
+) {
+}
+
+fn main() {}
