@@ -5,6 +5,8 @@
 //! element of a list that the linker collects. Parse, check, expand: expansion
 //! never fails, and an error points at the token that is wrong.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod argument;
 mod companion;
 mod early;

@@ -150,10 +150,8 @@ mod tests {
         for (i, (fd, (mut read, write))) in got.into_iter().zip(pipes).enumerate() {
             drop(write);
             // SAFETY: F_GETFD takes no argument.
-            assert_eq!(
-                unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) },
-                libc::FD_CLOEXEC
-            );
+            let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) };
+            assert_eq!(flags, libc::FD_CLOEXEC);
             io::Write::write_all(&mut std::fs::File::from(fd), &[i as u8]).unwrap();
             let mut byte = Vec::new();
             io::Read::read_to_end(&mut read, &mut byte).unwrap();
