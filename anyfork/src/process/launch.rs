@@ -57,8 +57,17 @@ use flight::{Step, Unanswered};
 /// [`Io`]: crate::ErrorKind::Io
 #[must_use = "a launch that is dropped is called off: `.await` it or call `.blocking()`"]
 pub struct Launch<T> {
-    started: Result<(Unanswered<UnixStream>, Flight)>,
+    started: Result<Started>,
     target: PhantomData<fn() -> T>,
+}
+
+/// A request under way, and where its answer comes.
+///
+/// Wherever these two are dropped, the flight must go first: its descriptors
+/// make room for the pidfd by which a worker is called off.
+struct Started {
+    flight: Flight,
+    socket: Unanswered<UnixStream>,
 }
 
 /// What a [`Launch`] can lead to, and its counterpart for blocking code.
@@ -86,7 +95,10 @@ impl Launch<Worker> {
     pub(super) fn start(origin: &Arc<Origin>, name: &str, args: Args) -> Launch<Worker> {
         let started = Flight::start(origin, Then::Worker, name, args, None);
         Launch {
-            started: started.map(|(mine, flight)| (Unanswered::new(mine), flight)),
+            started: started.map(|(mine, flight)| Started {
+                flight,
+                socket: Unanswered::new(mine),
+            }),
             target: PhantomData,
         }
     }
@@ -99,7 +111,7 @@ impl<T: Target> Launch<T> {
     ///
     /// See [`Launch`].
     pub fn blocking(self) -> Result<T::Blocking> {
-        let (socket, mut flight) = self.started?;
+        let Started { socket, mut flight } = self.started?;
         loop {
             match flight.step(socket.as_fd())? {
                 Step::Wait(wait) => {

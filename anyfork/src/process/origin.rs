@@ -76,6 +76,20 @@ impl Origin {
         }
     }
 
+    /// Why a request has been lost without an answer: with the template, or by
+    /// a template in whose full descriptor table there was no room even for the
+    /// socket to answer on.
+    pub(super) fn why_lost(&self) -> Error {
+        if self.is_gone() {
+            return self.why_gone();
+        }
+        let error = io::Error::from_raw_os_error(libc::EMFILE);
+        Error::io(
+            "the template has no room for the descriptors of a request",
+            error,
+        )
+    }
+
     fn is_gone(&self) -> bool {
         poll::is_hung_up(self.control())
     }

@@ -65,6 +65,8 @@ fn fork_template() -> Result<EarlyTemplate> {
         )
     };
     descriptor::open_standard_streams().map_err(|e| failed("open /dev/null", e))?;
+    // What constructors before this one printed must not come out of both.
+    flush();
     let (control, served) = descriptor::message_pair().map_err(|e| failed("socketpair", e))?;
     let (answer, answering) = descriptor::stream_pair().map_err(|e| failed("socketpair", e))?;
     match fork::fork().map_err(|e| failed("fork", e))? {
@@ -109,8 +111,7 @@ fn prepare() -> Result<()> {
         preload(early)?;
     }
     // What they printed must not come out of every child again.
-    let _ = io::stdout().flush();
-    fork::flush_c_streams();
+    flush();
     match boot::threads() {
         Ok(1) => Ok(()),
         Ok(n) => Err(gone(format_args!(
@@ -121,6 +122,12 @@ fn prepare() -> Result<()> {
             "the number of threads is unknown: {error}"
         ))),
     }
+}
+
+/// Writes out what is in the buffers of both libraries.
+fn flush() {
+    let _ = io::stdout().flush();
+    fork::flush_c_streams();
 }
 
 fn preload(early: &Early) -> Result<()> {

@@ -12,7 +12,7 @@ use tokio::net::{UnixDatagram, UnixStream};
 use tokio::runtime::Handle;
 
 use super::flight::{Flight, Step, Unanswered, Wait};
-use super::{Launch, Target};
+use super::{Launch, Started, Target};
 use crate::error::{Error, Result};
 use crate::process::running::Running;
 use crate::sys::poll::Interest;
@@ -26,9 +26,11 @@ impl<T: Target + 'static> IntoFuture for Launch<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let (socket, mut flight) = self.started?;
+            let Started { socket, flight } = self.started?;
             check_runtime()?;
             let socket = socket.try_map(join_runtime)?;
+            // After the socket, so that it is dropped before.
+            let mut flight = flight;
             let running = arrive(&socket, &mut flight).await?;
             Ok(T::asynchronous(socket.settle(), running))
         })

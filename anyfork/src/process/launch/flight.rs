@@ -12,6 +12,7 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::origin::Origin;
 use super::super::running::Running;
@@ -21,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::request::{BodyWriter, Head, Place, Then};
 use crate::protocol::{MAX_ATTACHED, Malformed, answer};
 use crate::sys::poll::Interest;
-use crate::sys::{descriptor, fork, memory, message};
+use crate::sys::{descriptor, fork, memory, message, poll};
 
 /// A request under way.
 pub(in super::super) struct Flight {
@@ -29,6 +30,10 @@ pub(in super::super) struct Flight {
     /// What is being started, for messages.
     what: String,
     status: Option<StatusPipe>,
+    /// Keeps a place in the descriptor table for the pidfd that comes with the
+    /// answer: without room it would be lost, and the worker with it. Any
+    /// descriptor would do; this one is at hand, and was sent already.
+    place: Option<OwnedFd>,
     stage: Stage,
 }
 
@@ -57,6 +62,9 @@ struct Request {
     message: Vec<u8>,
     fds: Vec<OwnedFd>,
 }
+
+/// Where among a request's descriptors the status pipe's write end is.
+const REPORTED: usize = 1;
 
 /// Descriptors that travel over the answer socket, the next one last.
 type Descriptors = Vec<OwnedFd>;
@@ -119,6 +127,7 @@ impl Flight {
             origin: Arc::clone(origin),
             what: name.to_owned(),
             status: Some(StatusPipe::new(status)),
+            place: None,
             stage: Stage::Queueing(following, Request { message, fds }),
         };
         flight.send(mine.as_fd())?;
@@ -155,11 +164,12 @@ impl Flight {
                     self.queue(socket, &mut fds)?;
                     self.stage = Stage::Sending(request, fds);
                 }
-                Stage::Sending(request, following) => {
+                Stage::Sending(mut request, following) => {
                     if !self.request(&request)? {
                         self.stage = Stage::Sending(request, following);
                         return Ok(Some(Wait::Control));
                     }
+                    self.place = Some(request.fds.swap_remove(REPORTED));
                     if !following.is_empty() {
                         self.stage = Stage::Following(following);
                     }
@@ -234,6 +244,9 @@ impl Flight {
                 }
                 Stage::Autopsy => return self.examine(),
                 _ => {
+                    if !self.give_up_place(socket)? {
+                        return Ok(Step::Wait(Wait::Answer(Interest::Readable)));
+                    }
                     let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
                     match receive_some(socket, &mut head, &mut fds)? {
                         None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
@@ -257,9 +270,21 @@ impl Flight {
         }
     }
 
+    /// Makes room for the pidfd if there is something to read; `false` if not.
+    fn give_up_place(&mut self, socket: BorrowedFd<'_>) -> Result<bool> {
+        if self.place.is_some() {
+            let there = poll::wait(socket, Interest::Readable, Some(Instant::now()));
+            if !there.map_err(|error| Error::io("look for a worker's answer", error))? {
+                return Ok(false);
+            }
+            self.place = None;
+        }
+        Ok(true)
+    }
+
     fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
         let (Some(pidfd), Some(status)) = (fds.pop(), self.status.take()) else {
-            // The descriptor was cut off: there was no room for it here.
+            // The descriptor was cut off: another thread has taken the place.
             let error = io::Error::from_raw_os_error(libc::EMFILE);
             return Err(Error::io(
                 format!("receive the pidfd of `{}`", self.what),
@@ -276,7 +301,7 @@ impl Flight {
         };
         match status.look()? {
             Look::Nothing => Ok(Step::Wait(Wait::Status)),
-            Look::Lost => Err(self.origin.why_gone()),
+            Look::Lost => Err(self.origin.why_lost()),
             Look::Ended(exit) => {
                 let message = format!("`{}` ended before it was ready: {exit}", self.what);
                 Err(Error::new(ErrorKind::Died(exit), message))
