@@ -19,7 +19,11 @@ fn greet(mut socket: UnixStream, name: String, times: u32) -> std::io::Result<()
 #[anyfork::early] // the template is forked before main, before any thread exists
 fn main() -> anyfork::Result<()> {
     // by name, as in AnyEvent::Fork
-    let mut worker = Process::new()?.send_arg("world").send_arg(2).run("greet").blocking()?;
+    let mut worker = Process::new()?
+        .send_arg("world")
+        .send_arg(2)
+        .run("greet")
+        .blocking()?;
     // the same, checked by the compiler
     // let mut worker = greet::run(Process::new()?, "world".into(), 2).blocking()?;
     let mut text = String::new();
