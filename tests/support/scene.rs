@@ -1,0 +1,72 @@
+//! [`Scene`]: what a test must leave as it was.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{PATIENCE, children, descriptors, early_template, status, until};
+
+/// What must be the same after a test as before: this process's and the
+/// template's descriptors, and the children of both.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Scene {
+    template: u32,
+    descriptors: [BTreeMap<i32, String>; 2],
+    /// The children, and whether each is a zombie.
+    zombies: [BTreeMap<u32, bool>; 2],
+}
+
+impl Scene {
+    /// Looks at the early template.
+    pub fn early() -> Scene {
+        Scene::settled(early_template())
+    }
+
+    /// Looks at a template, once it has closed what the children had that were
+    /// reaped before.
+    pub fn settled(template: u32) -> Scene {
+        until("the template waits", || {
+            status(template, "State").starts_with('S')
+        });
+        Scene::of(template)
+    }
+
+    fn of(template: u32) -> Scene {
+        let pids = [std::process::id(), template];
+        // Whether it runs or sleeps is no difference; a zombie is one.
+        let states = |pid| {
+            let children = children(pid).into_iter();
+            children.map(|(pid, state)| (pid, state == 'Z')).collect()
+        };
+        Scene {
+            template,
+            descriptors: pids.map(descriptors),
+            zombies: pids.map(states),
+        }
+    }
+
+    /// The template's pid.
+    pub fn template(&self) -> u32 {
+        self.template
+    }
+
+    /// The template's children.
+    pub fn workers(&self) -> Vec<u32> {
+        children(self.template).into_keys().collect()
+    }
+
+    /// Waits until all is as it was.
+    pub fn must_return(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = Scene::of(self.template);
+            if now == *self {
+                return;
+            }
+            if Instant::now() > deadline {
+                assert_eq!(now, *self, "left: now, right: before");
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A template that cannot fork, that has no room for a descriptor, or that has
+//! been killed is an error of its kind, in bounded time; once there is room
+//! again it serves again.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
+use std::process::Command;
+
+use anyfork::{Args, Error, ErrorKind, Process, blocking};
+use anyfork_tests::{
+    Scene, alone, bounded, descriptors, error_number, has_ended, held, pipe_with, release,
+};
+use anyfork_tests::{send_signal, set_soft_limit, status, template_of, try_held, until};
+use nix::unistd::{Gid, Uid, setresgid, setresuid};
+
+/// The kernel exempts root from limits: root's template gives its rights up,
+/// and then only a process of its new user may change its limits.
+#[anyfork::early]
+fn give_up_root() -> Result<(), nix::Error> {
+    if Uid::effective().is_root() {
+        let (uid, gid) = (Uid::from_raw(54_321), Gid::from_raw(54_321));
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+    }
+    Ok(())
+}
+
+/// Sets its template's limits as it is told: resource and soft limit; tells
+/// what it was.
+#[anyfork::worker]
+fn limit(mut socket: UnixStream, _rest: Args) -> io::Result<()> {
+    let mut order = [0; 16];
+    while socket.read_exact(&mut order).is_ok() {
+        let [resource, soft] =
+            [0, 8].map(|at| u64::from_le_bytes(order[at..at + 8].try_into().unwrap()));
+        let before = set_soft_limit(parent_id(), resource as u32, soft)?;
+        socket.write_all(&before.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// One that runs, and can be told when its template can fork no more.
+struct Limiter(blocking::Worker);
+
+impl Limiter {
+    fn of(process: Process) -> Limiter {
+        Limiter(limit::run(process, Args::new()).blocking().unwrap())
+    }
+
+    fn set(&mut self, resource: u32, soft: u64) -> u64 {
+        let order = [u64::from(resource).to_le_bytes(), soft.to_le_bytes()].concat();
+        self.0.socket.write_all(&order).unwrap();
+        let mut before = [0; 8];
+        self.0.socket.read_exact(&mut before).unwrap();
+        u64::from_le_bytes(before)
+    }
+}
+
+fn launch(process: Process) -> Result<(), Error> {
+    try_held(process).map(release)
+}
+
+fn stop(pid: u32) {
+    send_signal(pid, libc::SIGSTOP);
+    until("the template has stopped", || {
+        status(pid, "State").starts_with('T')
+    });
+}
+
+/// A template of this test's own, so that others still have theirs.
+fn template() -> (Process, u32) {
+    let template = Process::new().unwrap().send_arg("t");
+    let worker = held(template.fork());
+    let pid = template_of(&worker);
+    release(worker);
+    (template, pid)
+}
+
+#[test]
+fn a_refused_fork_is_an_error() {
+    let _alone = alone();
+    let mut limiter = Limiter::of(Process::new().unwrap());
+    let scene = Scene::early();
+    let before = limiter.set(libc::RLIMIT_NPROC, 0);
+    for _ in 0..20 {
+        let process = Process::new().unwrap().send_fd(pipe_with(""));
+        let error = launch(process).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ForkFailed, "{error}");
+        assert_eq!(error_number(&error), Some(libc::EAGAIN));
+    }
+    // A template that cannot be forked off: its children's launches say why.
+    let nested = Process::new().unwrap().send_arg("x");
+    for _ in 0..2 {
+        let error = launch(nested.fork()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ForkFailed, "{error}");
+    }
+    drop(nested);
+    limiter.set(libc::RLIMIT_NPROC, before);
+    launch(Process::new().unwrap()).unwrap();
+    scene.must_return();
+}
+
+/// Whatever the limit, a launch succeeds or fails; none hangs, and the template
+/// stays.
+#[test]
+fn a_template_with_a_full_descriptor_table_answers() {
+    let _alone = alone();
+    let mut limiter = Limiter::of(Process::new().unwrap());
+    let scene = Scene::early();
+    let open = descriptors(scene.template());
+    let highest = *open.keys().max().unwrap() as u64;
+    let mut seen = [false; 2];
+    for limit in 0..highest + 16 {
+        let before = limiter.set(libc::RLIMIT_NOFILE, limit);
+        let result = Process::new()
+            .map(|process| process.send_fds([pipe_with("a"), pipe_with("b")]))
+            .and_then(launch);
+        limiter.set(libc::RLIMIT_NOFILE, before);
+        seen[usize::from(result.is_ok())] = true;
+        if let Err(error) = result {
+            let all = format!("limit {limit}, {open:?}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Io, "{all}");
+            assert_eq!(error_number(&error), Some(libc::EMFILE), "{all}");
+        }
+        launch(Process::new().unwrap()).unwrap();
+        scene.must_return();
+    }
+    assert_eq!(seen, [true; 2]);
+}
+
+/// The template has two descriptors a child: it stops before nobody can be
+/// told any more, and goes on when children have ended.
+#[test]
+fn a_template_with_too_many_children_answers() {
+    let _alone = alone();
+    let early = Scene::early();
+    let (template, pid) = template();
+    let mut limiter = Limiter::of(template.fork());
+    let scene = Scene::settled(pid);
+    let before = limiter.set(libc::RLIMIT_NOFILE, 64);
+    let mut workers = Vec::new();
+    let error = loop {
+        match try_held(template.fork()) {
+            Ok(worker) => workers.push(worker),
+            Err(error) => break error,
+        }
+        assert!(workers.len() < 64);
+    };
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    assert_eq!(error_number(&error), Some(libc::EMFILE), "{error}");
+    assert!(workers.len() > 10, "{}", workers.len());
+    drop(workers);
+    scene.must_return();
+    launch(template.fork()).unwrap();
+    limiter.set(libc::RLIMIT_NOFILE, before);
+    let pipes: Vec<OwnedFd> = (0..300).map(|_| pipe_with("")).collect();
+    launch(template.fork().send_fds(pipes)).unwrap();
+    scene.must_return();
+    drop((limiter, template));
+    early.must_return();
+}
+
+#[test]
+fn a_killed_template_is_gone() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let (template, pid) = template();
+    let survivor = held(template.fork());
+    send_signal(pid, libc::SIGKILL);
+    until("the template is gone", || has_ended(pid));
+    for _ in 0..3 {
+        let error = launch(template.fork()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+        let nested = template.fork().send_arg("x");
+        let error = launch(nested.fork()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+    }
+    // Its worker is still there and ends; only its status is lost.
+    let pid = survivor.pid();
+    let anyfork::blocking::Worker { socket, mut child } = survivor;
+    assert!(!has_ended(pid));
+    drop(socket);
+    let error = bounded("wait", || child.wait()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+    assert_eq!(child.wait().unwrap_err().kind(), ErrorKind::TemplateGone);
+    until("the worker is gone", || has_ended(pid));
+    drop((child, template));
+    scene.must_return();
+}
+
+/// Some lie in the queue of a template that takes no more of them; the others
+/// wait for room in it.
+#[test]
+fn launches_under_way_learn_that_their_template_is_killed() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let (template, pid) = template();
+    stop(pid);
+    let launches: Vec<_> = (0..40)
+        .map(|_| {
+            template
+                .fork()
+                .send_arg([0; 40_000])
+                .send_fd(pipe_with(""))
+                .run("hold")
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = launches
+            .into_iter()
+            .map(|launch| scope.spawn(|| launch.blocking()))
+            .collect();
+        send_signal(pid, libc::SIGKILL);
+        for waiting in waiting {
+            let error = bounded("a launch", || waiting.join()).unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+        }
+    });
+    drop(template);
+    scene.must_return();
+}
+
+/// In a program of its own: the default template of this one is still needed.
+#[test]
+fn a_killed_early_template_is_gone() {
+    probe("early-template-killed");
+}
+
+#[test]
+fn a_caller_with_a_full_descriptor_table_gets_an_error() {
+    probe("caller-full");
+}
+
+#[test]
+fn a_caller_without_room_for_the_answer_leaves_no_worker() {
+    probe("caller-full-at-the-answer");
+}
+
+fn probe(what: &str) {
+    let _alone = alone();
+    let output = bounded(what, || {
+        Command::new(env!("CARGO_BIN_EXE_probe")).arg(what).output()
+    });
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {}\n{text}", output.status);
+}

@@ -1,0 +1,135 @@
+//! Where a fork before `main` would not be safe there is none, and where a
+//! preload function fails there is no template; the error says why.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::Uid;
+
+const PRELOADS: &str = env!("CARGO_BIN_EXE_preloads");
+
+/// What a program prints on its standard output and error.
+fn said(command: &mut Command) -> String {
+    let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{error}");
+    text
+}
+
+/// All lines of errors are of the same kind and give the reason.
+fn assert_refused(text: &str, lines: usize, reason: &str) {
+    let found: Vec<_> = text.lines().filter(|line| line.contains(reason)).collect();
+    assert_eq!(found.len(), lines, "{reason:?} in {text}");
+    for line in found {
+        assert!(line.contains("TemplateGone: "), "{line}");
+    }
+}
+
+#[test]
+fn a_thread_before_main() {
+    let text = said(Command::new(PRELOADS).env("BEFORE_MAIN", "thread"));
+    assert_refused(
+        &text,
+        4,
+        "no early template: 2 threads existed before `main`",
+    );
+    assert!(!text.contains("preload in"), "{text}");
+}
+
+#[test]
+fn nothing_that_asks_for_one() {
+    let text = said(&mut Command::new(env!("CARGO_BIN_EXE_bare")));
+    assert_refused(
+        &text,
+        2,
+        "nothing in this program is annotated with `#[anyfork::early]`",
+    );
+}
+
+#[test]
+fn a_library_that_is_loaded_later() {
+    // Cargo builds it with all tests, or with `--examples`.
+    let deps = Path::new(env!("CARGO_BIN_EXE_bare")).parent().unwrap();
+    let library = deps.join("examples/liblibrary.so");
+    assert!(
+        library.exists(),
+        "build it with `cargo test -p anyfork-tests --examples`"
+    );
+    let text = said(Command::new(env!("CARGO_BIN_EXE_bare")).arg(library));
+    assert_refused(&text, 2, "no early template: this is a shared library");
+}
+
+/// A copy of the program that runs as somebody else than who starts it.
+struct Raised(PathBuf);
+
+impl Raised {
+    fn new() -> Option<Raised> {
+        let folder = std::env::temp_dir();
+        if !Uid::effective().is_root() {
+            eprintln!("skipped: only root can make a setuid program of another user");
+            return None;
+        }
+        if statvfs(&folder)
+            .unwrap()
+            .flags()
+            .contains(FsFlags::ST_NOSUID)
+        {
+            eprintln!(
+                "skipped: {} does not allow setuid programs",
+                folder.display()
+            );
+            return None;
+        }
+        let program = Raised(folder.join(format!("anyfork-raised-{}", id())));
+        fs::copy(PRELOADS, &program.0).unwrap();
+        chown(&program.0, Some(54_321), Some(54_321)).unwrap();
+        fs::set_permissions(&program.0, Permissions::from_mode(0o6755)).unwrap();
+        Some(program)
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_program_with_raised_rights() {
+    let Some(program) = Raised::new() else { return };
+    let text = said(Command::new(&program.0).uid(54_322).gid(54_322));
+    assert_refused(
+        &text,
+        4,
+        "no early template: the program runs with raised rights (AT_SECURE)",
+    );
+    assert!(!text.contains("preload in"), "{text}");
+}
+
+#[test]
+fn a_preload_that_fails() {
+    for (failure, reason) in [
+        (
+            "panic",
+            "preload `preloads::first` panicked: a test's panic",
+        ),
+        (
+            "error",
+            "preload `preloads::second` failed: the model is missing",
+        ),
+        ("thread", "its preload functions left 1 threads running"),
+        ("exit", "the template process has ended before it was ready"),
+    ] {
+        let text = said(Command::new(PRELOADS).env("PRELOAD", failure));
+        // `early` may be asked before the failure; the launches tell of it.
+        let early = usize::from(!text.contains("early: None"));
+        assert_refused(&text, 3 + early, reason);
+    }
+}
