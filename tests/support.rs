@@ -33,7 +33,7 @@ pub fn hold(mut socket: UnixStream, rest: Args) -> io::Result<()> {
 
 const ENTERED: &[u8; 1] = b"!";
 
-/// Starts [`hold`] and returns when it is in its function.
+/// Starts [`hold()`] and returns when it is in its function.
 pub fn held(process: Process) -> blocking::Worker {
     try_held(process).expect("a worker that holds")
 }

@@ -8,7 +8,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
-use std::process::Command;
 
 use anyfork::{Args, Error, ErrorKind, Process, blocking};
 use anyfork_tests::{
@@ -222,30 +221,4 @@ fn launches_under_way_learn_that_their_template_is_killed() {
     });
     drop(template);
     scene.must_return();
-}
-
-/// In a program of its own: the default template of this one is still needed.
-#[test]
-fn a_killed_early_template_is_gone() {
-    probe("early-template-killed");
-}
-
-#[test]
-fn a_caller_with_a_full_descriptor_table_gets_an_error() {
-    probe("caller-full");
-}
-
-#[test]
-fn a_caller_without_room_for_the_answer_leaves_no_worker() {
-    probe("caller-full-at-the-answer");
-}
-
-fn probe(what: &str) {
-    let _alone = alone();
-    let output = bounded(what, || {
-        Command::new(env!("CARGO_BIN_EXE_probe")).arg(what).output()
-    });
-    let output = output.unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {}\n{text}", output.status);
 }

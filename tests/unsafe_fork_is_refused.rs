@@ -55,12 +55,12 @@ fn nothing_that_asks_for_one() {
 
 #[test]
 fn a_library_that_is_loaded_later() {
-    // Cargo builds it with all tests, or with `--examples`.
+    // Cargo builds it when it builds all tests.
     let deps = Path::new(env!("CARGO_BIN_EXE_bare")).parent().unwrap();
     let library = deps.join("examples/liblibrary.so");
     assert!(
         library.exists(),
-        "build it with `cargo test -p anyfork-tests --examples`"
+        "build it with `cargo build -p anyfork-tests --examples`"
     );
     let text = said(Command::new(env!("CARGO_BIN_EXE_bare")).arg(library));
     assert_refused(&text, 2, "no early template: this is a shared library");
@@ -124,6 +124,7 @@ fn a_preload_that_fails() {
             "error",
             "preload `preloads::second` failed: the model is missing",
         ),
+        ("code", "preload `preloads::second` failed with exit code 3"),
         ("thread", "its preload functions left 1 threads running"),
         ("exit", "the template process has ended before it was ready"),
     ] {

@@ -4,6 +4,7 @@
 use std::env;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -52,11 +53,12 @@ fn first() {
 }
 
 #[anyfork::early]
-fn second() -> Result<(), String> {
+fn second() -> Result<ExitCode, String> {
     LOADED.lock().expect("one thread").push("second");
     match env::var("PRELOAD").as_deref() {
         Ok("error") => Err("the model is missing".into()),
-        _ => Ok(()),
+        Ok("code") => Ok(ExitCode::from(3)),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

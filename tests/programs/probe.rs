@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let what = std::env::args().nth(1).unwrap_or_default();
     match what.as_str() {
         "describe" => describe(),
+        "many-at-once" => many_at_once(),
         "early-template-killed" => early_template_killed(),
         "caller-full" => caller_full(),
         "caller-full-at-the-answer" => caller_full_at_the_answer(),
@@ -51,6 +52,14 @@ fn describe() {
     tell("worker", worker.pid(), &descriptors(worker.pid()));
     release(worker);
     std::fs::write(std::env::args().nth(2).expect("a path"), text).expect("a report");
+}
+
+/// Has as many workers as its third argument says.
+fn many_at_once() {
+    let count = std::env::args().nth(2).expect("a number");
+    let workers =
+        (0..count.parse().expect("a number")).map(|_| held(Process::new().expect("a template")));
+    workers.collect::<Vec<_>>().into_iter().for_each(release);
 }
 
 fn early_template_killed() {

@@ -84,11 +84,11 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     }
 }
 
-/// How many descriptors this process has open, roughly: from 0 to the highest.
-pub(crate) fn highest_descriptor() -> io::Result<u64> {
-    let numbers = std::fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    Ok(numbers.max().unwrap_or(2))
+/// How many descriptors this process has open.
+pub(crate) fn open_descriptors() -> io::Result<u64> {
+    // One of them reads the folder.
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    Ok((entries.count() as u64).saturating_sub(1))
 }
 
 /// How many descriptors the process may have: `(soft, hard)`, `RLIMIT_NOFILE`

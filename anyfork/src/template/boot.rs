@@ -140,9 +140,12 @@ fn preload(early: &Early) -> Result<()> {
             "preload `{name}` panicked: {}",
             panic_text(&*panic)
         ))),
-        Ok(outcome) => match outcome.failure() {
-            Some(why) => Err(gone(format_args!("preload `{name}` failed: {why}"))),
-            None => Ok(()),
+        Ok(outcome) => match (outcome.failure(), outcome.code()) {
+            (Some(why), _) => Err(gone(format_args!("preload `{name}` failed: {why}"))),
+            (None, 0) => Ok(()),
+            (None, code) => Err(gone(format_args!(
+                "preload `{name}` failed with exit code {code}"
+            ))),
         },
     }
 }

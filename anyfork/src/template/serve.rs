@@ -165,7 +165,7 @@ impl Limits {
         Ok(Limits {
             original,
             raised,
-            own: descriptor::highest_descriptor()? + 1,
+            own: descriptor::open_descriptors()?,
         })
     }
 
