@@ -1,6 +1,7 @@
 //! [`Scene`]: what a test must leave as it was.
 
 use std::collections::BTreeMap;
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub struct Scene {
 impl Scene {
     /// Looks at the early template.
     pub fn early() -> Scene {
+        open_what_tokio_keeps();
         Scene::settled(early_template())
     }
 
@@ -69,4 +71,16 @@ impl Scene {
             thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// With its feature `signal`, which another package may have turned on, tokio
+/// opens two sockets at the first runtime of a process, for good.
+fn open_what_tokio_keeps() {
+    static OPENED: Once = Once::new();
+    OPENED.call_once(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        drop(runtime.expect("a runtime"));
+    });
 }
