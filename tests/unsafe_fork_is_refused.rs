@@ -88,7 +88,10 @@ impl Raised {
             return None;
         }
         let program = Raised(folder.join(format!("anyfork-raised-{}", id())));
-        fs::copy(PRELOADS, &program.0).unwrap();
+        // By another process: a child that another test forks here at this
+        // moment would hold our copy open for writing, and it could not run.
+        let copied = Command::new("cp").arg(PRELOADS).arg(&program.0).status();
+        assert!(copied.unwrap().success());
         chown(&program.0, Some(54_321), Some(54_321)).unwrap();
         fs::set_permissions(&program.0, Permissions::from_mode(0o6755)).unwrap();
         Some(program)
