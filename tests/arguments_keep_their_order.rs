@@ -2,8 +2,6 @@
 //! given before a fork first; what is given later changes nothing that is there
 //! already. One template may be forked from many threads at once.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;

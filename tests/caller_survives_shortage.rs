@@ -1,8 +1,6 @@
 //! A program that runs short of descriptors, or whose early template is killed,
 //! gets errors of their kind. In programs of their own: the tests need theirs.
 
-#![allow(clippy::unwrap_used)]
-
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 

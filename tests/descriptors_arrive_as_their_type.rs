@@ -1,8 +1,6 @@
 //! A descriptor arrives as the type that the worker asks for, std's or tokio's,
 //! whichever it was sent as, and in the blocking mode that the type needs.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs::{self, File};
 use std::future::IntoFuture;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};

@@ -2,8 +2,6 @@
 //! that is never run is none; a worker that is dropped goes on, and leaves no
 //! zombie.
 
-#![allow(clippy::unwrap_used)]
-
 use std::future::{Future, IntoFuture};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;

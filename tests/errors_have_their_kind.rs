@@ -2,8 +2,6 @@
 //! says what was tried, in bounded time; it leaves nothing behind, and the
 //! template serves the next request.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;

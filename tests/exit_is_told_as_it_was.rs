@@ -1,8 +1,6 @@
 //! `wait` gives the real end of a worker, code, signal and core bit, as often as
 //! it is asked; the socket is at its end when the worker is gone.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};

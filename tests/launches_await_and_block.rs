@@ -1,8 +1,6 @@
 //! The same launch ends in `.await`, in either of tokio's runtimes, or in
 //! `.blocking()`, without one. The worker's socket fits the side that has it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::future::{Future, IntoFuture};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;

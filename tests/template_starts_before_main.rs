@@ -1,8 +1,6 @@
 //! The early template is forked before `main`, and a worker of it finds what a
 //! Rust `main` finds, however the program was started.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};

@@ -2,8 +2,6 @@
 //! been killed is an error of its kind, in bounded time; once there is room
 //! again it serves again.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

@@ -1,8 +1,6 @@
 //! Where a fork before `main` would not be safe there is none, and where a
 //! preload function fails there is no template; the error says why.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;

@@ -1,8 +1,6 @@
 //! The rooms of the library keep their walls: arrows run one way, tokio stays
 //! out of the template, and `unsafe` inside `sys`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,6 @@
 //! A worker is called like a function: its parameters have types, the last of
 //! them may be absent, and in its own process it can still be called.
 
-#![allow(clippy::unwrap_used)]
-
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;

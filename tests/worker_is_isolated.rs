@@ -1,8 +1,6 @@
 //! A worker has its standard streams, its socket and what was sent to it, and
 //! not one descriptor of its caller, of its template or of another worker.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;

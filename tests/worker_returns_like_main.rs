@@ -1,8 +1,6 @@
 //! A worker ends as a `main` does: its result is the exit code, an error or a
 //! panic is on standard error. An async one has the runtime that it asks for.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
