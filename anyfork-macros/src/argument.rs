@@ -83,21 +83,20 @@ impl Argument {
         }
     }
 
-    /// An expression that gives `process` with the argument appended.
-    pub(crate) fn send(&self, private: &TokenStream, process: &Ident) -> TokenStream {
+    /// An expression that gives `collector`, of type `ty`, with the argument
+    /// appended.
+    pub(crate) fn send(&self, ty: &TokenStream, collector: &Ident) -> TokenStream {
         let name = &self.name;
         match self.kind {
-            Kind::Required => quote!(#private::Process::send_arg(#process, #name)),
-            Kind::Rest => quote!(#private::Process::send_args(#process, #name)),
+            Kind::Required => quote!(#ty::send_arg(#collector, #name)),
+            Kind::Rest => quote!(#ty::send_args(#collector, #name)),
             Kind::Optional(_) => {
                 let span = Span::mixed_site().located_at(name.span());
                 let value = Ident::new("__value", span);
                 quote! {
                     match #name {
-                        ::core::option::Option::Some(#value) => {
-                            #private::Process::send_arg(#process, #value)
-                        }
-                        ::core::option::Option::None => #process,
+                        ::core::option::Option::Some(#value) => #ty::send_arg(#collector, #value),
+                        ::core::option::Option::None => #collector,
                     }
                 }
             }

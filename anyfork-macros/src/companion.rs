@@ -1,4 +1,4 @@
-//! The companion of a registered function: the function's name in the type
+//! The companion of a worker or an init function: the function's name in the type
 //! namespace, where a function has none. It lets the compiler check a start,
 //! and an editor show the parameters.
 
@@ -9,11 +9,19 @@ use crate::argument::Argument;
 use crate::function::Function;
 
 pub(crate) struct Companion<'a> {
+    pub(crate) kind: Kind,
     pub(crate) private: &'a TokenStream,
     pub(crate) function: &'a Function,
     pub(crate) arguments: &'a [Argument],
     /// An expression: the name that the function is registered under.
     pub(crate) name: &'a TokenStream,
+}
+
+/// What kind of function it stands beside.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Worker,
+    Init,
 }
 
 impl Companion<'_> {
@@ -23,6 +31,7 @@ impl Companion<'_> {
             function,
             arguments,
             name,
+            ..
         } = self;
         let (visibility, ident) = (&function.visibility, &function.signature.ident);
         let (attributes, deprecated) = (function.inherited(), function.deprecated());
@@ -30,11 +39,24 @@ impl Companion<'_> {
         // parameter that is also called so.
         let process = Ident::new("process", Span::mixed_site());
         let parameters = arguments.iter().map(Argument::parameter);
-        let steps = self.steps(&process);
+        let method = self.method(&process);
         let texts: Vec<_> = arguments.iter().map(Argument::text).collect();
         let title = format!("{}({})", function.name(), texts.join(", "));
-        let about = format!("Starts the worker `{title}` in a process of its own.");
-        let about_run = format!("Starts the worker `{title}` in `process`.");
+        let (about, about_method) = match self.kind {
+            Kind::Worker => (
+                format!("Starts the worker `{title}` in a process of its own."),
+                format!("Starts the worker `{title}` in `process`."),
+            ),
+            Kind::Init => (
+                format!("Prepares a process with `{title}`."),
+                format!("Has `{title}` run in `process`, before what is given later."),
+            ),
+        };
+        let Method {
+            name: method,
+            output,
+            body,
+        } = method;
         quote! {
             #[doc = #about]
             #attributes
@@ -44,27 +66,56 @@ impl Companion<'_> {
             #attributes
             #[allow(clippy::used_underscore_binding, dead_code)]
             impl #ident {
-                /// The name that the worker is registered under.
+                /// The name that the function is registered under.
                 #visibility const NAME: &'static str = #name;
 
-                #[doc = #about_run]
+                #[doc = #about_method]
                 #deprecated
-                #visibility fn run(
+                #visibility fn #method(
                     #process: #private::Process,
                     #(#parameters),*
-                ) -> #private::Launch<#private::RunningWorker> {
-                    #(let #process = #steps;)*
-                    #private::Process::run(#process, Self::NAME)
+                ) -> #output {
+                    #body
                 }
             }
         }
     }
 
-    /// Expressions that each give `process` with one thing more: what makes
-    /// the launch fail, and the arguments.
-    fn steps(&self, process: &Ident) -> Vec<TokenStream> {
+    /// The function that makes use of the registered one.
+    fn method(&self, process: &Ident) -> Method {
+        let private = self.private;
+        match self.kind {
+            Kind::Worker => {
+                let steps = self.steps(process, &quote!(#private::Process));
+                Method {
+                    name: quote!(run),
+                    output: quote!(#private::Launch<#private::RunningWorker>),
+                    body: quote! {
+                        #(let #process = #steps;)*
+                        #private::Process::run(#process, Self::NAME)
+                    },
+                }
+            }
+            Kind::Init => {
+                let args = Ident::new("__args", Span::mixed_site());
+                let steps = self.steps(&args, &quote!(#private::InitArgs));
+                Method {
+                    name: quote!(init),
+                    output: quote!(#private::Process),
+                    body: quote! {
+                        let #args = #private::InitArgs::new();
+                        #(let #args = #steps;)*
+                        #private::InitArgs::init(#args, #process, Self::NAME)
+                    },
+                }
+            }
+        }
+    }
+
+    /// Expressions that each give `collector`, of type `ty`, with one thing
+    /// more: what makes the launch fail, and the arguments.
+    fn steps(&self, collector: &Ident, ty: &TokenStream) -> Vec<TokenStream> {
         let Companion {
-            private,
             function,
             arguments,
             ..
@@ -73,12 +124,18 @@ impl Companion<'_> {
             let condition = pair[0].skipped_before(&pair[1])?;
             let message = pair[0].skipped_message(&pair[1], &function.name());
             Some(quote! {
-                if #condition { #private::Process::refuse(#process, #message) } else { #process }
+                if #condition { #ty::refuse(#collector, #message) } else { #collector }
             })
         });
         let sends = arguments
             .iter()
-            .map(|argument| argument.send(private, process));
+            .map(|argument| argument.send(ty, collector));
         refusals.chain(sends).collect()
     }
+}
+
+struct Method {
+    name: TokenStream,
+    output: TokenStream,
+    body: TokenStream,
 }

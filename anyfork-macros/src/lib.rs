@@ -7,12 +7,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod after_fork;
 mod argument;
 mod companion;
 mod early;
 mod errors;
 mod function;
+mod init;
 mod keys;
+mod registered;
 mod text;
 mod worker;
 
@@ -174,6 +177,116 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| early::early(keys.into(), item))
+}
+
+/// Registers a function that prepares a process before it runs a worker or is
+/// forked from, and gives it a companion that has it run.
+///
+/// ```
+/// use std::sync::OnceLock;
+///
+/// use anyfork::Process;
+///
+/// static PRIMES: OnceLock<Vec<u32>> = OnceLock::new();
+///
+/// #[anyfork::init]
+/// fn sieve(limit: u32) -> Result<(), String> {
+///     let prime = |n: &u32| (2..*n).all(|d| n % d != 0);
+///     PRIMES.set((2..limit).filter(prime).collect()).map_err(|_| "sieved twice".into())
+/// }
+///
+/// #[anyfork::worker]
+/// fn check(_socket: std::os::fd::OwnedFd) {
+///     assert_eq!(PRIMES.get().map(Vec::len), Some(25));
+/// }
+///
+/// fn main() -> anyfork::Result<()> {
+///     let template = sieve::init(Process::new()?, 100);
+///     for _ in 0..3 {
+///         let mut worker = check::run(template.fork()).blocking()?;
+///         assert!(worker.wait()?.success());
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// # The function
+///
+/// A free `fn` whose parameters are as a worker's (see [`worker`](macro@worker)), but
+/// without a socket. It returns `()` or a `Result` whose error implements
+/// `Display` and `Debug`; an error or a panic is the `InitFailed` of every launch
+/// from that process.
+///
+/// # The companion
+///
+/// `NAME`, and `init(process, …) -> Process`.
+///
+/// # Keys
+///
+/// | key | meaning |
+/// |---|---|
+/// | `name = "…"` | registers this name instead of the function's path |
+/// | `crate = path` | where a re-export of anyfork is |
+///
+/// # Errors
+///
+/// As [`worker`](macro@worker); `async` is not supported.
+///
+/// # Caveats
+///
+/// In a process that is forked from later it must leave no thread behind, since
+/// a fork copies only one: the launches fail then.
+#[proc_macro_attribute]
+pub fn init(keys: TokenStream, item: TokenStream) -> TokenStream {
+    beside(item, |item| init::init(keys.into(), item))
+}
+
+/// Has a function run in every forked child, before anything else of the
+/// user's: to reseed random number generators, or to drop caches.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use anyfork::Process;
+///
+/// static FORKS: AtomicU32 = AtomicU32::new(0);
+///
+/// #[anyfork::after_fork]
+/// fn count() {
+///     FORKS.fetch_add(1, Ordering::Relaxed);
+/// }
+///
+/// #[anyfork::worker]
+/// fn check(_socket: std::os::fd::OwnedFd) {
+///     assert_eq!(FORKS.load(Ordering::Relaxed), 2, "in the template, and here");
+/// }
+///
+/// fn main() -> anyfork::Result<()> {
+///     let template = Process::new()?;
+///     let mut worker = check::run(template.fork()).blocking()?;
+///     assert!(worker.wait()?.success());
+///     Ok(())
+/// }
+/// ```
+///
+/// # The function
+///
+/// A free `fn()`. Several run in the order of their full paths, in templates
+/// that were forked from others and in workers, before their init functions.
+///
+/// # Keys
+///
+/// | key | meaning |
+/// |---|---|
+/// | `crate = path` | where a re-export of anyfork is |
+///
+/// # Caveats
+///
+/// A panic ends the child, and its launch fails. What it does, every start pays
+/// for.
+#[proc_macro_attribute]
+pub fn after_fork(keys: TokenStream, item: TokenStream) -> TokenStream {
+    beside(item, |item| after_fork::after_fork(keys.into(), item))
 }
 
 /// The item as it was written, and what an attribute adds.

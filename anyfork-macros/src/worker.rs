@@ -1,21 +1,19 @@
 //! `#[anyfork::worker]`: registers a function that runs in a process of its
 //! own, and gives it a companion that starts it.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote};
-use syn::{FnArg, LitStr, PatType, Type};
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+use syn::Type;
 
 use crate::argument::{Argument, check_socket};
-use crate::companion::Companion;
+use crate::companion::{Companion, Kind};
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::keys::{CRATE, Keys, Known};
+use crate::registered::{NAME, check_name, check_parameters, decode, local, registration};
 
 const KNOWN: [Known; 4] = [
-    Known {
-        name: "name",
-        usage: "name = \"…\"",
-    },
+    NAME,
     CRATE,
     Known {
         name: "flavor",
@@ -31,7 +29,8 @@ const KNOWN: [Known; 4] = [
 struct Worker {
     private: TokenStream,
     function: Function,
-    name: Option<LitStr>,
+    /// An expression.
+    name: TokenStream,
     socket: Option<Type>,
     arguments: Vec<Argument>,
     /// Of an `async fn`.
@@ -53,45 +52,23 @@ pub(crate) fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Worker {
-    function.refuse_special(errors);
-    let mut parameters: Vec<&PatType> = Vec::new();
-    for input in &function.signature.inputs {
-        match input {
-            FnArg::Typed(parameter) => parameters.push(parameter),
-            FnArg::Receiver(receiver) => {
-                errors.at(
-                    receiver,
-                    "methods are not supported: a worker is a free function",
-                );
-            }
-        }
-    }
+    let parameters = check_parameters(&function, "a worker", errors);
     let (socket, arguments) = match parameters.split_first() {
         Some((socket, arguments)) => {
             check_socket(socket, errors);
-            (
-                Some(Type::clone(&socket.ty)),
-                Argument::all(arguments, errors),
-            )
+            let ty = Type::clone(&socket.ty);
+            (Some(ty), Argument::all(arguments, errors))
         }
         None => (None, Vec::new()),
     };
     Worker {
         private: keys.private(errors),
-        name: check_name(keys, errors),
+        name: check_name(keys, &function, errors),
         flavor: check_flavor(keys, &function, errors),
         socket,
         arguments,
         function,
     }
-}
-
-fn check_name(keys: &Keys, errors: &mut Errors) -> Option<LitStr> {
-    let name = keys.find("name")?.string(errors)?;
-    if name.value().is_empty() {
-        errors.at(name, "a worker's name cannot be empty");
-    }
-    Some(name.clone())
 }
 
 fn check_flavor(keys: &Keys, function: &Function, errors: &mut Errors) -> Option<Flavor> {
@@ -140,44 +117,25 @@ fn check_flavor(keys: &Keys, function: &Function, errors: &mut Errors) -> Option
 }
 
 fn expand(worker: &Worker) -> TokenStream {
-    let name = match &worker.name {
-        Some(name) => name.to_token_stream(),
-        None => worker.function.path(),
-    };
-    let registration = registration(worker, &name);
+    let Worker {
+        private,
+        function,
+        name,
+        arguments,
+        ..
+    } = worker;
+    let call = local("call");
+    let body = body(worker, &call);
+    let registration = registration(private, function, &quote!(WORKERS), name, &call, &body);
     let companion = Companion {
-        private: &worker.private,
-        function: &worker.function,
-        arguments: &worker.arguments,
-        name: &name,
+        kind: Kind::Worker,
+        private,
+        function,
+        arguments,
+        name,
     };
     let companion = companion.expand();
     quote!(#registration #companion)
-}
-
-fn registration(worker: &Worker, name: &TokenStream) -> TokenStream {
-    let Worker {
-        private, function, ..
-    } = worker;
-    let attributes = function.inherited();
-    let call = local("call");
-    let body = body(worker, &call);
-    quote! {
-        #attributes
-        #[allow(deprecated)]
-        const _: () = {
-            #[#private::linkme::distributed_slice(#private::WORKERS)]
-            #[linkme(crate = #private::linkme)]
-            static __ANYFORK_WORKER: #private::Worker = #private::Worker {
-                name: #name,
-                enter: __anyfork_enter,
-            };
-
-            fn __anyfork_enter(#call: &mut #private::Call) -> #private::Result<#private::Outcome> {
-                #body
-            }
-        };
-    }
 }
 
 /// Decodes the arguments, enters, calls the function, and reports.
@@ -189,14 +147,7 @@ fn body(worker: &Worker, call: &Ident) -> TokenStream {
         private, function, ..
     } = worker;
     let ident = &function.signature.ident;
-    let values: Vec<_> = (1..=worker.arguments.len())
-        .map(|n| local(&format!("arg{n}")))
-        .collect();
-    let decoded = worker
-        .arguments
-        .iter()
-        .map(|argument| argument.receive(call));
-    let decode = quote!(#(let #values = #decoded;)*);
+    let (decode, values) = decode(&worker.arguments, call);
     let asynchronous = worker.flavor.is_some();
     let enter = match asynchronous {
         true => quote!(enter_async),
@@ -227,9 +178,4 @@ fn body(worker: &Worker, call: &Ident) -> TokenStream {
         let #runtime = #private::runtime(#private::Flavor::#flavor)?;
         #runtime.block_on(async { #decode #enter #outcome })
     }
-}
-
-/// A variable that no name of the user's can meet.
-fn local(name: &str) -> Ident {
-    format_ident!("__{name}", span = Span::mixed_site())
 }
