@@ -1,11 +1,13 @@
-//! The entrance of a worker: what the attributes' code calls in the new
-//! process to decode arguments, to say "ready", and to tell how it ended.
+//! The entrance of a registered function: what the attributes' code calls in
+//! the new process to decode arguments, to say "ready", and to tell how it
+//! ended.
 //!
 //! Pure std: it does not know how "ready" travels, and the child's side does
 //! not know what the parameters are.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod collected;
 mod outcome;
 
 use std::io;
@@ -14,16 +16,21 @@ use std::os::unix::net::UnixStream;
 
 use crate::args::{Args, FromArg, Preview};
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Kind;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncSocket, Flavor, runtime};
+pub use collected::take_args;
+pub(crate) use collected::with_collected;
 pub use outcome::{Outcome, Report};
 
-/// A call of a worker that has arrived and is not entered yet.
+/// A call that has arrived and is not entered yet.
 pub struct Call {
-    worker: &'static str,
+    kind: Kind,
+    name: &'static str,
     args: Args,
     count: usize,
+    /// A worker's, until it is entered.
     socket: Option<UnixStream>,
     ready: fn(&UnixStream) -> Result<()>,
 }
@@ -52,15 +59,17 @@ impl Socket for OwnedFd {
 }
 
 impl Call {
-    /// `ready` tells the caller, over the socket, that the worker is entered.
-    pub(crate) fn new(
-        worker: &'static str,
+    /// A worker's call. `ready` tells the caller, over the socket, that it is
+    /// entered.
+    pub(crate) fn worker(
+        name: &'static str,
         args: Args,
         socket: UnixStream,
         ready: fn(&UnixStream) -> Result<()>,
     ) -> Call {
         Call {
-            worker,
+            kind: Kind::Worker,
+            name,
             count: args.len(),
             args,
             socket: Some(socket),
@@ -68,12 +77,25 @@ impl Call {
         }
     }
 
+    /// An init function's call.
+    pub(crate) fn init(name: &'static str, args: Args) -> Call {
+        Call {
+            kind: Kind::Init,
+            name,
+            count: args.len(),
+            args,
+            socket: None,
+            ready: |_| Ok(()),
+        }
+    }
+
     /// Takes the next argument for a parameter that must be there.
     pub fn arg<T: FromArg>(&mut self, parameter: &str, ty: &str) -> Result<T> {
         self.optional(parameter, ty)?.ok_or_else(|| {
-            let Call { worker, count, .. } = self;
+            let Call { name, count, .. } = self;
+            let noun = self.kind.noun();
             let message = format!(
-                "worker `{worker}` got too few arguments ({count}): none for `{parameter}` ({ty})"
+                "{noun} `{name}` got too few arguments ({count}): none for `{parameter}` ({ty})"
             );
             Error::new(ErrorKind::BadArgument, message)
         })
@@ -86,11 +108,9 @@ impl Call {
         };
         let came = Preview::of(&arg);
         T::from_arg(arg).map(Some).map_err(|reason| {
-            let worker = self.worker;
-            came.refused(
-                format_args!("parameter `{parameter}` ({ty}) of worker `{worker}`"),
-                &reason,
-            )
+            let (noun, name) = (self.kind.noun(), self.name);
+            let what = format_args!("parameter `{parameter}` ({ty}) of {noun} `{name}`");
+            came.refused(what, &reason)
         })
     }
 
@@ -99,21 +119,25 @@ impl Call {
         std::mem::take(&mut self.args)
     }
 
+    /// Refuses arguments that no parameter takes: the last thing before an init
+    /// function is called.
+    pub fn finish(&self) -> Result<()> {
+        if self.args.len() == 0 {
+            return Ok(());
+        }
+        let Call {
+            name, count, args, ..
+        } = self;
+        let (noun, takes) = (self.kind.noun(), *count - args.len());
+        let message = format!("{noun} `{name}` takes {takes} arguments and got {count}");
+        Err(Error::new(ErrorKind::BadArgument, message))
+    }
+
     /// Tells the caller that the worker is entered now and takes the socket,
     /// which carries nothing of the library's from here on.
     pub fn enter(&mut self) -> Result<OwnedFd> {
-        if self.args.len() > 0 {
-            let Call {
-                worker,
-                count,
-                args,
-                ..
-            } = self;
-            let takes = *count - args.len();
-            let message = format!("worker `{worker}` takes {takes} arguments and got {count}");
-            return Err(Error::new(ErrorKind::BadArgument, message));
-        }
-        let socket = self.socket.take().expect("a call is entered once");
+        self.finish()?;
+        let socket = self.socket.take().expect("a worker's call is entered once");
         match (self.ready)(&socket) {
             Ok(()) => Ok(socket.into()),
             Err(error) => {

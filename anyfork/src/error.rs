@@ -45,10 +45,23 @@ pub enum ErrorKind {
     AmbiguousName,
     /// An argument did not parse, or there were too few or too many.
     BadArgument,
+    /// An init function returned an error, panicked, or left threads behind in
+    /// a template.
+    InitFailed,
+    /// A plugin could not be loaded.
+    PluginFailed,
     /// The template process has ended, or there is none.
     TemplateGone,
     /// The kernel refused to fork.
     ForkFailed,
+    /// A program could not be executed.
+    ExecFailed,
+    /// A process with more than one thread cannot be forked.
+    MultiThreaded,
+    /// The program that was executed does not answer as one that links anyfork.
+    NotAnyfork,
+    /// It took longer than it was allowed to.
+    TimedOut,
     /// The process ended before it was ready, in the way that [`Exit`] tells.
     Died(Exit),
     /// The other side said something that the protocol does not know.
@@ -154,6 +167,7 @@ impl From<Error> for io::Error {
             ErrorKind::UnknownWorker => io::ErrorKind::NotFound,
             ErrorKind::AmbiguousName | ErrorKind::BadArgument => io::ErrorKind::InvalidInput,
             ErrorKind::TemplateGone => io::ErrorKind::BrokenPipe,
+            ErrorKind::TimedOut => io::ErrorKind::TimedOut,
             ErrorKind::Protocol => io::ErrorKind::InvalidData,
             _ => io::ErrorKind::Other,
         });

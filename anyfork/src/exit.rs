@@ -17,7 +17,8 @@ pub struct Exit {
 }
 
 /// What a process and the children that it waited for have used
-/// (`getrusage(2)`).
+/// (`getrusage(2)`). All zero if the process's template was killed: then only the
+/// status is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -27,6 +28,16 @@ pub struct Usage {
     pub system_time: Duration,
     /// The largest resident set, in bytes.
     pub peak_memory: u64,
+}
+
+impl Usage {
+    pub(crate) fn new(user_micros: u64, system_micros: u64, peak_memory: u64) -> Usage {
+        Usage {
+            user_time: Duration::from_micros(user_micros),
+            system_time: Duration::from_micros(system_micros),
+            peak_memory,
+        }
+    }
 }
 
 impl Exit {

@@ -1,5 +1,61 @@
 //! Worker processes from a small template: everything you wanted to use `fork`
 //! for, but couldn't.
+//!
+//! A process that is big or has threads cannot fork: it is slow and unsafe. And
+//! exec throws away all that was loaded. anyfork forks a small *template* before
+//! `main`, or execs one, and lets it fork the workers: functions of the program,
+//! entered in a fresh process with a connected socket, arguments and
+//! descriptors.
+//!
+//! ```standalone_crate
+//! use std::io::{Read, Write};
+//! use std::os::unix::net::UnixStream;
+//!
+//! use anyfork::Process;
+//!
+//! /// Runs in a fresh process. The socket is connected to the caller's end.
+//! #[anyfork::worker]
+//! fn greet(mut socket: UnixStream, name: String, times: u32) -> std::io::Result<()> {
+//!     for _ in 0..times {
+//!         writeln!(socket, "hello {name} from process {}", std::process::id())?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! #[anyfork::early] // the template is forked before main, before any thread exists
+//! fn main() -> anyfork::Result<()> {
+//!     // by name, as in AnyEvent::Fork
+//!     let mut worker = Process::new()?
+//!         .send_arg("world")
+//!         .send_arg(2)
+//!         .run("greet")
+//!         .blocking()?;
+//!     // the same, checked by the compiler
+//!     // let mut worker = greet::run(Process::new()?, "world".into(), 2).blocking()?;
+//!     let mut text = String::new();
+//!     worker.socket.read_to_string(&mut text)?;
+//!     print!("{text}");
+//!     assert!(worker.wait()?.success());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! In async code the same line ends in `.await?` in place of `.blocking()?`: every
+//! operation that has to wait returns a [`Launch`], or is an `async fn`.
+//!
+//! # Where to begin
+//!
+//! - [`worker`](macro@worker), [`early`](macro@early), [`init`](macro@init) and
+//!   [`after_fork`](macro@after_fork) annotate functions.
+//! - [`Process`] collects what a worker gets, and starts it.
+//! - [`Worker`] and [`Child`] (and [`blocking::Worker`], [`blocking::Child`]) are what
+//!   runs, and [`Exit`] how it ended.
+//! - [`Error`] says what went wrong, and [`ErrorKind`] says it to a program.
+//!
+//! # Features
+//!
+//! `tokio` (by default): `.await`, `async fn` workers, tokio's types as arguments.
+//! `plugin`: workers from libraries that are loaded at run time.
 
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -12,12 +68,15 @@ mod exit;
 mod process;
 mod protocol;
 mod registry;
+mod snapshot;
+mod step;
 mod sys;
 mod template;
 
-pub use anyfork_macros::{early, worker};
+pub use anyfork_macros::{after_fork, early, init, worker};
 
 pub use args::{Arg, ArgError, Args, FromArg, IntoArg};
+pub use call::take_args;
 pub use error::{Error, ErrorKind, Result};
 pub use exit::{Exit, Usage};
 pub use process::{Child, Launch, Process, Target, Worker, blocking};
@@ -30,8 +89,15 @@ pub mod __private {
     #[cfg(feature = "tokio")]
     pub use crate::call::{AsyncSocket, Flavor, runtime};
     pub use crate::call::{Call, Outcome, Report, Socket};
-    pub use crate::process::Worker as RunningWorker;
-    pub use crate::registry::{ANYFORK_V1_EARLY as EARLY, ANYFORK_V1_WORKERS as WORKERS};
-    pub use crate::registry::{Early, Worker};
+    pub use crate::process::{InitArgs, Worker as RunningWorker};
+    pub use crate::registry::{
+        ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V1_EARLY as EARLY, ANYFORK_V1_INITS as INITS,
+        ANYFORK_V1_WORKERS as WORKERS,
+    };
+    pub use crate::registry::{AfterFork, Early, Function};
+    #[cfg(feature = "plugin")]
+    pub use crate::sys::plugin::Table as PluginTable;
+    #[cfg(feature = "plugin")]
+    pub use crate::template::plugin_table;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
 }

@@ -4,11 +4,15 @@
 //! Works from any thread of any program. It never forks, and it knows nothing of
 //! the child's side; both meet in `protocol`.
 
+mod birth;
 mod builder;
 mod child;
+mod default;
+mod exec;
 mod launch;
 mod origin;
 mod running;
+mod setup;
 mod status;
 
 pub mod blocking;
@@ -16,3 +20,4 @@ pub mod blocking;
 pub use builder::Process;
 pub use child::{Child, Worker};
 pub use launch::{Launch, Target};
+pub use setup::InitArgs;

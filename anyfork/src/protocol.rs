@@ -34,7 +34,15 @@
 //! | 8 + n | the worker's name; empty for a template |
 //! | 1 | 0: an argument in octets: 8 octets of length and the octets |
 //! | 1 | 1: an argument that is the next descriptor |
+//! | 1 + 8 + n + 4 | 2: an init function is run: its name, and how many of the following arguments are its own |
+//! | 1 + 8 + n | 3: a plugin is loaded: its path |
 //! | … | until the end |
+//!
+//! # Boot
+//!
+//! A process that is exec'ed as a template finds the number of its control
+//! socket in its environment ([`boot::MARKER`]), and there one message: `"AF"`,
+//! the version, 0; with it comes the answer socket.
 //!
 //! # Answer
 //!
@@ -51,7 +59,9 @@
 //! | 4 | | `errno`, or 0 |
 //! | … | | the message, UTF-8 |
 //!
-//! With `Ready` comes one descriptor: the child's pidfd.
+//! With `Ready` comes one descriptor: the child's pidfd. A process that was
+//! exec'ed as a template sends `Born` before, as soon as it is there: `Ready`
+//! with 3 for the first octet, and without a pid.
 //!
 //! # Status
 //!
@@ -67,6 +77,7 @@
 //! | 8 | peak memory, in octets |
 
 pub(crate) mod answer;
+pub(crate) mod boot;
 pub(crate) mod request;
 pub(crate) mod status;
 mod wire;
@@ -89,11 +100,24 @@ pub(crate) const MAX_FAILURE: usize = 16 * 1024;
 
 /// Bytes that are not what this protocol says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(pub(crate) &'static str);
+pub(crate) enum Malformed {
+    /// What is wrong.
+    Because(&'static str),
+    /// The other side speaks this version.
+    Version(u8),
+}
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        match self {
+            Malformed::Because(what) => f.write_str(what),
+            Malformed::Version(theirs) => {
+                write!(
+                    f,
+                    "it speaks version {theirs} of it, this program version {VERSION}"
+                )
+            }
+        }
     }
 }
 

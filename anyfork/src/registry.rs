@@ -12,18 +12,34 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// All workers of the program.
 #[distributed_slice]
-pub static ANYFORK_V1_WORKERS: [Worker];
+pub static ANYFORK_V1_WORKERS: [Function];
+
+/// All init functions of the program.
+#[distributed_slice]
+pub static ANYFORK_V1_INITS: [Function];
+
+/// What runs in every forked child, first.
+#[distributed_slice]
+pub static ANYFORK_V1_AFTER_FORK: [AfterFork];
 
 /// Wishes for an early template, with what it shall load.
 #[distributed_slice]
 pub static ANYFORK_V1_EARLY: [Early];
 
-/// An element that `#[anyfork::worker]` registers.
-pub struct Worker {
+/// An element that `#[anyfork::worker]` and `#[anyfork::init]` register.
+pub struct Function {
     /// `module_path!()::name`, or the name that the attribute gives.
     pub name: &'static str,
     /// Decodes the arguments, enters, and tells how it ended.
     pub enter: fn(&mut Call) -> Result<Outcome>,
+}
+
+/// An element that `#[anyfork::after_fork]` registers.
+pub struct AfterFork {
+    /// The function's full path: they run in the order of their names.
+    pub name: &'static str,
+    /// The annotated function.
+    pub run: fn(),
 }
 
 /// An element that `#[anyfork::early]` registers.
@@ -34,27 +50,64 @@ pub struct Early {
     pub preload: Option<fn() -> Outcome>,
 }
 
-/// Finds the worker whose name is `name`, or ends in `::name`.
+/// What kind of function a name is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Worker,
+    Init,
+}
+
+impl Kind {
+    /// The functions of this kind that the program itself has.
+    pub(crate) fn own(self) -> &'static [Function] {
+        match self {
+            Kind::Worker => &ANYFORK_V1_WORKERS,
+            Kind::Init => &ANYFORK_V1_INITS,
+        }
+    }
+
+    /// What messages call it.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Kind::Worker => "worker",
+            Kind::Init => "init function",
+        }
+    }
+
+    fn attribute(self) -> &'static str {
+        match self {
+            Kind::Worker => "#[anyfork::worker]",
+            Kind::Init => "#[anyfork::init]",
+        }
+    }
+}
+
+/// Finds the one of `candidates` whose name is `name`, or ends in `::name`.
 ///
 /// A whole name wins over a tail, so a short name of one's own cannot become
 /// ambiguous by a module elsewhere.
-pub(crate) fn find<'a>(workers: &'a [Worker], name: &str) -> Result<&'a Worker> {
-    let named = |whole: bool| {
-        let fits = move |worker: &&Worker| match whole {
-            true => worker.name == name,
-            false => is_tail(worker.name, name),
-        };
-        workers.iter().filter(fits)
-    };
+pub(crate) fn find<'a, T>(
+    kind: Kind,
+    candidates: impl Iterator<Item = (&'a str, T)> + Clone,
+    name: &str,
+) -> Result<T> {
     for whole in [true, false] {
-        let mut found = named(whole);
+        let fits = |path: &str| match whole {
+            true => path == name,
+            false => is_tail(path, name),
+        };
+        let mut found = candidates.clone().filter(|(path, _)| fits(path));
         match (found.next(), found.next()) {
             (None, _) => continue,
-            (Some(worker), None) => return Ok(worker),
-            (Some(_), Some(_)) => return Err(ambiguous(name, named(whole))),
+            (Some((_, it)), None) => return Ok(it),
+            (Some((a, _)), Some((b, _))) => {
+                let more = found.map(|(path, _)| path);
+                return Err(ambiguous(kind, name, [a, b].into_iter().chain(more)));
+            }
         }
     }
-    Err(unknown(name, workers))
+    let names: Vec<&str> = candidates.map(|(path, _)| path).collect();
+    Err(unknown(kind, name, &names))
 }
 
 fn is_tail(path: &str, tail: &str) -> bool {
@@ -62,24 +115,24 @@ fn is_tail(path: &str, tail: &str) -> bool {
         .is_some_and(|head| head.ends_with("::"))
 }
 
-fn ambiguous<'a>(name: &str, found: impl Iterator<Item = &'a Worker>) -> Error {
-    let mut names: Vec<_> = found.map(|worker| format!("`{}`", worker.name)).collect();
+fn ambiguous<'a>(kind: Kind, name: &str, found: impl Iterator<Item = &'a str>) -> Error {
+    let mut names: Vec<_> = found.map(|path| format!("`{path}`")).collect();
     names.sort();
-    let names = names.join(", ");
+    let (noun, names) = (kind.noun(), names.join(", "));
     let message =
-        format!("the name `{name}` fits more than one worker: {names}; write more of its path");
+        format!("the name `{name}` fits more than one {noun}: {names}; write more of its path");
     Error::new(ErrorKind::AmbiguousName, message)
 }
 
-fn unknown(name: &str, workers: &[Worker]) -> Error {
-    let near = workers.iter().map(|worker| worker.name);
-    let hint = match nearest(name, near) {
+fn unknown(kind: Kind, name: &str, names: &[&str]) -> Error {
+    let (noun, attribute) = (kind.noun(), kind.attribute());
+    let hint = match nearest(name, names.iter().copied()) {
         Some(near) => format!("; did you mean `{near}`?"),
-        None if workers.is_empty() => "; it has no `#[anyfork::worker]` at all".into(),
+        None if names.is_empty() => format!("; it has no `{attribute}` at all"),
         None => String::new(),
     };
     let message = format!(
-        "no worker `{name}` in this program{hint} \
+        "no {noun} `{name}` in this program{hint} \
          (a crate that is never named in code is not linked: `use jobs as _;`)"
     );
     Error::new(ErrorKind::UnknownWorker, message)
@@ -117,52 +170,47 @@ fn edits(from: &str, to: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn workers(names: &[&'static str]) -> Vec<Worker> {
-        let worker = |name: &&'static str| Worker {
-            name,
-            enter: |_| Ok(Outcome::SUCCESS),
-        };
-        names.iter().map(worker).collect()
+    fn look(names: &[&'static str], name: &str) -> Result<&'static str> {
+        find(Kind::Worker, names.iter().map(|name| (*name, *name)), name)
     }
 
     #[test]
     fn a_tail_at_a_path_boundary_is_enough() {
-        let workers = workers(&["app::jobs::resize", "app::greet"]);
+        let names = ["app::jobs::resize", "app::greet"];
         for name in ["app::jobs::resize", "jobs::resize", "resize"] {
-            assert_eq!(find(&workers, name).unwrap().name, "app::jobs::resize");
+            assert_eq!(look(&names, name).unwrap(), "app::jobs::resize");
         }
         for name in ["size", "::resize", "", "s::resize"] {
-            assert_eq!(
-                find(&workers, name).err().unwrap().kind(),
-                ErrorKind::UnknownWorker
-            );
+            let error = look(&names, name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnknownWorker);
         }
     }
 
     #[test]
     fn a_whole_name_wins_over_tails() {
-        let workers = workers(&["a::run", "b::run", "run"]);
-        assert_eq!(find(&workers, "run").unwrap().name, "run");
+        assert_eq!(look(&["a::run", "b::run", "run"], "run").unwrap(), "run");
     }
 
     #[test]
     fn an_ambiguous_name_lists_what_it_fits() {
-        let workers = workers(&["b::run", "a::run"]);
-        let error = find(&workers, "run").err().unwrap();
+        let error = look(&["b::run", "a::run", "c::run"], "run").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AmbiguousName);
-        assert!(error.to_string().contains("`a::run`, `b::run`"), "{error}");
+        assert!(
+            error.to_string().contains("`a::run`, `b::run`, `c::run`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_misspelt_name_gets_a_suggestion() {
-        let workers = workers(&["myapp::greet", "myapp::resize_image"]);
+        let names = ["myapp::greet", "myapp::resize_image"];
         for (name, meant) in [
             ("gret", Some("myapp::greet")),
             ("myapp::gret", Some("myapp::greet")),
             ("resize_imag", Some("myapp::resize_image")),
             ("xyzzy", None),
         ] {
-            let text = find(&workers, name).err().unwrap().to_string();
+            let text = look(&names, name).unwrap_err().to_string();
             match meant {
                 Some(meant) => {
                     assert!(text.contains(&format!("did you mean `{meant}`?")), "{text}")

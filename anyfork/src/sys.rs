@@ -8,9 +8,13 @@
 
 pub(crate) mod boot;
 pub(crate) mod descriptor;
+pub(crate) mod end;
 pub(crate) mod fork;
 pub(crate) mod inspect;
 pub(crate) mod memory;
 pub(crate) mod message;
+#[cfg(feature = "plugin")]
+pub(crate) mod plugin;
 pub(crate) mod poll;
 pub(crate) mod signal;
+pub(crate) mod spawn;

@@ -5,7 +5,18 @@
 //! it was forked from. It knows nothing of the caller's side; both meet in
 //! `protocol`.
 
+mod arrival;
+mod birth;
 mod boot;
 mod child;
+mod enter;
+mod lookup;
+#[cfg(feature = "plugin")]
+mod plugin;
+mod prepare;
 mod reap;
 mod serve;
+
+pub(crate) use birth::snapshot;
+#[cfg(feature = "plugin")]
+pub use plugin::plugin_table;

@@ -38,9 +38,21 @@ impl Outcome {
         self.code
     }
 
-    /// What the worker says went wrong: the error that it returned.
+    /// The error that the function returned.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.error.as_deref()
+    }
+
+    /// Why what should prepare a process has not, to follow its name: the error,
+    /// or a code that is none of success.
+    pub(crate) fn into_result(self) -> Result<(), String> {
+        match self {
+            Outcome {
+                error: Some(error), ..
+            } => Err(format!("failed: {error}")),
+            Outcome { code: 0, .. } => Ok(()),
+            Outcome { code, .. } => Err(format!("failed with exit code {code}")),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::os::unix::net::UnixStream;
 use super::running::Running;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::sys::poll::{self, Interest};
 
 /// A worker that runs: its socket and its process.
 ///
@@ -77,14 +76,15 @@ impl Child {
     /// # Errors
     ///
     /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone) if the
-    /// template was killed, and the status is lost.
+    /// template was killed, and the kernel (before Linux 6.15) has not kept the
+    /// status.
     pub fn wait(&mut self) -> Result<Exit> {
         loop {
             if let Some(exit) = self.0.look()? {
                 return Ok(exit);
             }
-            poll::wait(self.0.news(), Interest::Readable, None)
-                .map_err(|error| Error::io("wait for a worker", error))?;
+            let waited = self.0.wait();
+            waited.map_err(|error| Error::io("wait for a worker", error))?;
         }
     }
 

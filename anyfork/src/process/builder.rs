@@ -7,13 +7,17 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+#[cfg(feature = "plugin")]
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::child::Worker;
 use super::launch::Launch;
-use super::origin::{self, Origin};
+use super::origin::Origin;
+use super::setup::Setup;
 use crate::args::{Arg, Args, IntoArg};
 use crate::error::{Error, ErrorKind, Result};
+use crate::step::Step;
 
 /// A process in preparation.
 ///
@@ -42,7 +46,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// # pub fn main() -> anyfork::Result<()> {
 /// let template = Process::new()?.send_arg("hello");
 /// for name in ["Ada", "Grace"] {
-///     let mut worker = template.fork().send_arg(name).run("greet").blocking()?;
+///     let mut worker = template.fork().send_arg(name).run(greet::NAME).blocking()?;
 ///     let mut text = String::new();
 ///     worker.socket.read_to_string(&mut text)?;
 ///     assert_eq!(text, format!("hello, {name}"));
@@ -63,46 +67,17 @@ struct State {
     base: Arc<Origin>,
     /// Whether `base` is this very process.
     forked_from: bool,
-    args: Args,
-    /// The first thing that went wrong; the launch reports it.
-    error: Option<Error>,
+    /// What is given since, and what went wrong.
+    setup: Setup,
 }
 
 impl Process {
-    /// A fork of the default template.
-    ///
-    /// That is the template that `#[anyfork::early]` forked before `main`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::TemplateGone`] if there is none; the message says why.
-    ///
-    /// Seed: `new`.
-    pub fn new() -> Result<Process> {
-        Process::early()
-    }
-
-    /// A fork of the early template.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::TemplateGone`] or [`ErrorKind::ForkFailed`], with the reason
-    /// that there is none: nothing in the program is annotated with
-    /// `#[anyfork::early]`, threads existed before `main`, the fork failed, a
-    /// preload function failed, or the template has been killed.
-    ///
-    /// Seed: `$AnyEvent::Fork::EARLY`.
-    #[doc(alias = "EARLY")]
-    pub fn early() -> Result<Process> {
-        Ok(Process::forked_from(origin::early()?))
-    }
-
-    fn forked_from(base: Arc<Origin>) -> Process {
+    /// A process that is to be forked from `base`, or that is `base`.
+    pub(super) fn with(base: Arc<Origin>, forked_from: bool) -> Process {
         Process(Mutex::new(State {
             base,
-            forked_from: false,
-            args: Args::new(),
-            error: None,
+            forked_from,
+            setup: Setup::default(),
         }))
     }
 
@@ -119,21 +94,21 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// Sends one message and does not wait for the new process, unless more
-    /// than some 60,000 descriptors were given to it.
+    /// Sends one message and does not wait for the new process. It waits for
+    /// room, though, if the template has not read what was sent before: hundreds
+    /// of small requests, or a few with some 60 KB of arguments, while it runs a
+    /// long init function. In async code, await [`prepare`](Process::prepare) of
+    /// the template first.
     ///
     /// Seed: `fork`.
     #[must_use = "the child is not started before `run`"]
     pub fn fork(&self) -> Process {
         let mut state = self.state();
-        if !state.forked_from || state.args.len() > 0 {
-            state.come_into_being();
-        }
+        state.come_into_being();
         Process(Mutex::new(State {
             base: Arc::clone(&state.base),
             forked_from: false,
-            args: Args::new(),
-            error: state.error.clone(),
+            setup: Setup::failed(state.setup.error()),
         }))
     }
 
@@ -146,10 +121,10 @@ impl Process {
     /// Seed: `send_arg`.
     #[must_use = "the process is consumed and given back"]
     pub fn send_arg(mut self, arg: impl IntoArg) -> Process {
-        let state = self.state_mut();
+        let setup = self.setup();
         match arg.into_arg() {
-            Ok(arg) => state.args.extend([arg]),
-            Err(error) => state.fail(error),
+            Ok(arg) => setup.push(Step::Arg(arg)),
+            Err(error) => setup.fail(error),
         }
         self
     }
@@ -182,7 +157,7 @@ impl Process {
     #[doc(alias = "send_fh")]
     #[must_use = "the process is consumed and given back"]
     pub fn send_fd(mut self, fd: impl Into<OwnedFd>) -> Process {
-        self.state_mut().args.extend([Arg::Fd(fd.into())]);
+        self.setup().push(Step::Arg(Arg::Fd(fd.into())));
         self
     }
 
@@ -196,8 +171,92 @@ impl Process {
         I: IntoIterator,
         I::Item: Into<OwnedFd>,
     {
-        let fds = fds.into_iter().map(|fd| Arg::Fd(fd.into()));
-        self.state_mut().args.extend(fds);
+        for fd in fds {
+            self.setup().push(Step::Arg(Arg::Fd(fd.into())));
+        }
+        self
+    }
+
+    /// Runs the init function `name` in the process, after what was given
+    /// before: its full path, or any unambiguous tail of it.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::OnceLock;
+    /// use anyfork::Process;
+    ///
+    /// static MODEL: OnceLock<Vec<u8>> = OnceLock::new();
+    ///
+    /// #[anyfork::init]
+    /// fn load(size: usize) {
+    ///     MODEL.set(vec![1; size]).expect("loaded once");
+    /// }
+    ///
+    /// #[anyfork::worker]
+    /// fn check(_socket: std::os::fd::OwnedFd) {
+    ///     assert_eq!(MODEL.get().map(Vec::len), Some(1000));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// // Loaded once, shared by all that are forked from it:
+    /// let template = Process::new()?.init(load::NAME, anyfork::args![1000]);
+    /// for _ in 0..3 {
+    ///     let mut worker = template.fork().run(check::NAME).blocking()?;
+    ///     assert!(worker.wait()?.success());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// Init functions run in the order given, in the process that later runs a
+    /// worker or is forked from, once in each process.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InitFailed`], with what the function said, from every launch
+    /// from this process; [`ErrorKind::UnknownWorker`], `AmbiguousName` and
+    /// `BadArgument` as for a worker. No process is left.
+    ///
+    /// Seed: `eval`.
+    #[doc(alias = "eval")]
+    #[must_use = "the process is consumed and given back"]
+    pub fn init(mut self, name: impl Into<String>, args: impl Into<Args>) -> Process {
+        let (name, args) = (name.into(), args.into());
+        self.setup().push(Step::Init { name, args });
+        self
+    }
+
+    /// Loads a plugin into this process only, after what was given before: a
+    /// `cdylib` that calls [`export_plugin!`](crate::export_plugin). Its workers
+    /// and init functions can be named then like the program's own.
+    ///
+    /// A path with a `/` in it is taken relative to the caller's current
+    /// directory; a bare name is looked for where dlopen(3) does.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PluginFailed`](crate::ErrorKind::PluginFailed), with the
+    /// reason, from every launch from this process: the file is missing, it is no
+    /// plugin of anyfork, or one for another version of the interface.
+    ///
+    /// Seed: `require`.
+    #[cfg(feature = "plugin")]
+    #[must_use = "the process is consumed and given back"]
+    pub fn require(mut self, path: impl AsRef<Path>) -> Process {
+        let path = path.as_ref();
+        let absolute = match path.as_os_str().as_encoded_bytes().contains(&b'/') {
+            true => std::path::absolute(path),
+            false => Ok(path.to_owned()),
+        };
+        match absolute {
+            Ok(path) => self.setup().push(Step::Require(path)),
+            Err(error) => {
+                let message = format!("find the plugin `{}`", path.display());
+                self.setup().fail(Error::io(message, error));
+            }
+        }
         self
     }
 
@@ -205,8 +264,9 @@ impl Process {
     /// any unambiguous tail of it (`greet`, `jobs::greet`).
     ///
     /// The launch is under way when this returns; finish it with `.await` or
-    /// [`.blocking()`](Launch::blocking). On a process that was forked from
-    /// before, the worker runs in a further fork of it.
+    /// [`.blocking()`](Launch::blocking). On a process that exists already (it
+    /// was forked from, exec'ed, or handed over), the worker runs in a further
+    /// fork of it.
     ///
     /// # Errors
     ///
@@ -215,9 +275,45 @@ impl Process {
     /// Seed: `run`.
     pub fn run(self, name: impl AsRef<str>) -> Launch<Worker> {
         let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.error {
+        match state.setup.error() {
             Some(error) => Launch::failed(error),
-            None => Launch::start(&state.base, name.as_ref(), state.args),
+            None => Launch::start(&state.base, state.setup.into_body(name.as_ref())),
+        }
+    }
+
+    /// Creates the process now, and resolves when its preparation has succeeded.
+    /// Without it, the first launch from it creates it and reports.
+    ///
+    /// # Errors
+    ///
+    /// As a [`Launch`] of a worker, up to its preparation.
+    pub fn prepare(self) -> Launch<Process> {
+        self.state().come_into_being();
+        Launch::preparing(self)
+    }
+
+    /// Hands the process over to another process: a descriptor to send through
+    /// a worker's socket, for [`from_fd`](Process::from_fd) there. Preparation
+    /// done so far stays with it. Both sides may go on using one template at the
+    /// same time: keep a clone of the descriptor, or a [`fork`](Process::fork).
+    ///
+    /// # Errors
+    ///
+    /// What went wrong in its preparation.
+    ///
+    /// # Caveats
+    ///
+    /// Waits until the preparation has succeeded: in async code, await
+    /// [`prepare`](Process::prepare) before.
+    ///
+    /// Seed: `to_fh`.
+    #[doc(alias = "to_fh")]
+    pub fn into_fd(self) -> Result<OwnedFd> {
+        self.state().come_into_being();
+        let (base, error) = self.base();
+        match error {
+            Some(error) => Err(error),
+            None => base.wait_prepared().and_then(|()| base.share()),
         }
     }
 
@@ -231,13 +327,24 @@ impl Process {
         state.forked_from.then(pid).flatten()
     }
 
+    /// The template that this process is, for a launch of its preparation, and
+    /// what went wrong before.
+    pub(super) fn base(&self) -> (Arc<Origin>, Option<Error>) {
+        let state = self.state();
+        (Arc::clone(&state.base), state.setup.error())
+    }
+
     /// Makes the launch fail: the attributes' code uses it where a call cannot
     /// mean anything.
     #[doc(hidden)]
     #[must_use]
-    pub fn refuse(mut self, message: &str) -> Process {
-        let error = Error::new(ErrorKind::BadArgument, message);
-        self.state_mut().fail(error);
+    pub fn refuse(self, message: &str) -> Process {
+        self.fail(Error::new(ErrorKind::BadArgument, message))
+    }
+
+    /// Makes the launch fail.
+    pub(super) fn fail(mut self, error: Error) -> Process {
+        self.setup().fail(error);
         self
     }
 
@@ -245,28 +352,26 @@ impl Process {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state_mut(&mut self) -> &mut State {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    fn setup(&mut self) -> &mut Setup {
+        let state = self.0.get_mut();
+        &mut state.unwrap_or_else(PoisonError::into_inner).setup
     }
 }
 
 impl State {
-    /// Replaces `base` by a fork of it that has the arguments so far.
+    /// Unless it is there already, replaces `base` by a fork of it that is
+    /// prepared as it was collected so far.
     fn come_into_being(&mut self) {
-        if self.error.is_some() {
+        if self.setup.error().is_some() || (self.forked_from && self.setup.is_empty()) {
             return;
         }
-        match Origin::fork(&self.base, std::mem::take(&mut self.args)) {
+        match Origin::fork(&self.base, std::mem::take(&mut self.setup)) {
             Ok(origin) => {
                 self.base = Arc::new(origin);
                 self.forked_from = true;
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.setup.fail(error),
         }
-    }
-
-    fn fail(&mut self, error: Error) {
-        self.error.get_or_insert(error);
     }
 }
 
@@ -275,8 +380,7 @@ impl fmt::Debug for Process {
         let state = self.state();
         f.debug_struct("Process")
             .field("forked_from", &state.forked_from)
-            .field("args", &state.args)
-            .field("error", &state.error)
+            .field("setup", &state.setup)
             .finish_non_exhaustive()
     }
 }

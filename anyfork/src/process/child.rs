@@ -4,7 +4,7 @@
 use tokio::net::UnixStream;
 
 #[cfg(feature = "tokio")]
-use super::launch::readable;
+use super::launch::news;
 use super::running::Running;
 use crate::error::Result;
 #[cfg(feature = "tokio")]
@@ -84,14 +84,15 @@ impl Child {
     /// # Errors
     ///
     /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone) if the
-    /// template was killed, and the status is lost.
+    /// template was killed, and the kernel (before Linux 6.15) has not kept the
+    /// status.
     #[cfg(feature = "tokio")]
     pub async fn wait(&mut self) -> Result<Exit> {
         loop {
             if let Some(exit) = self.0.look()? {
                 return Ok(exit);
             }
-            readable(self.0.news()).await?;
+            news(&self.0).await?;
         }
     }
 

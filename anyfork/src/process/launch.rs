@@ -8,22 +8,19 @@ mod asynchronous;
 mod flight;
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use super::blocking;
+use super::builder::Process;
 use super::child::Worker;
 use super::origin::Origin;
-use super::running::Running;
-use crate::args::Args;
 use crate::error::{Error, Result};
-use crate::protocol::request::Then;
-use crate::sys::poll;
+use crate::protocol::request::{Body, Then};
 
 #[cfg(feature = "tokio")]
-pub(super) use asynchronous::readable;
+pub(super) use asynchronous::news;
 pub(super) use flight::Flight;
 use flight::{Step, Unanswered};
 
@@ -56,18 +53,8 @@ use flight::{Step, Unanswered};
 /// [`Died`]: crate::ErrorKind::Died
 /// [`Io`]: crate::ErrorKind::Io
 #[must_use = "a launch that is dropped is called off: `.await` it or call `.blocking()`"]
-pub struct Launch<T> {
-    started: Result<Started>,
-    target: PhantomData<fn() -> T>,
-}
-
-/// A request under way, and where its answer comes.
-///
-/// Wherever these two are dropped, the flight must go first: its descriptors
-/// make room for the pidfd by which a worker is called off.
-struct Started {
-    flight: Flight,
-    socket: Unanswered<UnixStream>,
+pub struct Launch<T: Target> {
+    pending: Result<T::Pending>,
 }
 
 /// What a [`Launch`] can lead to, and its counterpart for blocking code.
@@ -80,81 +67,123 @@ impl Target for Worker {
     type Blocking = blocking::Worker;
 }
 
-impl<T> Launch<T> {
-    pub(super) fn failed(error: Error) -> Launch<T> {
-        Launch {
-            started: Err(error),
-            target: PhantomData,
-        }
-    }
-}
-
-impl Launch<Worker> {
-    /// Asks the template for a worker. The message is sent, or will be when
-    /// there is room for it.
-    pub(super) fn start(origin: &Arc<Origin>, name: &str, args: Args) -> Launch<Worker> {
-        let started = Flight::start(origin, Then::Worker, name, args, None);
-        Launch {
-            started: started.map(|(mine, flight)| Started {
-                flight,
-                socket: Unanswered::new(mine),
-            }),
-            target: PhantomData,
-        }
-    }
+impl Target for Process {
+    type Blocking = Process;
 }
 
 impl<T: Target> Launch<T> {
+    pub(super) fn failed(error: Error) -> Launch<T> {
+        let pending = Err(error);
+        Launch { pending }
+    }
+
     /// Waits until the operation has succeeded or failed.
     ///
     /// # Errors
     ///
     /// See [`Launch`].
     pub fn blocking(self) -> Result<T::Blocking> {
-        let Started { socket, mut flight } = self.started?;
-        loop {
-            match flight.step(socket.as_fd())? {
-                Step::Wait(wait) => {
-                    let (fd, interest) = flight.source(wait, socket.as_fd());
-                    poll::wait(fd, interest, None)
-                        .map_err(|error| Error::io("wait for a worker to be ready", error))?;
-                }
-                Step::Ready(running) => return Ok(T::blocking(socket.settle(), running)),
-            }
+        T::blocking(self.pending?)
+    }
+}
+
+impl Launch<Worker> {
+    /// Asks the template for a worker. The message is sent, or will be when
+    /// there is room for it.
+    pub(super) fn start(origin: &Arc<Origin>, body: Body) -> Launch<Worker> {
+        let started = Flight::start(origin, Then::Worker, body, None);
+        let pending = started.map(|(mine, flight)| WorkerPending {
+            flight,
+            socket: Unanswered::new(mine),
+        });
+        Launch { pending }
+    }
+}
+
+impl Launch<Process> {
+    /// Waits for a process that has been asked for.
+    pub(super) fn preparing(process: Process) -> Launch<Process> {
+        Launch {
+            pending: Ok(process),
         }
     }
 }
 
-impl<T> fmt::Debug for Launch<T> {
+impl<T: Target> fmt::Debug for Launch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = self.started.as_ref().err();
+        let error = self.pending.as_ref().err();
         f.debug_struct("Launch")
             .field("error", &error)
             .finish_non_exhaustive()
     }
 }
 
-/// What a launch's way of waiting hands over to its target.
+/// The two ways of waiting for each target.
 mod sealed {
     use super::*;
 
     pub trait Target: Sized {
-        fn blocking(socket: UnixStream, running: Running) -> <Self as super::Target>::Blocking
+        /// What is under way.
+        type Pending: Send;
+
+        fn blocking(pending: Self::Pending) -> Result<<Self as super::Target>::Blocking>
         where
             Self: super::Target;
 
         #[cfg(feature = "tokio")]
-        fn asynchronous(socket: tokio::net::UnixStream, running: Running) -> Self;
+        fn asynchronous(pending: Self::Pending) -> impl Future<Output = Result<Self>> + Send;
+    }
+}
+
+/// A worker that is under way, and where its answer comes.
+///
+/// Wherever these two are dropped, the flight must go first: its descriptors
+/// make room for the pidfd by which a worker is called off.
+pub struct WorkerPending {
+    flight: Flight,
+    socket: Unanswered<UnixStream>,
+}
+
+impl sealed::Target for Worker {
+    type Pending = WorkerPending;
+
+    fn blocking(pending: WorkerPending) -> Result<blocking::Worker> {
+        let WorkerPending { socket, mut flight } = pending;
+        loop {
+            match flight.step(socket.as_fd())? {
+                Step::Ready(running) => return Ok(blocking::Worker::new(socket.settle(), running)),
+                Step::Wait(wait) => {
+                    flight
+                        .wait_blocking(wait, socket.as_fd())
+                        .map_err(|error| Error::io("wait for a worker to be ready", error))?;
+                }
+            }
+        }
     }
 
-    impl Target for Worker {
-        fn blocking(socket: UnixStream, running: Running) -> blocking::Worker {
-            blocking::Worker::new(socket, running)
-        }
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(pending: WorkerPending) -> Result<Worker> {
+        asynchronous::worker(pending).await
+    }
+}
 
-        #[cfg(feature = "tokio")]
-        fn asynchronous(socket: tokio::net::UnixStream, running: Running) -> Worker {
-            Worker::new(socket, running)
+impl sealed::Target for Process {
+    type Pending = Process;
+
+    fn blocking(process: Process) -> Result<Process> {
+        let (base, error) = process.base();
+        error.map_or(Ok(()), Err)?;
+        base.wait_prepared()?;
+        Ok(process)
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(process: Process) -> Result<Process> {
+        let (base, error) = process.base();
+        error.map_or(Ok(()), Err)?;
+        while let Some(socket) = base.prepared()? {
+            asynchronous::answered(socket).await?;
         }
+        Ok(process)
     }
 }

@@ -1,16 +1,20 @@
 //! [`Origin`]: a template, as its owners hold it.
+//!
+//! How one comes to be: `default` (the early one, or one that is exec'ed and
+//! kept), `exec`, or by a request to another, here.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::launch::Flight;
-use crate::args::Args;
-use crate::early::EARLY;
+use super::setup::Setup;
+use crate::early::TemplateEnd;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::answer;
 use crate::protocol::request::Then;
-use crate::sys::{descriptor, message, poll};
+use crate::sys::poll::{self, Interest};
+use crate::sys::{descriptor, message};
 
 /// A template that other processes are forked from. Dropping the last owner
 /// ends it once its children have ended.
@@ -30,28 +34,44 @@ enum Answer {
         pid: u32,
     },
     Failed(Error),
+    /// It was given to another process.
+    Elsewhere,
 }
 
 impl Origin {
-    fn new(control: OwnedFd, answer: OwnedFd, base: Option<Arc<Origin>>) -> Origin {
+    /// The owner's end of a template that was not asked for by a request.
+    pub(super) fn new(end: TemplateEnd) -> Origin {
         Origin {
-            control,
-            answer: Mutex::new(Answer::Open(answer)),
-            _base: base,
+            control: end.control,
+            answer: Mutex::new(Answer::Open(end.answer.into())),
+            _base: None,
         }
     }
 
-    /// Forks a further template off `base`, which gives `args` to its children.
+    /// A template that another process has handed over. Its answer stayed there.
+    pub(super) fn handed_over(control: OwnedFd) -> Origin {
+        Origin {
+            control,
+            answer: Mutex::new(Answer::Elsewhere),
+            _base: None,
+        }
+    }
+
+    /// Forks a further template off `base`, which prepares itself by `setup`.
     /// Does not wait for it: if it fails, its children's launches say why.
-    pub(super) fn fork(base: &Arc<Origin>, args: Args) -> Result<Origin> {
+    pub(super) fn fork(base: &Arc<Origin>, setup: Setup) -> Result<Origin> {
         let failed = |error| Error::io("fork a template", error);
         let (control, served) = descriptor::message_pair().map_err(failed)?;
-        let (mine, mut flight) = Flight::start(base, Then::Template, "", args, Some(served))?;
+        let body = setup.into_body("");
+        let (mine, mut flight) = Flight::start(base, Then::Template, body, Some(served))?;
         while let Some(wait) = flight.send(mine.as_fd())? {
-            let (fd, interest) = flight.source(wait, mine.as_fd());
-            poll::wait(fd, interest, None).map_err(failed)?;
+            flight.wait_blocking(wait, mine.as_fd()).map_err(failed)?;
         }
-        Ok(Origin::new(control, mine.into(), Some(Arc::clone(base))))
+        Ok(Origin {
+            control,
+            answer: Mutex::new(Answer::Open(mine.into())),
+            _base: Some(Arc::clone(base)),
+        })
     }
 
     /// Where requests go.
@@ -69,29 +89,59 @@ impl Origin {
 
     /// Why there is no template any more, for a launch that found out.
     pub(super) fn why_gone(&self) -> Error {
-        let gone = "the template process has ended (was it killed?); make a new process";
         match &*self.answer() {
             Answer::Failed(error) => error.clone(),
-            Answer::Open(_) | Answer::Ready { .. } => Error::new(ErrorKind::TemplateGone, gone),
+            _ => Error::new(ErrorKind::TemplateGone, GONE),
         }
     }
 
     /// Why a request has been lost without an answer: with the template, or by
     /// a template in whose full descriptor table there was no room even for the
     /// socket to answer on.
+    ///
+    /// A process that is killed closes its descriptors one after the other, so
+    /// its control socket is given a moment to follow the request's.
     pub(super) fn why_lost(&self) -> Error {
-        if self.is_gone() {
+        if poll::is_hanging_up(self.control()) {
             return self.why_gone();
         }
         let error = io::Error::from_raw_os_error(libc::EMFILE);
-        Error::io(
-            "the template has no room for the descriptors of a request",
-            error,
-        )
+        let message = "the template has no room for the descriptors of a request";
+        Error::io(message, error)
     }
 
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         poll::is_hung_up(self.control())
+    }
+
+    /// Whether the preparation has succeeded; else what tells more when it is
+    /// readable.
+    pub(super) fn prepared(&self) -> Result<Option<OwnedFd>> {
+        match &*self.answer() {
+            Answer::Failed(error) => Err(error.clone()),
+            Answer::Ready { .. } | Answer::Elsewhere => Ok(None),
+            Answer::Open(socket) => {
+                let socket = socket.try_clone();
+                socket
+                    .map(Some)
+                    .map_err(|error| Error::io("wait for a template", error))
+            }
+        }
+    }
+
+    /// Waits until the preparation has succeeded or failed.
+    pub(super) fn wait_prepared(&self) -> Result<()> {
+        while let Some(socket) = self.prepared()? {
+            poll::wait(socket.as_fd(), Interest::Readable, None)
+                .map_err(|error| Error::io("wait for a template", error))?;
+        }
+        Ok(())
+    }
+
+    /// The control socket, for another process to use.
+    pub(super) fn share(&self) -> Result<OwnedFd> {
+        let shared = self.control.try_clone();
+        shared.map_err(|error| Error::io("hand a process over", error))
     }
 
     /// The answer, read if it has come.
@@ -123,6 +173,7 @@ fn read_answer(socket: BorrowedFd<'_>) -> Option<Answer> {
     Some(match answer::parse_head(&head) {
         Err(malformed) => protocol(malformed),
         Ok(answer::Head::Ready { pid }) => Answer::Ready { pid },
+        Ok(answer::Head::Born) => return read_answer(socket),
         Ok(answer::Head::Failed { kind, rest }) => {
             let mut text = vec![0; rest];
             let read = message::receive(socket, &mut text, &mut fds).map_or(0, |got| got.len);
@@ -131,25 +182,4 @@ fn read_answer(socket: BorrowedFd<'_>) -> Option<Answer> {
     })
 }
 
-/// The template that was forked before `main`, or why there is none.
-pub(super) fn early() -> Result<Arc<Origin>> {
-    static ORIGIN: OnceLock<Result<Arc<Origin>>> = OnceLock::new();
-    let origin = ORIGIN.get_or_init(|| match EARLY.get() {
-        None => Err(Error::new(ErrorKind::TemplateGone, NOT_REGISTERED)),
-        Some(Err(error)) => Err(error.clone()),
-        Some(Ok(early)) => {
-            let failed = |error| Error::io("use the early template", error);
-            let control = early.control.try_clone().map_err(failed)?;
-            let answer = early.answer.try_clone().map_err(failed)?;
-            Ok(Arc::new(Origin::new(control, answer.into(), None)))
-        }
-    });
-    let origin = origin.clone()?;
-    match origin.is_gone() {
-        true => Err(origin.why_gone()),
-        false => Ok(origin),
-    }
-}
-
-const NOT_REGISTERED: &str = "no early template: \
-     nothing in this program is annotated with `#[anyfork::early]`";
+const GONE: &str = "the template process has ended (was it killed?); make a new process";

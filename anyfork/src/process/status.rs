@@ -61,6 +61,7 @@ impl AsFd for StatusPipe {
 
 /// The error for a status that nobody will tell.
 pub(super) fn lost() -> Error {
-    let message = "the worker's status is lost: its template was killed before it could report it";
+    let message = "the worker's status is lost: its template was killed before it could report it, \
+                   and this kernel does not keep it (Linux 6.15 and later do)";
     Error::new(ErrorKind::TemplateGone, message)
 }

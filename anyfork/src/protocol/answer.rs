@@ -11,6 +11,9 @@ pub(crate) const HEAD: usize = 8;
 /// The first eight octets of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
+    /// A process that was exec'ed as a template begins to prepare itself; the
+    /// answer proper follows.
+    Born,
     /// The child is about to be entered.
     Ready { pid: u32 },
     /// It is not; `rest` more octets say why.
@@ -22,6 +25,11 @@ pub(crate) fn ready(pid: u32) -> [u8; HEAD] {
     let mut out = [1, VERSION, 0, 0, 0, 0, 0, 0];
     out[4..].copy_from_slice(&pid.to_le_bytes());
     out
+}
+
+/// The octets of `Born`.
+pub(crate) fn born() -> [u8; HEAD] {
+    [3, VERSION, 0, 0, 0, 0, 0, 0]
 }
 
 /// The octets of `Failed`.
@@ -40,8 +48,9 @@ pub(crate) fn failed(error: &Error) -> Vec<u8> {
 pub(crate) fn parse_head(octets: &[u8; HEAD]) -> Result<Head, Malformed> {
     let mut reader = Reader(octets);
     let tag = reader.u8()?;
-    if reader.u8()? != VERSION {
-        return Err(Malformed("its version is another one"));
+    let version = reader.u8()?;
+    if version != VERSION && matches!(tag, 1..=3) {
+        return Err(Malformed::Version(version));
     }
     let (kind, number) = (reader.u16()?, reader.u32()?);
     match tag {
@@ -50,8 +59,9 @@ pub(crate) fn parse_head(octets: &[u8; HEAD]) -> Result<Head, Malformed> {
             kind,
             rest: number as usize,
         }),
-        2 => Err(Malformed("a failure has an impossible length")),
-        _ => Err(Malformed("it is no answer")),
+        3 => Ok(Head::Born),
+        2 => Err(Malformed::Because("a failure has an impossible length")),
+        _ => Err(Malformed::Because("it is no answer")),
     }
 }
 
@@ -60,12 +70,12 @@ pub(crate) fn parse_failure(code: u16, rest: &[u8]) -> Result<Error, Malformed> 
     let mut reader = Reader(rest);
     let errno = reader.i32()?;
     let message = String::from_utf8_lossy(reader.0).into_owned();
-    let kind = kind(code).ok_or(Malformed("a failure is of an unknown kind"))?;
+    let kind = kind(code).ok_or(Malformed::Because("a failure is of an unknown kind"))?;
     Ok(Error::remote(kind, message, (errno != 0).then_some(errno)))
 }
 
 /// The kinds that travel. `Died` does not: no process reports its own death.
-const KINDS: [(u16, ErrorKind); 7] = [
+const KINDS: [(u16, ErrorKind); 11] = [
     (1, ErrorKind::UnknownWorker),
     (2, ErrorKind::AmbiguousName),
     (3, ErrorKind::BadArgument),
@@ -73,14 +83,20 @@ const KINDS: [(u16, ErrorKind); 7] = [
     (5, ErrorKind::ForkFailed),
     (6, ErrorKind::Protocol),
     (7, ErrorKind::Io),
+    (8, ErrorKind::InitFailed),
+    (9, ErrorKind::PluginFailed),
+    (10, ErrorKind::MultiThreaded),
+    (11, ErrorKind::ExecFailed),
 ];
 
-fn code(kind: &ErrorKind) -> u16 {
+/// The number that stands for a kind.
+pub(crate) fn code(kind: &ErrorKind) -> u16 {
     let found = KINDS.iter().find(|(_, it)| it == kind);
     found.map_or(7, |(code, _)| *code)
 }
 
-fn kind(code: u16) -> Option<ErrorKind> {
+/// The kind that a number stands for.
+pub(crate) fn kind(code: u16) -> Option<ErrorKind> {
     let found = KINDS.iter().find(|(it, _)| *it == code);
     found.map(|(_, kind)| kind.clone())
 }

@@ -3,9 +3,14 @@
 //! The template reads the head only; the body is the child's business, so that
 //! no request can make a template grow or fail.
 
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
 use super::wire::{Reader, put_counted};
 use super::{MAX_ATTACHED, MAX_REQUEST, Malformed, VERSION};
-use crate::args::Arg;
+use crate::args::{Arg, Args};
+use crate::step::Step;
 
 /// Octets of the head.
 pub(crate) const HEAD: usize = 24;
@@ -83,20 +88,21 @@ impl Head {
     pub(crate) fn parse(message: &[u8]) -> Result<(Head, &[u8]), Malformed> {
         let mut reader = Reader(message);
         if reader.array()? != *b"AF" {
-            return Err(Malformed("it is no request"));
+            return Err(Malformed::Because("it is no request"));
         }
-        if reader.u8()? != VERSION {
-            return Err(Malformed("its version is another one"));
+        match reader.u8()? {
+            VERSION => {}
+            other => return Err(Malformed::Version(other)),
         }
         let then = match reader.u8()? {
             1 => Then::Worker,
             2 => Then::Template,
-            _ => return Err(Malformed("it asks for an unknown kind of process")),
+            _ => return Err(Malformed::Because("it asks for an unknown kind of process")),
         };
         let place = match reader.u8()? {
             0 => Place::Here,
             1 => Place::InMemoryFile,
-            _ => return Err(Malformed("its body is in an unknown place")),
+            _ => return Err(Malformed::Because("its body is in an unknown place")),
         };
         reader.zeros(3)?;
         let head = Head {
@@ -107,67 +113,108 @@ impl Head {
             body_len: reader.u64()?,
         };
         if head.attached as usize > MAX_ATTACHED {
-            return Err(Malformed("it announces too many descriptors"));
+            return Err(Malformed::Because("it announces too many descriptors"));
         }
         let here = match place {
             Place::Here => head.body_len,
             Place::InMemoryFile => 0,
         };
         if reader.0.len() as u64 != here {
-            return Err(Malformed("its length is not what it announces"));
+            return Err(Malformed::Because("its length is not what it announces"));
         }
         Ok((head, reader.0))
     }
 }
 
-/// Writes a body.
-pub(crate) struct BodyWriter(Vec<u8>);
+/// What the child is to do.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// The worker's name; empty for a template.
+    pub(crate) name: String,
+    pub(crate) steps: Vec<Step>,
+}
 
-impl BodyWriter {
-    /// For a worker of that name, or a template (empty).
-    pub(crate) fn new(name: &str) -> BodyWriter {
-        let mut out = Vec::new();
-        put_counted(&mut out, name.as_bytes());
-        BodyWriter(out)
+impl Body {
+    /// The octets, and the descriptors that travel beside them.
+    pub(crate) fn encode(self) -> (Vec<u8>, Vec<OwnedFd>) {
+        let (mut out, mut fds) = (Vec::new(), Vec::new());
+        put_counted(&mut out, self.name.as_bytes());
+        for step in self.steps {
+            match step {
+                Step::Arg(arg) => put_arg(&mut out, &mut fds, arg),
+                Step::Init { name, args } => {
+                    out.push(2);
+                    put_counted(&mut out, name.as_bytes());
+                    out.extend((args.len() as u32).to_le_bytes());
+                    args.for_each(|arg| put_arg(&mut out, &mut fds, arg));
+                }
+                Step::Require(path) => {
+                    out.push(3);
+                    put_counted(&mut out, path.as_os_str().as_bytes());
+                }
+            }
+        }
+        (out, fds)
     }
 
-    /// Appends an argument; its descriptor, if it is one, travels beside.
-    pub(crate) fn arg(&mut self, arg: &Arg) {
-        match arg {
-            Arg::Bytes(bytes) => {
-                self.0.push(0);
-                put_counted(&mut self.0, bytes);
-            }
-            Arg::Fd(_) => self.0.push(1),
+    /// Parses the octets, to which exactly these descriptors belong.
+    pub(crate) fn parse(octets: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
+        let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
+        let name = text(reader.counted()?)?;
+        let mut steps = Vec::new();
+        while !reader.is_empty() {
+            steps.push(match reader.u8()? {
+                2 => {
+                    let name = text(reader.counted()?)?;
+                    let count = reader.u32()?;
+                    let args = (0..count).map(|_| {
+                        let tag = reader.u8()?;
+                        take_arg(tag, &mut reader, &mut fds)
+                    });
+                    let args = args.collect::<Result<Args, Malformed>>()?;
+                    Step::Init { name, args }
+                }
+                3 => Step::Require(OsStr::from_bytes(reader.counted()?).into()),
+                tag => Step::Arg(take_arg(tag, &mut reader, &mut fds)?),
+            });
+        }
+        match fds.next() {
+            None => Ok(Body { name, steps }),
+            Some(_) => Err(Malformed::Because("more descriptors came than it names")),
         }
     }
+}
 
-    pub(crate) fn finish(self) -> Vec<u8> {
-        self.0
+fn put_arg(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, arg: Arg) {
+    match arg {
+        Arg::Bytes(octets) => {
+            out.push(0);
+            put_counted(out, &octets);
+        }
+        Arg::Fd(fd) => {
+            out.push(1);
+            fds.push(fd);
+        }
     }
 }
 
-/// An argument in a body.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Item<'a> {
-    Octets(&'a [u8]),
-    NextDescriptor,
+fn take_arg(
+    tag: u8,
+    reader: &mut Reader<'_>,
+    fds: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Arg, Malformed> {
+    let missing = Malformed::Because("fewer descriptors came than it names");
+    match tag {
+        0 => Ok(Arg::Bytes(reader.counted()?.to_vec())),
+        1 => fds.next().map(Arg::Fd).ok_or(missing),
+        _ => Err(Malformed::Because("it has a step of an unknown kind")),
+    }
 }
 
-/// Parses a body into the worker's name and the arguments.
-pub(crate) fn parse_body(body: &[u8]) -> Result<(&str, Vec<Item<'_>>), Malformed> {
-    let mut reader = Reader(body);
-    let name = reader.counted()?;
-    let name = str::from_utf8(name).map_err(|_| Malformed("a name is not UTF-8"))?;
-    let mut items = Vec::new();
-    while !reader.is_empty() {
-        items.push(match reader.u8()? {
-            0 => Item::Octets(reader.counted()?),
-            1 => Item::NextDescriptor,
-            _ => return Err(Malformed("an argument is of an unknown kind")),
-        });
-    }
-    Ok((name, items))
+fn text(octets: &[u8]) -> Result<String, Malformed> {
+    let text = str::from_utf8(octets);
+    text.map(str::to_owned)
+        .map_err(|_| Malformed::Because("a name is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -176,23 +223,71 @@ mod tests {
 
     use super::*;
 
+    fn octets(octets: &[u8]) -> Step {
+        Step::Arg(Arg::Bytes(octets.to_vec()))
+    }
+
+    fn null() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
     /// The table in the parent's documentation, as octets.
     #[test]
     fn golden_request() {
-        let null = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let mut body = BodyWriter::new("greet");
-        body.arg(&Arg::Bytes(b"world".to_vec()));
-        body.arg(&Arg::Fd(null));
-        let body = body.finish();
-        let head = Head::new(Then::Worker, &body, 1);
+        let steps = vec![octets(b"world"), Step::Arg(Arg::Fd(null()))];
+        let name = "greet".to_owned();
+        let (body, fds) = Body { name, steps }.encode();
+        let head = Head::new(Then::Worker, &body, fds.len());
         let golden = b"AF\x01\x01\0\0\0\0\x01\0\0\0\0\0\0\0\x1c\0\0\0\0\0\0\0\
             \x05\0\0\0\0\0\0\0greet\0\x05\0\0\0\0\0\0\0world\x01";
         assert_eq!(head.encode(&body), golden);
 
         let (parsed, rest) = Head::parse(golden).unwrap();
         assert_eq!((parsed, rest), (head, &body[..]));
-        let items = vec![Item::Octets(b"world"), Item::NextDescriptor];
-        assert_eq!(parse_body(rest).unwrap(), ("greet", items));
+        let body = Body::parse(rest, fds).unwrap();
+        assert_eq!(body.name, "greet");
+        let [Step::Arg(Arg::Bytes(world)), Step::Arg(Arg::Fd(_))] = &body.steps[..] else {
+            panic!("{body:?}")
+        };
+        assert_eq!(world, b"world");
+    }
+
+    #[test]
+    fn golden_preparation() {
+        let args = [Arg::Bytes(b"x".to_vec()), Arg::Fd(null())];
+        let init = Step::Init {
+            name: "load".into(),
+            args: args.into_iter().collect(),
+        };
+        let steps = vec![init, Step::Require("/p.so".into())];
+        let (octets, fds) = Body {
+            name: String::new(),
+            steps,
+        }
+        .encode();
+        let golden = b"\0\0\0\0\0\0\0\0\x02\x04\0\0\0\0\0\0\0load\x02\0\0\0\
+            \0\x01\0\0\0\0\0\0\0x\x01\x03\x05\0\0\0\0\0\0\0/p.so";
+        assert_eq!(octets, golden);
+        let body = Body::parse(&octets, fds).unwrap();
+        let [Step::Init { name, args }, Step::Require(path)] = &body.steps[..] else {
+            panic!("{body:?}")
+        };
+        assert_eq!(
+            (&name[..], args.len(), path.to_str()),
+            ("load", 2, Some("/p.so"))
+        );
+    }
+
+    #[test]
+    fn descriptors_must_be_as_many_as_named() {
+        let steps = || vec![Step::Arg(Arg::Fd(null()))];
+        let (octets, fds) = Body {
+            name: String::new(),
+            steps: steps(),
+        }
+        .encode();
+        assert!(Body::parse(&octets, Vec::new()).is_err());
+        assert!(Body::parse(&octets, fds.into_iter().chain([null()]).collect()).is_err());
     }
 
     #[test]
@@ -211,22 +306,22 @@ mod tests {
     /// but refuse or understand.
     #[test]
     fn damage_is_refused() {
-        let mut body = BodyWriter::new("greet");
-        body.arg(&Arg::Bytes(vec![7; 20]));
-        let body = body.finish();
+        let name = "greet".to_owned();
+        let steps = vec![octets(&[7; 20])];
+        let (body, _) = Body { name, steps }.encode();
         let whole = Head::new(Then::Worker, &body, 0).encode(&body);
         for end in 0..whole.len() {
             assert!(Head::parse(&whole[..end]).is_err(), "{end}");
         }
         for end in (0..body.len()).filter(|end| *end != 13) {
-            assert!(parse_body(&body[..end]).is_err(), "{end}");
+            assert!(Body::parse(&body[..end], Vec::new()).is_err(), "{end}");
         }
         for at in 0..whole.len() {
             for value in [0, 1, 2, 0x7f, 0xff] {
                 let mut damaged = whole.clone();
                 damaged[at] = value;
                 if let Ok((_, body)) = Head::parse(&damaged) {
-                    let _ = parse_body(body);
+                    let _ = Body::parse(body, Vec::new());
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! The record of a child's end, in its status pipe. The table is in the parent.
 
-use std::time::Duration;
-
 use super::Malformed;
 use super::wire::Reader;
 use crate::exit::{Exit, Usage};
@@ -24,21 +22,19 @@ pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u6
 pub(crate) fn parse(record: &[u8; LEN]) -> Result<Exit, Malformed> {
     let mut reader = Reader(record);
     if reader.u8()? != 1 {
-        return Err(Malformed("it is no record of an end"));
+        return Err(Malformed::Because("it is no record of an end"));
     }
     reader.zeros(3)?;
     Ok(Exit {
         status: reader.i32()?,
-        usage: Usage {
-            user_time: Duration::from_micros(reader.u64()?),
-            system_time: Duration::from_micros(reader.u64()?),
-            peak_memory: reader.u64()?,
-        },
+        usage: Usage::new(reader.u64()?, reader.u64()?, reader.u64()?),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

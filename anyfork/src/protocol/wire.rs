@@ -14,7 +14,7 @@ impl<'a> Reader<'a> {
         let (head, rest) = self
             .0
             .split_at_checked(n)
-            .ok_or(Malformed("it ends too early"))?;
+            .ok_or(Malformed::Because("it ends too early"))?;
         self.0 = rest;
         Ok(head)
     }
@@ -47,14 +47,14 @@ impl<'a> Reader<'a> {
     /// Octets behind their length.
     pub(super) fn counted(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.u64()?;
-        let len = usize::try_from(len).map_err(|_| Malformed("it announces too much"))?;
+        let len = usize::try_from(len).map_err(|_| Malformed::Because("it announces too much"))?;
         self.octets(len)
     }
 
     pub(super) fn zeros(&mut self, n: usize) -> Result<(), Malformed> {
         match self.octets(n)?.iter().all(|octet| *octet == 0) {
             true => Ok(()),
-            false => Err(Malformed("a reserved field is in use")),
+            false => Err(Malformed::Because("a reserved field is in use")),
         }
     }
 }

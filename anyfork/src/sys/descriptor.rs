@@ -2,18 +2,21 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
 use nix::unistd::pipe2;
 
+use super::inspect::{Socket, is_socket};
+
 /// A connected pair of streams: what a worker and its caller talk over
 /// (socketpair(2)).
 pub(crate) fn stream_pair() -> io::Result<(UnixStream, UnixStream)> {
-    UnixStream::pair()
+    let (one, other) = above_standard(UnixStream::pair()?)?;
+    Ok((one.into(), other.into()))
 }
 
 /// A connected pair that keeps messages apart and tells the end of the last
@@ -21,7 +24,25 @@ pub(crate) fn stream_pair() -> io::Result<(UnixStream, UnixStream)> {
 pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    Ok(socketpair(family, kind, None, flags)?)
+    above_standard(socketpair(family, kind, None, flags)?)
+}
+
+/// A pipe, neither end of which ever blocks (pipe(2)): `(read, write)`.
+pub(crate) fn status_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    above_standard(pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
+}
+
+/// The same descriptors under numbers above 2: a program that has closed its
+/// standard streams may still print.
+fn above_standard(
+    pair: (impl Into<OwnedFd>, impl Into<OwnedFd>),
+) -> io::Result<(OwnedFd, OwnedFd)> {
+    let above = |fd: OwnedFd| match fd.as_raw_fd() {
+        // std duplicates to 3 and above, close-on-exec.
+        ..=2 => fd.try_clone(),
+        _ => Ok(fd),
+    };
+    Ok((above(pair.0.into())?, above(pair.1.into())?))
 }
 
 /// Makes every further message of the peer's fail (shutdown(2)). What it has
@@ -30,32 +51,91 @@ pub(crate) fn stop_receiving(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(shutdown(socket.as_raw_fd(), Shutdown::Read)?)
 }
 
-/// A pipe, neither end of which ever blocks (pipe(2)): `(read, write)`.
-pub(crate) fn status_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
-}
-
 /// Opens `/dev/null` on each of 0, 1 and 2 that is closed, as std does before
 /// `main`: else the next descriptor to be made would be taken for a standard
 /// stream.
 pub(crate) fn open_standard_streams() -> io::Result<()> {
-    loop {
-        // The kernel gives the lowest number that is free.
+    for number in 0..=2 {
+        // SAFETY: asks for the flags of a number, which may be closed.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } != -1 {
+            continue;
+        }
         let null = OpenOptions::new()
             .read(true)
             .write(true)
             .open("/dev/null")?;
-        if null.as_raw_fd() > 2 {
-            return Ok(());
-        }
-        let number = null.as_raw_fd();
-        std::mem::forget(null);
+        // The kernel gives the lowest number that is free, which is this one.
+        let null = null.into_raw_fd();
         // SAFETY: the descriptor was opened above and is owned by nobody else.
-        if unsafe { libc::fcntl(number, libc::F_SETFD, 0) } == -1 {
+        if unsafe { libc::fcntl(null, libc::F_SETFD, 0) } == -1 {
             return Err(io::Error::last_os_error());
         }
     }
+    Ok(())
 }
+
+/// Owns the descriptor of that number, which another program left open for this
+/// one, if it is a Unix socket that keeps messages apart.
+///
+/// Before `main`, when nobody else has claimed it.
+pub(crate) fn adopt(number: RawFd) -> Option<OwnedFd> {
+    if number <= 2 {
+        return None;
+    }
+    // SAFETY: the number is only looked at, and an error if it is not open.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    if !is_socket(fd, Socket::UnixMessages) {
+        return None;
+    }
+    // SAFETY: it is open, and its number was given to this process to own.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    close_on_exec(fd.as_fd()).ok()?;
+    Some(fd)
+}
+
+/// Has the descriptor closed by exec (fcntl(2)).
+pub(crate) fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(())
+}
+
+/// Has this process killed as soon as the other end of the socket closes
+/// (`O_ASYNC` and `F_SETSIG` of fcntl(2)), also if it is closed already.
+pub(crate) fn die_with_peer(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_signal(socket, std::process::id().cast_signed(), libc::SIGKILL)?;
+    set_signalling(socket, true)?;
+    if super::poll::is_hung_up(socket) {
+        super::fork::leave(1);
+    }
+    Ok(())
+}
+
+/// Undoes [`die_with_peer`], all of it: the socket may be a worker's from then
+/// on, who may want signals of its own.
+pub(crate) fn outlive_peer(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_signalling(socket, false)?;
+    set_signal(socket, 0, 0)
+}
+
+fn set_signalling(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_ASYNC, on);
+    fcntl(socket, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
+fn set_signal(socket: BorrowedFd<'_>, pid: libc::pid_t, signal: i32) -> io::Result<()> {
+    for (command, number) in [(libc::F_SETOWN, pid), (F_SETSIG, signal)] {
+        // SAFETY: both commands take a number.
+        if unsafe { libc::fcntl(socket.as_raw_fd(), command, number) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Not in libc for this target: the generic number (fcntl(2)).
+const F_SETSIG: libc::c_int = 10;
 
 /// Closes every descriptor above 2 but `kept`, which is sorted in place
 /// (close_range(2)).
@@ -67,7 +147,7 @@ pub(crate) fn close_all_but(kept: &mut [RawFd]) -> io::Result<()> {
     let mut first = 3;
     for &fd in kept.iter() {
         close_range(first, fd - 1)?;
-        first = fd + 1;
+        first = first.max(fd + 1);
     }
     close_range(first, RawFd::MAX)
 }
@@ -84,11 +164,34 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     }
 }
 
-/// How many descriptors this process has open.
-pub(crate) fn open_descriptors() -> io::Result<u64> {
-    // One of them reads the folder.
-    let entries = std::fs::read_dir("/proc/self/fd")?;
-    Ok((entries.count() as u64).saturating_sub(1))
+/// By what the thing behind a descriptor's number is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// What is there now; `None` if the number is not open (fstat(2)).
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> Option<Identity> {
+    // SAFETY: all-zero is a valid stat.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: writes to a local; a number that is not open is an error.
+    let known = unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) } == 0;
+    #[allow(clippy::unnecessary_cast, reason = "they have 32 bits elsewhere")]
+    known.then_some(Identity {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+    })
+}
+
+/// How many descriptors this process has open. Without `/proc`, the lowest
+/// number that is free, which `one` is duplicated to.
+pub(crate) fn open_descriptors(one: BorrowedFd<'_>) -> io::Result<u64> {
+    match std::fs::read_dir("/proc/self/fd") {
+        // One of them reads the folder.
+        Ok(entries) => Ok((entries.count() as u64).saturating_sub(1)),
+        Err(_) => Ok(one.try_clone_to_owned()?.as_raw_fd().unsigned_abs().into()),
+    }
 }
 
 /// How many descriptors the process may have: `(soft, hard)`, `RLIMIT_NOFILE`

@@ -1,4 +1,4 @@
-//! Forking, ending, and what a parent sees of it.
+//! Forking, signalling, leaving.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -69,49 +69,11 @@ pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     }
 }
 
-/// The end of a child, as the kernel reports it.
-pub(crate) struct Reaped {
-    /// As `waitpid(2)` encodes it.
-    pub(crate) status: i32,
-    pub(crate) user_micros: u64,
-    pub(crate) system_micros: u64,
-    /// In bytes.
-    pub(crate) peak_memory: u64,
-}
-
-/// Collects a child that has ended; `None` if it has not (wait4(2)).
-pub(crate) fn reap(pid: u32) -> io::Result<Option<Reaped>> {
-    wait4(pid, libc::WNOHANG)
-}
-
-/// Kills a child that was not collected yet, so that its pid is still its own,
-/// and collects it (kill(2), wait4(2)).
-pub(crate) fn kill_and_reap(pid: u32) -> io::Result<Option<Reaped>> {
-    nix::sys::signal::kill(Pid::from_raw(pid as i32), nix::sys::signal::SIGKILL)?;
-    wait4(pid, 0)
-}
-
-fn wait4(pid: u32, options: i32) -> io::Result<Option<Reaped>> {
-    let mut status = 0;
-    // SAFETY: all-zero is a valid rusage.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    let pid = pid as libc::pid_t;
-    // SAFETY: both pointers are to locals.
-    let got = unsafe { libc::wait4(pid, &raw mut status, options, &raw mut usage) };
-    match got {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(None),
-        _ => Ok(Some(Reaped {
-            status,
-            user_micros: micros(usage.ru_utime),
-            system_micros: micros(usage.ru_stime),
-            peak_memory: usage.ru_maxrss as u64 * 1024,
-        })),
-    }
-}
-
-fn micros(time: libc::timeval) -> u64 {
-    time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64
+/// Kills a child that was not collected yet, so that its pid is still its own
+/// (kill(2)).
+pub(crate) fn kill_child(pid: u32) -> io::Result<()> {
+    let pid = Pid::from_raw(pid.cast_signed());
+    Ok(nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL)?)
 }
 
 /// Waits for a child that is about to end (waitpid(2)). It is no error if

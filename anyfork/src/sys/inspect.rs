@@ -16,6 +16,8 @@ pub(crate) enum Socket {
     UnixListener,
     UnixStream,
     UnixDatagram,
+    /// Keeps messages apart and order, and tells the end.
+    UnixMessages,
 }
 
 /// Whether this is a pipe or a FIFO (fstat(2)).
@@ -47,6 +49,7 @@ pub(crate) fn is_socket(fd: BorrowedFd<'_>, wanted: Socket) -> bool {
         Socket::Udp => internet && kind == SockType::Datagram,
         Socket::UnixListener => unix && kind == SockType::Stream && listens,
         Socket::UnixStream => unix && kind == SockType::Stream && !listens,
+        Socket::UnixMessages => unix && kind == SockType::SeqPacket,
         Socket::UnixDatagram => unix && matches!(kind, SockType::Datagram | SockType::SeqPacket),
     }
 }

@@ -1,6 +1,7 @@
 //! Waiting for descriptors.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -45,14 +46,44 @@ pub(crate) fn wait(
     }
 }
 
+/// Waits until the pipe is readable or at its end, or the process of the pidfd
+/// was collected (poll(2)).
+pub(crate) fn wait_either(pipe: BorrowedFd<'_>, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    let hung_up = PollFd::new(pidfd, PollFlags::empty());
+    wait_any(&mut [PollFd::new(pipe, PollFlags::POLLIN), hung_up])
+}
+
+/// Waits until one of the descriptors is readable or its peer is gone (poll(2)).
+pub(crate) fn wait_readable(fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    wait_any(&mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)))
+}
+
+fn wait_any(fds: &mut [PollFd<'_>]) -> io::Result<()> {
+    loop {
+        match poll(fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result.map(drop)?),
+        }
+    }
+}
+
 /// Whether the other end of a socket is closed.
 pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    hangs_up_within(fd, PollTimeout::ZERO)
+}
+
+/// Whether the other end of a socket is closed, or a pidfd's process collected,
+/// or is within a tenth of a second.
+pub(crate) fn is_hanging_up(fd: BorrowedFd<'_>) -> bool {
+    hangs_up_within(fd, PollTimeout::from(100u8))
+}
+
+fn hangs_up_within(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::empty())];
     let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR;
-    poll(&mut fds, PollTimeout::ZERO).is_ok()
-        && fds[0]
-            .revents()
-            .is_some_and(|events| events.intersects(hung_up))
+    let polled = poll(&mut fds, timeout);
+    let events = fds[0].revents();
+    polled.is_ok() && events.is_some_and(|events| events.intersects(hung_up))
 }
 
 /// A set of descriptors to wait for, each with a token (epoll(7)).
@@ -68,6 +99,13 @@ impl Set {
         Ok(self
             .0
             .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+    }
+
+    /// Reports `token` while the descriptor is hung up.
+    #[allow(dead_code, reason = "only those who wait in a runtime need it")]
+    pub(crate) fn add_hung_up(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        let event = EpollEvent::new(EpollFlags::empty(), token);
+        Ok(self.0.add(fd, event)?)
     }
 
     pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
@@ -86,6 +124,13 @@ impl Set {
             }
         };
         Ok(room[..n].iter().map(EpollEvent::data))
+    }
+}
+
+/// The set is itself a descriptor, readable while one of them is ready.
+impl From<Set> for OwnedFd {
+    fn from(set: Set) -> OwnedFd {
+        set.0.0
     }
 }
 

@@ -1,46 +1,98 @@
-//! Before `main`: forks the early template, if the program registered one.
+//! Before `main`: becomes a template if this process was exec'ed as one, or
+//! forks the early template if the program registered one.
 //!
 //! The one constructor of the crate. The attribute only adds an element to a
 //! static list, which is why it works under `#![forbid(unsafe_code)]`.
-//!
-//! The template is forked twice over, so that it is nobody's child in the end:
-//! a `waitpid(-1)` in the program never meets it, and it never lies about as a
-//! zombie, however it ends.
 
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::child::panic_text;
-use super::serve::Template;
-use crate::args::Args;
-use crate::early::{EARLY, EarlyTemplate};
+use super::birth::{be_born, fork_template};
+use super::enter::panic_text;
+use super::serve::{answer_failure, tell};
+use crate::early::{self, EARLY, TemplateEnd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::answer;
+use crate::protocol::boot::{LEN, MARKER, parse};
 use crate::registry::{ANYFORK_V1_EARLY, Early};
-use crate::sys::fork::Side;
-use crate::sys::{boot, descriptor, fork, message, signal};
+use crate::sys::{boot, descriptor, fork, message, spawn};
 
 boot::before_main!(before_main);
 
 fn before_main() {
-    if ANYFORK_V1_EARLY.is_empty() {
-        return;
+    if let Some(number) = boot::take_variable(MARKER)
+        && let Some((control, answering)) = accept_boot(&number)
+    {
+        be_born(control, &answering, run_preloads)
     }
-    let early = may_fork().and_then(|()| fork_template());
-    // The one other writer would be a second run of this constructor.
-    let _ = EARLY.set(early);
+    if !ANYFORK_V1_EARLY.is_empty() {
+        // The one other writer would be a second run of this constructor.
+        let _ = EARLY.set(early::Early {
+            generation: early::generation(),
+            end: fork_early(),
+        });
+    }
+}
+
+/// Takes what another process exec'ed this one with: its control socket and
+/// its answer socket. Does not return if the two do not understand each other.
+///
+/// A stale variable is no boot: there is no such socket with a message in it.
+fn accept_boot(number: &str) -> Option<(OwnedFd, UnixStream)> {
+    let control = descriptor::adopt(number.parse().ok()?)?;
+    // First: what is received must not take a standard stream's number.
+    let opened = descriptor::open_standard_streams();
+    let (mut greeting, mut fds) = ([0; LEN], Vec::new());
+    let received = message::receive(control.as_fd(), &mut greeting, &mut fds).ok()?;
+    // A greeting is here: whatever is wrong from now on, `main` must not run.
+    let Some(answering) = fds.pop().map(UnixStream::from) else {
+        fork::leave(1);
+    };
+    let understood = parse(&greeting[..received.len]).map_err(Error::from);
+    if let Err(error) = understood.and_then(|()| may_serve(control.as_fd())) {
+        answer_failure(&answering, &error);
+        fork::leave(1);
+    }
+    let mut kept = [control.as_raw_fd(), answering.as_raw_fd()];
+    if let Err(error) = opened.and_then(|()| descriptor::close_all_but(&mut kept)) {
+        answer_failure(&answering, &Error::io("set the descriptors up", error));
+        fork::leave(1);
+    }
+    // Its caller made it the leader of a group, to be rid of it with all that it
+    // may start; a template belongs to its caller's, as for Ctrl-C.
+    spawn::join_group_of_peer(control.as_fd());
+    tell(&answering, &answer::born());
+    Some((control, answering))
+}
+
+/// Whether this process may become the template of whoever exec'ed it.
+fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
+    // Whoever controls a template runs the program's functions with its rights.
+    if boot::runs_with_raised_rights() && !boot::trusts(control) {
+        let message = "the program runs with raised rights (AT_SECURE) that it got at its start \
+             and has not in its caller: it cannot be exec'ed as a template";
+        return Err(Error::new(ErrorKind::ExecFailed, message));
+    }
+    // Other threads, of constructors that ran before, are no reason: those of
+    // the program are the same, so there would never be a template. They stay
+    // behind in the fork that follows.
+    Ok(())
+}
+
+fn fork_early() -> Result<TemplateEnd> {
+    may_fork()?;
+    descriptor::open_standard_streams()
+        .map_err(|error| Error::io("no early template: open /dev/null", error))?;
+    fork_template(run_preloads)
 }
 
 /// A fork is safe only in a process with one thread, and ours only in a program
 /// that is just starting.
 fn may_fork() -> Result<()> {
     let refuse = |why: &str| {
-        Err(Error::new(
-            ErrorKind::TemplateGone,
-            format!("no early template: {why}"),
-        ))
+        let message = format!("no early template: {why}");
+        Err(Error::new(ErrorKind::TemplateGone, message))
     };
     if !boot::is_main_program() {
         return refuse("this is a shared library, and the program may have begun long ago");
@@ -55,110 +107,23 @@ fn may_fork() -> Result<()> {
     }
 }
 
-/// Forks the template; only the program's side returns.
-fn fork_template() -> Result<EarlyTemplate> {
-    let failed = |what: &str, error| {
-        Error::os(
-            ErrorKind::ForkFailed,
-            format!("no early template: {what}"),
-            error,
-        )
-    };
-    descriptor::open_standard_streams().map_err(|e| failed("open /dev/null", e))?;
-    // What constructors before this one printed must not come out of both.
-    flush();
-    let (control, served) = descriptor::message_pair().map_err(|e| failed("socketpair", e))?;
-    let (answer, answering) = descriptor::stream_pair().map_err(|e| failed("socketpair", e))?;
-    match fork::fork().map_err(|e| failed("fork", e))? {
-        Side::Parent(pid) => {
-            fork::wait_for(pid).map_err(|e| failed("waitpid", e))?;
-            Ok(EarlyTemplate { control, answer })
-        }
-        Side::Child => {
-            drop((control, answer));
-            match fork::fork() {
-                Ok(Side::Parent(_)) => {}
-                Ok(Side::Child) => become_template(served, &answering),
-                Err(error) => tell(&answering, &answer::failed(&failed("fork", error))),
-            }
-            fork::leave(0)
-        }
-    }
-}
-
-/// The life of the early template.
-fn become_template(control: OwnedFd, answering: &UnixStream) -> ! {
-    match prepare() {
-        Ok(()) => tell(answering, &answer::ready(std::process::id())),
-        Err(error) => {
-            tell(answering, &answer::failed(&error));
-            fork::leave(1)
-        }
-    }
-    match Template::new(control, Args::new()) {
-        Ok(template) => template.serve(),
-        Err(_) => fork::leave(1),
-    }
-}
-
-/// Makes the world what a template needs, and runs the program's preloads.
-fn prepare() -> Result<()> {
-    signal::reset_actions();
-    signal::block_all().map_err(|error| Error::io("block signals in the template", error))?;
+/// Runs the program's preloads, in the order of their names.
+fn run_preloads() -> Result<()> {
     let mut preloads: Vec<&Early> = ANYFORK_V1_EARLY.iter().collect();
     preloads.sort_by_key(|early| early.name);
-    for early in preloads {
-        preload(early)?;
-    }
-    // What they printed must not come out of every child again.
-    flush();
-    match boot::threads() {
-        Ok(1) => Ok(()),
-        Ok(n) => Err(gone(format_args!(
-            "its preload functions left {} threads running",
-            n - 1
-        ))),
-        Err(error) => Err(gone(format_args!(
-            "the number of threads is unknown: {error}"
-        ))),
-    }
-}
-
-/// Writes out what is in the buffers of both libraries.
-fn flush() {
-    let _ = io::stdout().flush();
-    fork::flush_c_streams();
+    preloads.into_iter().try_for_each(preload)
 }
 
 fn preload(early: &Early) -> Result<()> {
     let Some(load) = early.preload else {
         return Ok(());
     };
-    let name = early.name;
+    let failed = |why: String| {
+        let message = format!("the template has ended: preload `{}` {why}", early.name);
+        Error::new(ErrorKind::TemplateGone, message)
+    };
     match catch_unwind(AssertUnwindSafe(load)) {
-        Err(panic) => Err(gone(format_args!(
-            "preload `{name}` panicked: {}",
-            panic_text(&*panic)
-        ))),
-        Ok(outcome) => match (outcome.failure(), outcome.code()) {
-            (Some(why), _) => Err(gone(format_args!("preload `{name}` failed: {why}"))),
-            (None, 0) => Ok(()),
-            (None, code) => Err(gone(format_args!(
-                "preload `{name}` failed with exit code {code}"
-            ))),
-        },
+        Err(panic) => Err(failed(format!("panicked: {}", panic_text(&*panic)))),
+        Ok(outcome) => outcome.into_result().map_err(failed),
     }
-}
-
-fn gone(why: std::fmt::Arguments<'_>) -> Error {
-    Error::new(
-        ErrorKind::TemplateGone,
-        format!("the early template has ended: {why}"),
-    )
-}
-
-/// Answers the owner, who may be gone.
-fn tell(answering: &UnixStream, octets: &[u8]) {
-    use std::os::fd::AsFd;
-    let _ = message::send(answering.as_fd(), octets, &[]);
 }

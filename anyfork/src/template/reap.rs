@@ -5,9 +5,11 @@
 //! for the one that ended would cost more the more there are.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::protocol::status;
+use crate::sys::end::{self, End};
 use crate::sys::{descriptor, fork, poll};
 
 /// The children that run.
@@ -18,8 +20,9 @@ pub(super) struct Children {
 
 struct Child {
     pid: u32,
-    pidfd: OwnedFd,
     status: OwnedFd,
+    /// Closed last: who looks from outside sees by it what is still held.
+    pidfd: OwnedFd,
 }
 
 impl Children {
@@ -53,9 +56,8 @@ impl Children {
             // Nobody would learn of its end: rather no child than a zombie. The
             // caller finds the record of its death by SIGKILL.
             Err(_) => {
-                if let Ok(Some(end)) = fork::kill_and_reap(pid) {
-                    write_record(&status, &end);
-                }
+                let _ = fork::kill_child(pid);
+                collect(pid, end::wait(pid), &status);
             }
         }
     }
@@ -65,21 +67,31 @@ impl Children {
         let Some(child) = self.running.get(&token) else {
             return;
         };
-        match fork::reap(child.pid) {
-            Ok(None) => return,
-            Ok(Some(end)) => write_record(&child.status, &end),
-            // Somebody else's code in this process collected it: the pipe
-            // closes without a record, and the caller says that.
-            Err(_) => {}
+        let look = end::look(child.pid);
+        if let Ok(None) = look {
+            return;
         }
+        collect(child.pid, look, &child.status);
         let _ = events.remove(&child.pidfd);
         self.running.remove(&token);
     }
 }
 
+/// Tells how a child ended, and collects it.
+///
+/// In this order: to a caller, a child that was collected without a record is one
+/// whose template is gone. There is no record either if somebody else's code in
+/// this process collected it.
+fn collect(pid: u32, end: io::Result<Option<End>>, pipe: &OwnedFd) {
+    if let Ok(Some(end)) = end {
+        write_record(pipe, &end);
+        let _ = end::collect(pid);
+    }
+}
+
 /// Writes the record, for a caller that may be gone. The pipe has room: only a
 /// worker that fills its own status pipe on purpose loses its record.
-fn write_record(pipe: &OwnedFd, end: &fork::Reaped) {
+fn write_record(pipe: &OwnedFd, end: &End) {
     let record = status::encode(
         end.status,
         end.user_micros,

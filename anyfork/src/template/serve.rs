@@ -5,13 +5,13 @@
 //! in `reap`.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use super::child;
 use super::reap::Children;
 use crate::args::Args;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::request::{Head, Place, Then};
 use crate::protocol::{self, answer};
 use crate::sys::fork::{self, Side};
@@ -22,7 +22,7 @@ const CONTROL: u64 = 0;
 
 /// A template at work.
 pub(super) struct Template {
-    /// `None` once the last owner is gone.
+    /// `None` before it serves, and once the last owner is gone.
     control: Option<OwnedFd>,
     events: poll::Set,
     children: Children,
@@ -45,22 +45,25 @@ pub(super) struct Request<'a> {
 }
 
 impl Template {
-    /// A template that serves `control` and gives its children `args` first.
-    pub(super) fn new(control: OwnedFd, args: Args) -> io::Result<Template> {
-        let events = poll::Set::new()?;
-        events.add(&control, CONTROL)?;
+    /// A template that is to serve `control` and gives its children `args` first.
+    pub(super) fn new(control: BorrowedFd<'_>, args: Args) -> Result<Template> {
+        let failed = |error| Error::io("start a template", error);
+        let events = poll::Set::new().map_err(failed)?;
+        events.add(control, CONTROL).map_err(failed)?;
+        let limits = Limits::raise(control).map_err(failed)?;
         Ok(Template {
-            control: Some(control),
+            control: None,
             events,
             children: Children::new(CONTROL + 1),
             args,
             buffer: vec![0; protocol::MAX_REQUEST + 1],
-            limits: Limits::raise()?,
+            limits,
         })
     }
 
     /// Serves until the last owner is gone and the last child is collected.
-    pub(super) fn serve(mut self) -> ! {
+    pub(super) fn serve(mut self, control: OwnedFd) -> ! {
+        self.control = Some(control);
         let mut room = poll::events::<64>();
         while self.control.is_some() || !self.children.is_empty() {
             let Ok(ready) = self.events.wait(&mut room) else {
@@ -142,7 +145,12 @@ fn refuse_unparsed(fds: Vec<OwnedFd>, error: Error) {
 
 /// Says why not, to a caller that may be gone.
 pub(super) fn answer_failure(socket: &UnixStream, error: &Error) {
-    let _ = message::send(socket.as_fd(), &answer::failed(error), &[]);
+    tell(socket, &answer::failed(error));
+}
+
+/// Answers a caller that may be gone.
+pub(super) fn tell(socket: &UnixStream, octets: &[u8]) {
+    let _ = message::send(socket.as_fd(), octets, &[]);
 }
 
 /// How many descriptors the template may have, and what its children get back.
@@ -156,7 +164,7 @@ pub(super) struct Limits {
 impl Limits {
     /// Raises the template's own limit as far as it goes: it keeps two
     /// descriptors a child, and a request may bring 253.
-    fn raise() -> io::Result<Limits> {
+    fn raise(control: BorrowedFd<'_>) -> io::Result<Limits> {
         let original = descriptor::descriptor_limit()?;
         let (_, hard) = original;
         // A kernel or sandbox that refuses leaves the limit as it was.
@@ -165,7 +173,7 @@ impl Limits {
         Ok(Limits {
             original,
             raised,
-            own: descriptor::open_descriptors()?,
+            own: descriptor::open_descriptors(control)?,
         })
     }
 

@@ -1,19 +1,23 @@
 //! Waiting for a launch, and for a worker's end, in a tokio runtime.
 
-use std::future::IntoFuture;
+use std::future::{IntoFuture, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram as Datagram;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::thread;
 
 use tokio::io::Interest as Tokio;
 use tokio::net::unix::pipe::Receiver;
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
-use super::flight::{Flight, Step, Unanswered, Wait};
-use super::{Launch, Started, Target};
+use super::flight::{Flight, MOMENT, Step, Unanswered, Wait};
+use super::{Launch, Target, WorkerPending};
 use crate::error::{Error, Result};
+use crate::process::child::Worker;
 use crate::process::running::Running;
 use crate::sys::poll::Interest;
 
@@ -25,16 +29,29 @@ impl<T: Target + 'static> IntoFuture for Launch<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Started { socket, flight } = self.started?;
-            check_runtime()?;
-            let socket = socket.try_map(join_runtime)?;
-            // After the socket, so that it is dropped before.
-            let mut flight = flight;
-            let running = arrive(&socket, &mut flight).await?;
-            Ok(T::asynchronous(socket.settle(), running))
-        })
+        Box::pin(async { T::asynchronous(self.pending?).await })
     }
+}
+
+/// Waits for a worker.
+pub(super) async fn worker(pending: WorkerPending) -> Result<Worker> {
+    let WorkerPending { socket, flight } = pending;
+    check_runtime()?;
+    let socket = socket.try_map(|socket| {
+        let duplicate = socket.try_clone().map_err(unregistered)?;
+        join_runtime(duplicate)
+    })?;
+    // After the socket, so that it is dropped before.
+    let mut flight = flight;
+    let running = arrive(&socket, &mut flight).await?;
+    Ok(Worker::new(socket.settle(), running))
+}
+
+/// Waits until there is something to read of a template's answer.
+pub(super) async fn answered(socket: OwnedFd) -> Result<()> {
+    check_runtime()?;
+    let socket = join_runtime(socket.into())?;
+    socket.readable().await.map_err(unregistered)
 }
 
 /// Takes steps until the process is ready.
@@ -47,6 +64,13 @@ async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<
             Step::Wait(wait) => wait,
         };
         while let Wait::Answer(interest) = wait {
+            if interest == Interest::Readable && ended_first(socket, flight).await? {
+                match flight.step(socket.as_fd())? {
+                    Step::Ready(running) => return Ok(running),
+                    Step::Wait(next) => wait = next,
+                }
+                continue;
+            }
             let interest = match interest {
                 Interest::Readable => Tokio::READABLE,
                 Interest::Writable => Tokio::WRITABLE,
@@ -69,22 +93,55 @@ async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<
             }
         }
         let (fd, interest) = flight.source(wait, socket.as_fd());
-        match interest {
-            Interest::Readable => readable(fd).await?,
-            Interest::Writable => room(fd).await?,
+        match (wait, interest) {
+            (Wait::Later, _) => a_moment().await?,
+            (_, Interest::Readable) => readable(fd).await?,
+            (_, Interest::Writable) => room(fd).await?,
         }
     }
 }
 
+/// Waits for the answer, or the record of the child's end: tells whether that
+/// came first.
+async fn ended_first(socket: &Unanswered<UnixStream>, flight: &Flight) -> Result<bool> {
+    let Some(status) = flight.status() else {
+        return Ok(false);
+    };
+    let mut ended = pin!(readable(status));
+    let mut answered = pin!(socket.get().readable());
+    poll_fn(|context| match answered.as_mut().poll(context) {
+        Poll::Ready(answered) => Poll::Ready(answered.map(|()| false).map_err(unregistered)),
+        Poll::Pending => ended.as_mut().poll(context).map_ok(|()| true),
+    })
+    .await
+}
+
+/// Sleeps in one of the runtime's threads for blocking calls: it may have no
+/// timers.
+async fn a_moment() -> Result<()> {
+    let slept = spawn_blocking(|| thread::sleep(MOMENT)).await;
+    slept.map_err(|error| unregistered(error.into()))
+}
+
 /// Waits until there is something to read in a pipe, or its writers are gone.
-/// Dropping the future loses nothing.
 ///
 /// The descriptor is duplicated, here and below: others may wait for it at the
 /// same time, and a runtime takes each only once.
-pub(in super::super) async fn readable(pipe: BorrowedFd<'_>) -> Result<()> {
+async fn readable(pipe: BorrowedFd<'_>) -> Result<()> {
+    ready_to_read(pipe.try_clone_to_owned()).await
+}
+
+/// Waits until it is worth it to look at a child again. Dropping the future
+/// loses nothing.
+pub(in super::super) async fn news(running: &Running) -> Result<()> {
+    ready_to_read(running.news()).await
+}
+
+async fn ready_to_read(fd: io::Result<OwnedFd>) -> Result<()> {
     check_runtime()?;
-    let pipe = pipe.try_clone_to_owned().and_then(Receiver::from_owned_fd);
-    pipe.map_err(unregistered)?
+    // It is only waited for: any descriptor that can be polled is good.
+    fd.and_then(Receiver::from_owned_fd_unchecked)
+        .map_err(unregistered)?
         .readable()
         .await
         .map_err(unregistered)

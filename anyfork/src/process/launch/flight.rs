@@ -12,14 +12,14 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::super::origin::Origin;
 use super::super::running::Running;
 use super::super::status::{Look, StatusPipe};
-use crate::args::{Arg, Args};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::request::{BodyWriter, Head, Place, Then};
+use crate::protocol::request::{Body, Head, Place, Then};
 use crate::protocol::{MAX_ATTACHED, Malformed, answer};
 use crate::sys::poll::Interest;
 use crate::sys::{descriptor, fork, memory, message, poll};
@@ -86,6 +86,17 @@ pub(in super::super) enum Wait {
     Answer(Interest),
     /// The status pipe.
     Status,
+    /// A moment: nothing tells when the descriptors that this user has under way
+    /// are fewer again (`ETOOMANYREFS`, unix(7)).
+    Later,
+}
+
+/// What [`Wait::Later`] means.
+pub(in super::super) const MOMENT: Duration = Duration::from_millis(1);
+
+/// Whether there is room but not yet.
+fn later(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
 
 impl Flight {
@@ -94,21 +105,15 @@ impl Flight {
     pub(in super::super) fn start(
         origin: &Arc<Origin>,
         then: Then,
-        name: &str,
-        args: Args,
+        body: Body,
         control: Option<OwnedFd>,
     ) -> Result<(UnixStream, Flight)> {
-        let failed =
-            |what| move |error: io::Error| Error::io(format!("start `{name}`: {what}"), error);
-        let mut body = BodyWriter::new(name);
-        let mut passed = Vec::new();
-        for arg in args {
-            body.arg(&arg);
-            if let Arg::Fd(fd) = arg {
-                passed.push(fd);
-            }
-        }
-        let body = body.finish();
+        let what = body.name.clone();
+        let failed = |step| {
+            let message = format!("start `{what}`: {step}");
+            move |error: io::Error| Error::io(message, error)
+        };
+        let (body, mut passed) = body.encode();
         let head = Head::new(then, &body, passed.len());
 
         let (mine, theirs) = descriptor::stream_pair().map_err(failed("socketpair"))?;
@@ -125,7 +130,7 @@ impl Flight {
         let message = head.encode(&body);
         let mut flight = Flight {
             origin: Arc::clone(origin),
-            what: name.to_owned(),
+            what,
             status: Some(StatusPipe::new(status)),
             place: None,
             stage: Stage::Queueing(following, Request { message, fds }),
@@ -153,7 +158,33 @@ impl Flight {
             (Wait::Status, Some(status)) => (status.as_fd(), Interest::Readable),
             (Wait::Status, None) => (socket, Interest::Readable),
             (Wait::Answer(interest), _) => (socket, interest),
+            (Wait::Later, _) => (socket, Interest::Writable),
         }
+    }
+
+    /// Waits, in code that may block.
+    pub(in super::super) fn wait_blocking(
+        &self,
+        wait: Wait,
+        socket: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        let (fd, interest) = self.source(wait, socket);
+        match (wait, &self.status) {
+            (Wait::Later, _) => thread::sleep(MOMENT),
+            (Wait::Answer(Interest::Readable), Some(status)) => {
+                poll::wait_readable([socket, status.as_fd()])?;
+            }
+            _ => {
+                poll::wait(fd, interest, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the record of the child's end will come.
+    #[cfg(feature = "tokio")]
+    pub(super) fn status(&self) -> Option<BorrowedFd<'_>> {
+        self.status.as_ref().map(AsFd::as_fd)
     }
 
     /// Sends what is not sent; tells what for it has to wait.
@@ -165,9 +196,9 @@ impl Flight {
                     self.stage = Stage::Sending(request, fds);
                 }
                 Stage::Sending(mut request, following) => {
-                    if !self.request(&request)? {
+                    if let Some(wait) = self.request(&request)? {
                         self.stage = Stage::Sending(request, following);
-                        return Ok(Some(Wait::Control));
+                        return Ok(Some(wait));
                     }
                     self.place = Some(request.fds.swap_remove(REPORTED));
                     if !following.is_empty() {
@@ -175,9 +206,9 @@ impl Flight {
                     }
                 }
                 Stage::Following(mut fds) => {
-                    if !self.queue(socket, &mut fds)? {
+                    if let Some(wait) = self.queue(socket, &mut fds)? {
                         self.stage = Stage::Following(fds);
-                        return Ok(Some(Wait::Answer(Interest::Writable)));
+                        return Ok(Some(wait));
                     }
                 }
                 received => {
@@ -188,13 +219,14 @@ impl Flight {
         }
     }
 
-    /// Sends the request; `false` if there is no room.
-    fn request(&self, request: &Request) -> Result<bool> {
+    /// Sends the request; tells what for it has to wait.
+    fn request(&self, request: &Request) -> Result<Option<Wait>> {
         let fds: Vec<_> = request.fds.iter().map(AsFd::as_fd).collect();
         match message::send(self.origin.control(), &request.message, &fds) {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(None),
+            Err(error) if later(&error) => Ok(Some(Wait::Later)),
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(false),
+                io::ErrorKind::WouldBlock => Ok(Some(Wait::Control)),
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
                     Err(self.origin.why_gone())
                 }
@@ -206,18 +238,21 @@ impl Flight {
         }
     }
 
-    /// Sends descriptors over the answer socket; `false` if there is no room
-    /// for all.
-    fn queue(&self, socket: BorrowedFd<'_>, fds: &mut Descriptors) -> Result<bool> {
+    /// Sends descriptors over the answer socket; tells what for the rest has to
+    /// wait.
+    fn queue(&self, socket: BorrowedFd<'_>, fds: &mut Descriptors) -> Result<Option<Wait>> {
         while !fds.is_empty() {
             let first = fds.len().saturating_sub(MAX_ATTACHED);
             let next: Vec<_> = fds[first..].iter().rev().map(AsFd::as_fd).collect();
             match message::send(socket, &[0], &next) {
                 Ok(_) => fds.truncate(first),
+                Err(error) if later(&error) => return Ok(Some(Wait::Later)),
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(false),
+                    io::ErrorKind::WouldBlock => {
+                        return Ok(Some(Wait::Answer(Interest::Writable)));
+                    }
                     // The child has refused already: its answer says why.
-                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(true),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(None),
                     _ => {
                         return Err(Error::io(
                             format!("send descriptors to `{}`", self.what),
@@ -227,11 +262,31 @@ impl Flight {
                 },
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
-    /// Reads what has come of the answer.
+    /// Reads what has come of the answer. If the record of the child's end has
+    /// come, too, nothing more will: what the child has forked may hold the
+    /// socket open.
     fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+        match self.receive_once(socket)? {
+            Step::Wait(Wait::Answer(Interest::Readable)) if self.has_ended()? => {}
+            step => return Ok(step),
+        }
+        match self.receive_once(socket)? {
+            Step::Wait(Wait::Answer(Interest::Readable)) => self.examine(),
+            step => Ok(step),
+        }
+    }
+
+    fn has_ended(&mut self) -> Result<bool> {
+        match &mut self.status {
+            Some(status) => Ok(!matches!(status.look()?, Look::Nothing)),
+            None => Ok(false),
+        }
+    }
+
+    fn receive_once(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
         loop {
             match &mut self.stage {
                 Stage::Failure { kind, text, filled } => {
@@ -253,6 +308,7 @@ impl Flight {
                         Some(0) => self.stage = Stage::Autopsy,
                         // A child writes the head at once, so it comes at once.
                         Some(answer::HEAD) => match answer::parse_head(&head)? {
+                            answer::Head::Born => {}
                             answer::Head::Ready { pid } => return self.ready(pid, fds),
                             answer::Head::Failed { kind, rest } => {
                                 let text = vec![0; rest];
@@ -263,7 +319,7 @@ impl Flight {
                                 };
                             }
                         },
-                        Some(_) => return Err(Malformed("an answer is cut off").into()),
+                        Some(_) => return Err(Malformed::Because("an answer is cut off").into()),
                     }
                 }
             }
@@ -283,14 +339,16 @@ impl Flight {
     }
 
     fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
-        let (Some(pidfd), Some(status)) = (fds.pop(), self.status.take()) else {
-            // The descriptor was cut off: another thread has taken the place.
-            let error = io::Error::from_raw_os_error(libc::EMFILE);
-            return Err(Error::io(
-                format!("receive the pidfd of `{}`", self.what),
-                error,
-            ));
+        let mut status = self.status.take().expect("there until here");
+        let pidfd = match fds.pop() {
+            Some(pidfd) => Ok(pidfd),
+            // It was cut off: another thread has taken the place.
+            None => reopen(pid, &mut status),
         };
+        let pidfd = pidfd.map_err(|error| {
+            let message = format!("receive the pidfd of `{}`", self.what);
+            Error::io(message, error)
+        })?;
         Ok(Step::Ready(Running::new(pid, pidfd, status)))
     }
 
@@ -308,6 +366,19 @@ impl Flight {
             }
         }
     }
+}
+
+/// Opens a pidfd in place of one that was lost, or ends the child. As long as
+/// the pipe has no record, the child was not collected, and its pid is its own.
+fn reopen(pid: u32, status: &mut StatusPipe) -> io::Result<OwnedFd> {
+    let pidfd = fork::pidfd(pid);
+    if matches!(status.look(), Ok(Look::Nothing)) {
+        if pidfd.is_err() {
+            let _ = fork::kill_child(pid);
+        }
+        return pidfd;
+    }
+    Err(io::Error::from_raw_os_error(libc::EMFILE))
 }
 
 /// Reads from the answer socket: `None` if there is nothing yet, 0 at its end.
@@ -336,15 +407,16 @@ impl<S: AsFd> Unanswered<S> {
         Unanswered(Some(socket))
     }
 
-    /// The same socket as another type. If that fails, the child is called off:
-    /// the socket goes with the error.
+    /// The same socket as another type, which `map` makes of a duplicate: if that
+    /// fails, or panics, the child is called off.
     #[cfg(feature = "tokio")]
     pub(super) fn try_map<T: AsFd>(
-        mut self,
-        map: impl FnOnce(S) -> Result<T>,
+        self,
+        map: impl FnOnce(&S) -> Result<T>,
     ) -> Result<Unanswered<T>> {
-        let socket = self.0.take().expect("taken only at the end");
-        map(socket).map(Unanswered::new)
+        let mapped = map(self.get())?;
+        drop(self.settle());
+        Ok(Unanswered::new(mapped))
     }
 
     #[cfg(feature = "tokio")]

@@ -1,0 +1,56 @@
+//! [`Process::snapshot`]: the one place where the caller's side and the
+//! template's meet, because here the caller is what is forked.
+
+use crate::error::Result;
+use crate::process::Process;
+use crate::template;
+
+impl Process {
+    /// Forks the calling process, as it is now, into a template: what was built
+    /// in `main` before is there in its workers.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// # mod doctest {
+    /// # use super::*;
+    /// # pub(super) static ANSWER: AtomicU32 = AtomicU32::new(0);
+    /// #[anyfork::worker]
+    /// fn check(_socket: std::os::fd::OwnedFd) {
+    ///     assert_eq!(ANSWER.load(Ordering::Relaxed), 42);
+    /// }
+    /// # pub(super) fn run() -> anyfork::Result<()> {
+    ///
+    /// ANSWER.store(42, Ordering::Relaxed);
+    /// let mut worker = anyfork::Process::snapshot()?.run(check::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::run() }
+    /// ```
+    ///
+    /// What std and the C library have buffered for writing is written out
+    /// before, so that it appears once. Destructors of the caller's objects run
+    /// in the caller only: a worker leaves without them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::MultiThreaded`] if this process has more than one thread;
+    /// then nothing is forked. [`ErrorKind::ForkFailed`] if the kernel refuses.
+    ///
+    /// # Caveats
+    ///
+    /// Costs two forks of a process of the caller's size (about 20 ms a GiB
+    /// each); the workers cost what they always do. Objects that own a
+    /// descriptor must not be used in the workers: the descriptors are closed
+    /// there.
+    ///
+    /// Seed: `AnyEvent::Fork::Template`.
+    ///
+    /// [`ErrorKind::MultiThreaded`]: crate::ErrorKind::MultiThreaded
+    /// [`ErrorKind::ForkFailed`]: crate::ErrorKind::ForkFailed
+    #[doc(alias = "AnyEvent::Fork::Template")]
+    pub fn snapshot() -> Result<Process> {
+        template::snapshot().map(Process::from_template)
+    }
+}

@@ -1,0 +1,119 @@
+//! A template's birth by a fork of the process at hand: before `main`, or as a
+//! snapshot of a program that runs.
+//!
+//! It is forked twice over, so that it is nobody's child in the end: a
+//! `waitpid(-1)` in the program never meets it, and it never lies about as a
+//! zombie, however it ends.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use super::enter::{flush, say_ready};
+use super::prepare::{check_threads, open_standard_streams, settled_threads};
+use super::serve::{Template, answer_failure};
+use crate::args::Args;
+use crate::early::{self, TemplateEnd};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::fork::Side;
+use crate::sys::{descriptor, fork, signal};
+
+/// Forks a template that runs `prepare` before it serves. Only the program's
+/// side returns.
+pub(super) fn fork_template(prepare: impl FnOnce() -> Result<()>) -> Result<TemplateEnd> {
+    let failed = |what: &'static str| {
+        move |error: io::Error| {
+            Error::os(
+                ErrorKind::ForkFailed,
+                format_args!("fork a template: {what}"),
+                error,
+            )
+        }
+    };
+    // Text that is buffered now must come out once, here.
+    flush();
+    let (control, served) = descriptor::message_pair().map_err(failed("socketpair"))?;
+    let (answer, answering) = descriptor::stream_pair().map_err(failed("socketpair"))?;
+    match fork::fork().map_err(failed("fork"))? {
+        Side::Parent(pid) => {
+            fork::wait_for(pid).map_err(failed("waitpid"))?;
+            Ok(TemplateEnd::new(control, answer))
+        }
+        Side::Child => {
+            drop((control, answer));
+            be_born(served, &answering, prepare)
+        }
+    }
+}
+
+/// In a process that its parent waits for: forks the template and ends.
+pub(super) fn be_born(
+    control: OwnedFd,
+    answering: &UnixStream,
+    prepare: impl FnOnce() -> Result<()>,
+) -> ! {
+    match fork::fork() {
+        Ok(Side::Parent(_)) => fork::leave(0),
+        Ok(Side::Child) => live(control, answering, prepare),
+        Err(error) => {
+            let error = Error::os(ErrorKind::ForkFailed, "fork a template: fork", error);
+            answer_failure(answering, &error);
+            fork::leave(1)
+        }
+    }
+}
+
+/// The life of a template that was not asked for by a request.
+fn live(control: OwnedFd, answering: &UnixStream, prepare: impl FnOnce() -> Result<()>) -> ! {
+    early::be_a_child();
+    let prepare = || {
+        // The program's descriptors are not held open behind its back.
+        descriptor::close_all_but(&mut [control.as_raw_fd(), answering.as_raw_fd()])
+            .and_then(|()| descriptor::open_standard_streams())
+            .map_err(|error| Error::io("set the template's descriptors up", error))?;
+        signal::reset_actions();
+        signal::block_all().map_err(|error| Error::io("block signals in the template", error))?;
+        descriptor::die_with_peer(answering.as_fd())
+            .map_err(|error| Error::io("watch the program's end", error))?;
+        prepare()?;
+        open_standard_streams()?;
+        // What was printed must not come out of every child again.
+        flush();
+        check_threads().map_err(|why| {
+            let message = format!("the template has ended: its preload functions {why}");
+            Error::new(ErrorKind::TemplateGone, message)
+        })?;
+        Template::new(control.as_fd(), Args::new())
+    };
+    match prepare() {
+        Ok(template) => match say_ready(answering) {
+            Ok(()) => template.serve(control),
+            Err(_) => fork::leave(1),
+        },
+        Err(error) => {
+            // Before the control socket closes: who finds it closed asks why.
+            answer_failure(answering, &error);
+            fork::leave(1)
+        }
+    }
+}
+
+/// Forks this process, as it is now, into a template.
+pub(crate) fn snapshot() -> Result<TemplateEnd> {
+    let refused = |why: String| Err(Error::new(ErrorKind::MultiThreaded, why));
+    match settled_threads() {
+        Ok(1) => {}
+        Ok(n) => {
+            return refused(format!(
+                "cannot take a snapshot: this process has {n} threads, and a fork would copy one of \
+                 them; take it before they start, or use `Process::new()`"
+            ));
+        }
+        Err(error) => {
+            return refused(format!(
+                "cannot take a snapshot: the number of threads is unknown: {error}"
+            ));
+        }
+    }
+    fork_template(|| Ok(()))
+}

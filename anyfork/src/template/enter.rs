@@ -1,0 +1,105 @@
+//! The worker's entry, and from its return to the end of the process.
+
+use std::any::Any;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use sendfd::SendWithFd;
+
+use super::serve::answer_failure;
+use crate::args::Args;
+use crate::call::Call;
+use crate::error::{Error, Result};
+use crate::protocol::answer;
+use crate::registry::Function;
+use crate::sys::{boot, descriptor, fork};
+
+/// The exit code of a Rust program that panicked.
+pub(super) const PANICKED: u8 = 101;
+
+/// Enters a worker of this program (or, in a plugin, of the plugin) and reports
+/// how it ended.
+pub(super) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u8 {
+    let name = worker.name;
+    let mut call = Call::worker(name, args, socket, say_ready);
+    let returned = catch_unwind(AssertUnwindSafe(|| (worker.enter)(&mut call)));
+    let code = match returned {
+        Err(_) => PANICKED,
+        Ok(Ok(outcome)) => {
+            if let Some(why) = outcome.failure() {
+                complain(name, why);
+            }
+            outcome.code()
+        }
+        Ok(Err(error)) => {
+            match call.socket() {
+                Some(socket) => answer_failure(socket, &error),
+                None => complain(name, &error.to_string()),
+            }
+            1
+        }
+    };
+    // The worker's sockets are closed by now; what it printed must come out.
+    flush_at_end();
+    code
+}
+
+/// Writes out what std and the C library have buffered.
+pub(super) fn flush() {
+    let _ = io::stdout().flush();
+    fork::flush_c_streams();
+}
+
+/// The same at a worker's end, where another thread may hold a stream's lock
+/// for as long as it likes: then what is buffered there is lost, as it is in a
+/// Rust program whose `main` returns.
+fn flush_at_end() {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    if matches!(boot::threads(), Ok(1)) {
+        return flush();
+    }
+    let (done, flushed) = mpsc::channel();
+    let flusher = move || {
+        flush();
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(flusher).is_ok() {
+        let _ = flushed.recv_timeout(PATIENCE);
+    }
+}
+
+/// Says on stderr what a worker's failure was, as a `main` does.
+fn complain(worker: &str, why: &str) {
+    let pid = process::id();
+    let _ = writeln!(io::stderr(), "anyfork worker {worker} ({pid}): {why}");
+}
+
+/// Tells the caller that the process is about to do what it was made for: its
+/// pid, and a pidfd that it opens on itself, for which no race is possible.
+pub(super) fn say_ready(socket: &UnixStream) -> Result<()> {
+    let failed = |error| Error::io("tell the caller that the process is ready", error);
+    let pid = process::id();
+    let pidfd = fork::pidfd(pid).map_err(failed)?;
+    descriptor::outlive_peer(socket.as_fd()).map_err(failed)?;
+    let frame = answer::ready(pid);
+    let sent = socket
+        .send_with_fd(&frame, &[pidfd.as_raw_fd()])
+        .map_err(failed)?;
+    match sent == frame.len() {
+        true => Ok(()),
+        false => Err(failed(io::ErrorKind::WriteZero.into())),
+    }
+}
+
+/// What a panic said, if it said text.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let owned = || panic.downcast_ref::<String>().map(String::as_str);
+    let text = panic.downcast_ref::<&str>().copied().or_else(owned);
+    text.unwrap_or("a value that is no text")
+}

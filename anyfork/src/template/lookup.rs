@@ -1,0 +1,56 @@
+//! Finding a function by its name, in the program and in the plugins that this
+//! process has loaded.
+
+use std::os::unix::net::UnixStream;
+
+use super::enter::run_worker;
+#[cfg(feature = "plugin")]
+use super::plugin::{self, PluginFunction};
+use super::prepare::run_init;
+use crate::args::Args;
+use crate::error::Result;
+use crate::registry::{Function, Kind, find};
+
+/// A function that was found.
+#[derive(Clone)]
+pub(super) enum Found {
+    Own(&'static Function),
+    #[cfg(feature = "plugin")]
+    Plugin(PluginFunction),
+}
+
+/// Finds the function of that kind by its name, or by the tail of it.
+pub(super) fn look_up(kind: Kind, name: &str) -> Result<Found> {
+    let own = kind.own().iter().map(|it| (it.name, Found::Own(it)));
+    #[cfg(feature = "plugin")]
+    {
+        let loaded = plugin::functions(kind);
+        let plugins = loaded
+            .iter()
+            .map(|(name, it)| (&name[..], Found::Plugin(it.clone())));
+        find(kind, own.chain(plugins), name)
+    }
+    #[cfg(not(feature = "plugin"))]
+    find(kind, own, name)
+}
+
+impl Found {
+    /// Enters this worker and gives its exit code.
+    pub(super) fn work(self, args: Args, socket: UnixStream) -> u8 {
+        match self {
+            Found::Own(worker) => run_worker(worker, args, socket),
+            #[cfg(feature = "plugin")]
+            Found::Plugin(worker) => worker.work(args, socket),
+        }
+    }
+
+    /// Runs this init function, and gives back the collected arguments that it
+    /// did not take.
+    pub(super) fn init(self, args: Args, collected: Args) -> (Result<()>, Args) {
+        match self {
+            Found::Own(init) => run_init(init, args, collected),
+            #[cfg(feature = "plugin")]
+            Found::Plugin(init) => init.init(args, collected),
+        }
+    }
+}
