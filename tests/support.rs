@@ -1,6 +1,8 @@
 //! What the tests share: a look into `/proc`, waiting with a deadline, and a
 //! worker that stays until it is let go.
 
+#[path = "support/births.rs"]
+pub mod births;
 #[path = "support/scene.rs"]
 mod scene;
 

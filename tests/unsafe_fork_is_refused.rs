@@ -1,12 +1,15 @@
-//! Where a fork before `main` would not be safe there is none, and where a
-//! preload function fails there is no template; the error says why.
+//! Where a fork before `main` would not be safe there is none, and a template is
+//! exec'ed instead; where a preload function fails there is no template at all.
+//! The error says why.
 
 use std::fs::{self, Permissions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 
+use anyfork_tests::births::boot_by_hand;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::Uid;
 
@@ -30,15 +33,17 @@ fn assert_refused(text: &str, lines: usize, reason: &str) {
     }
 }
 
+/// There is no early template, for that reason, and workers of another one.
+fn assert_replaced(text: &str, reason: &str) {
+    assert_refused(text, 1, reason);
+    let workers = text.matches("[\"first\", \"second\"], main began: false");
+    assert_eq!(workers.count(), 3, "{text}");
+}
+
 #[test]
 fn a_thread_before_main() {
     let text = said(Command::new(PRELOADS).env("BEFORE_MAIN", "thread"));
-    assert_refused(
-        &text,
-        4,
-        "no early template: 2 threads existed before `main`",
-    );
-    assert!(!text.contains("preload in"), "{text}");
+    assert_replaced(&text, "no early template: 2 threads existed before `main`");
 }
 
 #[test]
@@ -46,9 +51,10 @@ fn nothing_that_asks_for_one() {
     let text = said(&mut Command::new(env!("CARGO_BIN_EXE_bare")));
     assert_refused(
         &text,
-        2,
+        1,
         "nothing in this program is annotated with `#[anyfork::early]`",
     );
+    assert!(text.contains("new: None"), "{text}");
 }
 
 #[test]
@@ -61,7 +67,8 @@ fn a_library_that_is_loaded_later() {
         "build it with `cargo build -p anyfork-tests --examples`"
     );
     let text = said(Command::new(env!("CARGO_BIN_EXE_bare")).arg(library));
-    assert_refused(&text, 2, "no early template: this is a shared library");
+    assert_refused(&text, 1, "no early template: this is a shared library");
+    assert!(text.contains("new: None"), "{text}");
 }
 
 /// A copy of the program that runs as somebody else than who starts it.
@@ -106,12 +113,27 @@ impl Drop for Raised {
 fn a_program_with_raised_rights() {
     let Some(program) = Raised::new() else { return };
     let text = said(Command::new(&program.0).uid(54_322).gid(54_322));
-    assert_refused(
-        &text,
-        4,
-        "no early template: the program runs with raised rights (AT_SECURE)",
-    );
-    assert!(!text.contains("preload in"), "{text}");
+    let reason = "no early template: the program runs with raised rights (AT_SECURE)";
+    assert_replaced(&text, reason);
+}
+
+/// Who runs it does not get its rights for functions of his choice.
+#[test]
+fn a_marker_for_a_program_with_raised_rights() {
+    let (control, served, _answer) = boot_by_hand(1);
+    let number = served.as_raw_fd().to_string();
+    // A template whose owner is gone.
+    drop(control);
+    let text = said(Command::new(PRELOADS).env("ANYFORK_TEMPLATE", &number));
+    assert!(!text.contains("early: "), "it has no main: {text}");
+
+    let Some(program) = Raised::new() else { return };
+    let (_control, served, _answer) = boot_by_hand(1);
+    let number = served.as_raw_fd().to_string();
+    let mut command = Command::new(&program.0);
+    let output = command.env("ANYFORK_TEMPLATE", number).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
 }
 
 #[test]

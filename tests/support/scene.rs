@@ -27,8 +27,12 @@ impl Scene {
     /// Looks at a template, once it has closed what the children had that were
     /// reaped before.
     pub fn settled(template: u32) -> Scene {
+        // A process that collects a child counts as asleep, too: it has closed
+        // what it held of that child when the pidfd is gone.
         until("the template waits", || {
-            status(template, "State").starts_with('S')
+            let open = descriptors(template);
+            let held = open.values().filter(|link| link.ends_with("[pidfd]"));
+            held.count() == children(template).len() && status(template, "State").starts_with('S')
         });
         Scene::of(template)
     }
