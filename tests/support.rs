@@ -59,10 +59,17 @@ pub fn release(mut worker: blocking::Worker) {
 }
 
 /// Keeps tests of one file apart that look at the descriptors or the children
-/// of the whole process.
+/// of the whole process, and from what the last one left to end by itself.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if Process::early().is_ok() {
+        let template = early_template();
+        until("the last test's processes are gone", || {
+            children(template).is_empty()
+        });
+    }
+    guard
 }
 
 /// Polls until `done`; for what `/proc` alone can tell.

@@ -2,8 +2,10 @@
 //! exec'ed instead; where a preload function fails there is no template at all.
 //! The error says why.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -115,6 +117,16 @@ fn a_program_with_raised_rights() {
     let text = said(Command::new(&program.0).uid(54_322).gid(54_322));
     let reason = "no early template: the program runs with raised rights (AT_SECURE)";
     assert_replaced(&text, reason);
+}
+
+/// The variable may hold anything, before any other check.
+#[test]
+fn a_marker_that_is_none() {
+    for octets in [vec![0xff; 2000], b"3".to_vec(), b"-1".to_vec(), Vec::new()] {
+        let marker = OsString::from_vec(octets);
+        let text = said(Command::new(PRELOADS).env("ANYFORK_TEMPLATE", marker));
+        assert!(text.contains("early: None"), "{text}");
+    }
 }
 
 /// Who runs it does not get its rights for functions of his choice.
