@@ -237,7 +237,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PluginFailed`](crate::ErrorKind::PluginFailed), with the
+    /// [`ErrorKind::PluginFailed`], with the
     /// reason, from every launch from this process: the file is missing, it is no
     /// plugin of anyfork, or one for another version of the interface.
     ///
