@@ -79,6 +79,7 @@ fn texts(log: &[(String, u32)]) -> Vec<&str> {
 
 #[test]
 fn they_run_in_the_order_given() {
+    let _alone = alone();
     let process = Process::new()
         .unwrap()
         .init("note", args!["first"])
@@ -116,6 +117,7 @@ fn they_run_once_in_the_process_that_is_forked_from() {
 
 #[test]
 fn they_take_what_was_collected_before_them() {
+    let _alone = alone();
     let template = Process::new()
         .unwrap()
         .send_args(["a", "b"])
@@ -163,6 +165,7 @@ fn proportional_size(pid: u32) -> usize {
 
 #[test]
 fn fifty_workers_share_what_was_loaded_once() {
+    let _alone = alone();
     const SIZE: usize = 200 << 20;
     let template = Process::new().unwrap().init("load", args![SIZE]);
     let workers: Vec<_> = (0..50)
@@ -196,6 +199,7 @@ fn leave_a_thread() {
 
 #[test]
 fn threads_of_theirs_may_not_outlive_them_in_a_template() {
+    let _alone = alone();
     for _ in 0..50 {
         let template = Process::new().unwrap().init("use_threads", ());
         template.prepare().blocking().unwrap();
@@ -238,6 +242,7 @@ fn told_error(process: Process) -> Error {
 
 #[test]
 fn a_call_that_cannot_be_made_has_its_kind() {
+    let _alone = alone();
     let new = || Process::new().unwrap();
     for (process, kind, text) in [
         (
