@@ -242,7 +242,8 @@ fn hang_in_init() {
 
 fn large() {
     const SIZE: usize = 1 << 30;
-    let memory = vec![1_u8; SIZE];
+    // Touched, and not left out by the compiler.
+    let memory = std::hint::black_box(vec![1_u8; SIZE]);
     let kib = |pid, field| -> usize {
         let value = status(pid, field);
         let number = value.split(' ').next().and_then(|kib| kib.parse().ok());
