@@ -6,18 +6,24 @@ use quote::quote;
 
 use crate::errors::Errors;
 use crate::function::Function;
-use crate::keys::{CRATE, Keys};
+use crate::keys::{CRATE, Keys, Known};
+
+const KEEP_FDS: Known = Known {
+    name: "keep_fds",
+    usage: "keep_fds",
+};
 
 /// What is to be registered: nothing about it is wrong.
 struct Early {
     private: TokenStream,
+    keep_fds: bool,
     function: Function,
 }
 
 /// What stands beside the user's function.
 pub(crate) fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let keys = Keys::parse(keys, &[CRATE], &mut errors);
+    let keys = Keys::parse(keys, &[KEEP_FDS, CRATE], &mut errors);
     let function = errors.ok(syn::parse2(item));
     let early = function.map(|function| check(&keys, function, &mut errors));
     errors.or(|| early.as_ref().map(expand).unwrap_or_default())
@@ -41,12 +47,17 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Early {
     }
     Early {
         private: keys.private(errors),
+        keep_fds: keys.find(KEEP_FDS.name).is_some(),
         function,
     }
 }
 
 fn expand(early: &Early) -> TokenStream {
-    let Early { private, function } = early;
+    let Early {
+        private,
+        keep_fds,
+        function,
+    } = early;
     let ident = &function.signature.ident;
     let attributes = function.inherited();
     let path = function.path();
@@ -72,6 +83,7 @@ fn expand(early: &Early) -> TokenStream {
             static __ANYFORK_EARLY: #private::Early = #private::Early {
                 name: #path,
                 preload: #preload,
+                keep_fds: #keep_fds,
             };
 
             #item

@@ -7,13 +7,14 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, ExprLit, Lit, LitInt, LitStr, Path, Result, Token};
+use syn::{Error, Expr, ExprLit, Lit, LitInt, LitStr, Path, Result, Token, parse_quote};
 
 use crate::errors::Errors;
 
 /// A key that an attribute knows, and how to write it.
 pub(crate) struct Known {
     pub(crate) name: &'static str,
+    /// One without a `=` in it is a flag: it stands there, or does not.
     pub(crate) usage: &'static str,
 }
 
@@ -73,9 +74,14 @@ impl Keys {
                 continue;
             }
             let usage = known.usage;
+            let takes_value = usage.contains('=');
             match value {
-                Some(value) => keys.0.push(Key { name, usage, value }),
-                None => errors.at(&name, format!("expected `{usage}`")),
+                Some(value) if takes_value => keys.0.push(Key { name, usage, value }),
+                None if !takes_value => {
+                    let value = parse_quote!(true);
+                    keys.0.push(Key { name, usage, value });
+                }
+                _ => errors.at(&name, format!("expected `{usage}`")),
             }
         }
         keys

@@ -162,7 +162,16 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | key | meaning |
 /// |---|---|
+/// | `keep_fds` | the template and its workers have the descriptors that the program was started with, under their numbers |
 /// | `crate = path` | where a re-export of anyfork is, for crates that do not depend on it themselves |
+///
+/// # Descriptors
+///
+/// The template has the standard streams, and closes what else the program was
+/// started with, by a shell (`9>lock`) or a supervisor: what it held open would
+/// stay open as long as it lives. With `keep_fds`, on any of the annotated
+/// functions, it keeps them, and so do all of its workers (external programs do
+/// not). What the functions open themselves the workers have in any case.
 ///
 /// # Errors
 ///

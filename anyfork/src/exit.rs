@@ -6,7 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// How a process ended, and what it used.
+use crate::failure::Failure;
+
+/// How a process ended, what it used, and what it said of its failure.
 ///
 /// The raw status is kept as `waitpid(2)` gave it, so that real-time signals
 /// and the core-dump bit survive.
@@ -14,6 +16,7 @@ use std::time::Duration;
 pub struct Exit {
     pub(crate) status: i32,
     pub(crate) usage: Usage,
+    pub(crate) failure: Option<Failure>,
 }
 
 /// What a process and the children that it waited for have used
@@ -40,7 +43,19 @@ impl Usage {
     }
 }
 
+/// What `waitpid(2)` never gives: no code, no signal, and no success.
+const UNKNOWN: i32 = -1;
+
 impl Exit {
+    /// The end of a process of which nobody can tell how it was.
+    pub(crate) fn unknown(failure: Option<Failure>) -> Exit {
+        Exit {
+            status: UNKNOWN,
+            usage: Usage::default(),
+            failure,
+        }
+    }
+
     /// Whether the process returned with code 0.
     pub fn success(&self) -> bool {
         self.status().success()
@@ -56,7 +71,18 @@ impl Exit {
         self.status().signal()
     }
 
-    /// The same as std's type.
+    /// Why the process failed, as it said itself: the panic or the error that
+    /// ended its worker. `None` after success, for external programs, and for a
+    /// process that could not say anything, such as one that was killed.
+    ///
+    /// A panic in another thread or task of the worker is here if the worker then
+    /// failed; as in any Rust program, it is no failure by itself.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref().filter(|_| !self.success())
+    }
+
+    /// The same as std's type. It has neither code nor signal if the status is
+    /// lost, which only an [`ErrorKind::Died`](crate::ErrorKind::Died) tells.
     pub fn status(&self) -> ExitStatus {
         ExitStatus::from_raw(self.status)
     }
@@ -70,7 +96,10 @@ impl Exit {
 /// As std prints it: `exit status: 3`, `signal: 9 (SIGKILL)`.
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.status().fmt(f)
+        match self.status {
+            UNKNOWN => f.write_str("unknown status"),
+            _ => self.status().fmt(f),
+        }
     }
 }
 

@@ -55,7 +55,10 @@
 //! # Features
 //!
 //! `tokio` (by default): `.await`, `async fn` workers, tokio's types as arguments.
-//! `plugin`: workers from libraries that are loaded at run time.
+//! `plugin`: workers from libraries that are loaded at run time. `tracing`: a span
+//! for each launch, named `launch`, with the fields `worker`, `template` and `pid`,
+//! `ready_micros`, `exit_micros` and `exit`; and an event for each failure. All
+//! have the target `anyfork`.
 
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -65,9 +68,11 @@ mod call;
 mod early;
 mod error;
 mod exit;
+mod failure;
 mod process;
 mod protocol;
 mod registry;
+mod settings;
 mod snapshot;
 mod step;
 mod sys;
@@ -79,7 +84,8 @@ pub use args::{Arg, ArgError, Args, FromArg, IntoArg};
 pub use call::take_args;
 pub use error::{Error, ErrorKind, Result};
 pub use exit::{Exit, Usage};
-pub use process::{Child, Launch, Process, Target, Worker, blocking};
+pub use failure::Failure;
+pub use process::{Child, Launch, Process, Stdio, Target, Worker, blocking};
 
 /// What the attributes' code refers to. No part of the interface.
 #[doc(hidden)]
@@ -91,8 +97,8 @@ pub mod __private {
     pub use crate::call::{Call, Outcome, Report, Socket};
     pub use crate::process::{InitArgs, Worker as RunningWorker};
     pub use crate::registry::{
-        ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V1_EARLY as EARLY, ANYFORK_V1_INITS as INITS,
-        ANYFORK_V1_WORKERS as WORKERS,
+        ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V1_INITS as INITS,
+        ANYFORK_V1_WORKERS as WORKERS, ANYFORK_V2_EARLY as EARLY,
     };
     pub use crate::registry::{AfterFork, Early, Function};
     #[cfg(feature = "plugin")]

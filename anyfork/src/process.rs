@@ -9,11 +9,16 @@ mod builder;
 mod child;
 mod default;
 mod exec;
+mod handle;
 mod launch;
+mod options;
 mod origin;
 mod running;
+mod settings;
 mod setup;
 mod status;
+mod stdio;
+mod trace;
 
 pub mod blocking;
 
@@ -21,3 +26,4 @@ pub use builder::Process;
 pub use child::{Child, Worker};
 pub use launch::{Launch, Target};
 pub use setup::InitArgs;
+pub use stdio::Stdio;

@@ -14,7 +14,8 @@
 //! | 1 | version, 1 |
 //! | 1 | what the child becomes: 1 a worker, 2 a template |
 //! | 1 | where the body is: 0 here, 1 in the memory file |
-//! | 3 | 0 |
+//! | 1 | 1: the child is killed when nobody reads its status pipe any more; else 0 |
+//! | 2 | 0 |
 //! | 4 | how many argument descriptors come with this message |
 //! | 4 | how many more come over the answer socket |
 //! | 8 | length of the body |
@@ -32,11 +33,28 @@
 //! | body | |
 //! |---|---|
 //! | 8 + n | the worker's name; empty for a template |
+//! | 4 | how many settings follow |
+//! | … | the settings |
 //! | 1 | 0: an argument in octets: 8 octets of length and the octets |
 //! | 1 | 1: an argument that is the next descriptor |
 //! | 1 + 8 + n + 4 | 2: an init function is run: its name, and how many of the following arguments are its own |
 //! | 1 + 8 + n | 3: a plugin is loaded: its path |
 //! | … | until the end |
+//!
+//! | setting | |
+//! |---|---|
+//! | 1, 1, 1 | 1: a standard stream, its number, and 1 if it becomes the next descriptor, 0 for `/dev/null` |
+//! | 1 + 4 | 2: the process group |
+//! | 1 + 4 + 8 + 8 | 3: a resource's limits: its number, the soft one, the hard one |
+//! | 1 + 4 | 4: what is added to the nice value |
+//! | 1 + 4 + 4 n | 5: the supplementary groups, their number first |
+//! | 1 + 4 | 6: the group |
+//! | 1 + 4 | 7: the user |
+//! | 1 + 8 + n | 8: the directory |
+//! | 1 | 9: no variable is left |
+//! | 1 + 8 + n + 8 + n | 10: a variable and its value |
+//! | 1 + 8 + n | 11: a variable that is removed |
+//! | 1 + 8 + n | 12: what the process is called |
 //!
 //! # Boot
 //!
@@ -65,8 +83,17 @@
 //!
 //! # Status
 //!
-//! One frame in the status pipe, which the template writes when it has reaped
-//! the child:
+//! Frames in the status pipe. The child writes one if it fails:
+//!
+//! | octets | |
+//! |---|---|
+//! | 1 | 2 |
+//! | 1 | 1 if it panicked |
+//! | 2 | 0 |
+//! | 4 | length of the rest |
+//! | 8 + n, four times | the message, the place, the thread, the backtrace; UTF-8 |
+//!
+//! The template writes one when it has reaped the child:
 //!
 //! | octets | |
 //! |---|---|
@@ -79,6 +106,7 @@
 pub(crate) mod answer;
 pub(crate) mod boot;
 pub(crate) mod request;
+mod setting;
 pub(crate) mod status;
 mod wire;
 
@@ -95,7 +123,7 @@ pub(crate) const MAX_REQUEST: usize = 64 * 1024;
 /// four may be the library's.
 pub(crate) const MAX_ATTACHED: usize = 249;
 
-/// A failure's message is cut to so many octets.
+/// A message of a failure is cut to so many octets.
 pub(crate) const MAX_FAILURE: usize = 16 * 1024;
 
 /// Bytes that are not what this protocol says.
@@ -106,6 +134,9 @@ pub(crate) enum Malformed {
     /// The other side speaks this version.
     Version(u8),
 }
+
+/// A body names descriptors that have not come.
+const MISSING: Malformed = Malformed::Because("fewer descriptors came than it names");
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,7 +24,7 @@ pub static ANYFORK_V1_AFTER_FORK: [AfterFork];
 
 /// Wishes for an early template, with what it shall load.
 #[distributed_slice]
-pub static ANYFORK_V1_EARLY: [Early];
+pub static ANYFORK_V2_EARLY: [Early];
 
 /// An element that `#[anyfork::worker]` and `#[anyfork::init]` register.
 pub struct Function {
@@ -48,6 +48,9 @@ pub struct Early {
     pub name: &'static str,
     /// The annotated function, unless it is `main`.
     pub preload: Option<fn() -> Outcome>,
+    /// Whether the template and its workers have what the program was started
+    /// with.
+    pub keep_fds: bool,
 }
 
 /// What kind of function a name is looked up for.

@@ -16,5 +16,7 @@ pub(crate) mod message;
 #[cfg(feature = "plugin")]
 pub(crate) mod plugin;
 pub(crate) mod poll;
+pub(crate) mod setting;
 pub(crate) mod signal;
 pub(crate) mod spawn;
+pub(crate) mod title;

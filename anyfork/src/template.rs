@@ -15,7 +15,10 @@ mod lookup;
 mod plugin;
 mod prepare;
 mod reap;
+mod report;
 mod serve;
+mod settings;
+mod title;
 
 pub(crate) use birth::snapshot;
 #[cfg(feature = "plugin")]

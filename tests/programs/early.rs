@@ -229,7 +229,10 @@ fn status_is_not_kept() {
         collect(child.pid());
         for _ in 0..2 {
             let error = bounded("wait", || child.wait()).expect_err("no status");
-            assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+            let exit = error.exit().expect("it has died");
+            assert_eq!((exit.code(), exit.signal()), (None, None), "{error}");
+            assert!(!exit.success() && !exit.status().success(), "{error}");
+            assert_eq!(exit.to_string(), "unknown status");
             assert!(error.to_string().contains("status is lost"), "{error}");
             assert!(error.to_string().contains("Linux 6.15"), "{error}");
         }

@@ -2,9 +2,13 @@
 //! [`Launch::blocking`](crate::Launch::blocking) gives.
 
 use std::os::unix::net::UnixStream;
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::time::{Duration, Instant};
 
-use super::running::Running;
-use crate::error::{Error, Result};
+use super::handle::{child_methods, worker_methods};
+use super::running::{Now, Running};
+use super::stdio::Streams;
+use crate::error::Result;
 use crate::exit::Exit;
 
 /// A worker that runs: its socket and its process.
@@ -19,21 +23,65 @@ pub struct Worker {
     pub child: Child,
 }
 
-/// A process that runs. Dropping it detaches the process, which leaves no
-/// zombie when it ends.
+/// A process that runs.
+///
+/// Dropping the last handle detaches the process, which leaves no zombie when it
+/// ends; with [`kill_on_drop`](crate::Process::kill_on_drop) it is killed.
+///
+/// A clone is a second handle of the same process, without the streams: each
+/// can wait, also at the same time in another thread, and gets the same
+/// [`Exit`].
+///
+/// ```
+/// # mod doctest {
+/// use std::io::Read;
+/// use std::time::Duration;
+/// use anyfork::{Process, Stdio};
+///
+/// #[anyfork::worker]
+/// fn stay(_socket: std::os::fd::OwnedFd) {
+///     println!("here");
+///     std::thread::park();
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let process = Process::new()?.stdout(Stdio::piped());
+/// let mut child = process.run(stay::NAME).blocking()?.child;
+/// let mut stdout = child.stdout.take().expect("piped");
+///
+/// let mut other = child.clone();
+/// let waiting = std::thread::spawn(move || other.wait());
+/// assert!(child.wait_timeout(Duration::from_millis(1))?.is_none());
+/// child.kill()?;
+/// assert_eq!(child.wait()?.signal(), Some(9));
+/// assert_eq!(waiting.join().expect("no panic")?, child.wait()?);
+///
+/// let mut text = String::new();
+/// stdout.read_to_string(&mut text)?;
+/// assert!(text.is_empty() || text == "here\n");
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Debug)]
-pub struct Child(Running);
+pub struct Child {
+    /// What the process reads, if its standard input is piped.
+    pub stdin: Option<ChildStdin>,
+    /// What the process prints, if its standard output is piped.
+    pub stdout: Option<ChildStdout>,
+    /// The same of its standard error.
+    pub stderr: Option<ChildStderr>,
+    running: Running,
+}
 
 impl Worker {
-    pub(super) fn new(socket: UnixStream, running: Running) -> Worker {
-        let child = Child(running);
+    pub(super) fn new(socket: UnixStream, running: Running, streams: Streams) -> Worker {
+        let child = Child::new(running, streams);
         Worker { socket, child }
     }
 
-    /// The process's pid.
-    pub fn pid(&self) -> u32 {
-        self.child.pid()
-    }
+    worker_methods!();
 
     /// Waits for the process's end: [`Child::wait`].
     ///
@@ -42,6 +90,15 @@ impl Worker {
     /// As there.
     pub fn wait(&mut self) -> Result<Exit> {
         self.child.wait()
+    }
+
+    /// Waits for the process's end for so long: [`Child::wait_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<Exit>> {
+        self.child.wait_timeout(limit)
     }
 
     /// Looks whether the process has ended: [`Child::try_wait`].
@@ -53,39 +110,53 @@ impl Worker {
         self.child.try_wait()
     }
 
-    /// Ends the process with SIGKILL: [`Child::start_kill`].
+    /// Ends the process with SIGKILL, and waits for its end: [`Child::kill`].
     ///
     /// # Errors
     ///
     /// As there.
-    pub fn start_kill(&mut self) -> Result<()> {
-        self.child.start_kill()
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()
     }
 }
 
 impl Child {
-    /// The process's pid. Once the process has ended the kernel may give the
-    /// number to another; the methods here never reach that one.
-    pub fn pid(&self) -> u32 {
-        self.0.pid()
+    pub(super) fn new(running: Running, streams: Streams) -> Child {
+        let Streams([stdin, stdout, stderr]) = streams;
+        Child {
+            stdin: stdin.map(Into::into),
+            stdout: stdout.map(Into::into),
+            stderr: stderr.map(Into::into),
+            running,
+        }
     }
 
+    child_methods!();
+
     /// Waits until the process has ended and gives its status. May be called
-    /// again.
+    /// again. A piped standard input is closed before, as std does it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone) if the
-    /// template was killed, and the kernel (before Linux 6.15) has not kept the
-    /// status.
+    /// [`ErrorKind::Died`](crate::ErrorKind::Died), with an [`Exit`] that has
+    /// neither code nor signal, if the template was killed, and the kernel (before
+    /// Linux 6.15) has not kept the status.
     pub fn wait(&mut self) -> Result<Exit> {
-        loop {
-            if let Some(exit) = self.0.look()? {
-                return Ok(exit);
-            }
-            let waited = self.0.wait();
-            waited.map_err(|error| Error::io("wait for a worker", error))?;
-        }
+        drop(self.stdin.take());
+        let exit = self.running.wait(None)?;
+        Ok(exit.expect("without a deadline there is an end"))
+    }
+
+    /// As [`wait`](Child::wait), but for so long at most: `None` if the process
+    /// still runs then.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<Exit>> {
+        drop(self.stdin.take());
+        // None: longer than a clock can tell.
+        self.running.wait(Instant::now().checked_add(limit))
     }
 
     /// The status, if the process has ended.
@@ -94,17 +165,26 @@ impl Child {
     ///
     /// As [`wait`](Child::wait).
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
-        self.0.look()
+        match self.running.look()? {
+            Now::Ended(exit) => Ok(Some(exit)),
+            Now::Runs(_) => Ok(None),
+        }
     }
 
-    /// Sends SIGKILL, and does not wait for the end. A process that has ended
+    /// Sends SIGKILL, and waits until the process has ended. One that has ended
     /// already is no error.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the kernel refuses, as for a
-    /// process of another user.
-    pub fn start_kill(&mut self) -> Result<()> {
-        self.0.kill()
+    /// As [`start_kill`](Child::start_kill) and [`wait`](Child::wait).
+    pub fn kill(&mut self) -> Result<()> {
+        self.start_kill()?;
+        self.wait().map(drop)
+    }
+}
+
+impl Clone for Child {
+    fn clone(&self) -> Child {
+        Child::new(self.running.clone(), Streams::default())
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::child::Worker;
 use super::launch::Launch;
+use super::options::Options;
 use super::origin::Origin;
 use super::setup::Setup;
 use crate::args::{Arg, Args, IntoArg};
@@ -69,6 +70,8 @@ struct State {
     forked_from: bool,
     /// What is given since, and what went wrong.
     setup: Setup,
+    /// What holds for this process and all that are forked from it.
+    options: Options,
 }
 
 impl Process {
@@ -78,6 +81,7 @@ impl Process {
             base,
             forked_from,
             setup: Setup::default(),
+            options: Options::default(),
         }))
     }
 
@@ -109,6 +113,7 @@ impl Process {
             base: Arc::clone(&state.base),
             forked_from: false,
             setup: Setup::failed(state.setup.error()),
+            options: state.options.clone(),
         }))
     }
 
@@ -277,7 +282,7 @@ impl Process {
         let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.setup.error() {
             Some(error) => Launch::failed(error),
-            None => Launch::start(&state.base, state.setup.into_body(name.as_ref())),
+            None => Launch::start(&state.base, name.as_ref(), state.setup, &state.options),
         }
     }
 
@@ -288,8 +293,11 @@ impl Process {
     ///
     /// As a [`Launch`] of a worker, up to its preparation.
     pub fn prepare(self) -> Launch<Process> {
-        self.state().come_into_being();
-        Launch::preparing(self)
+        let mut state = self.state();
+        let deadline = state.options.deadline();
+        state.come_into_being();
+        drop(state);
+        Launch::preparing(self, deadline)
     }
 
     /// Hands the process over to another process: a descriptor to send through
@@ -313,7 +321,7 @@ impl Process {
         let (base, error) = self.base();
         match error {
             Some(error) => Err(error),
-            None => base.wait_prepared().and_then(|()| base.share()),
+            None => base.wait_prepared(None).and_then(|()| base.share()),
         }
     }
 
@@ -352,9 +360,17 @@ impl Process {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn setup(&mut self) -> &mut Setup {
+    pub(super) fn setup(&mut self) -> &mut Setup {
+        &mut self.state_mut().setup
+    }
+
+    pub(super) fn options(&mut self) -> &mut Options {
+        &mut self.state_mut().options
+    }
+
+    fn state_mut(&mut self) -> &mut State {
         let state = self.0.get_mut();
-        &mut state.unwrap_or_else(PoisonError::into_inner).setup
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -365,7 +381,7 @@ impl State {
         if self.setup.error().is_some() || (self.forked_from && self.setup.is_empty()) {
             return;
         }
-        match Origin::fork(&self.base, std::mem::take(&mut self.setup)) {
+        match Origin::fork(&self.base, std::mem::take(&mut self.setup), &self.options) {
             Ok(origin) => {
                 self.base = Arc::new(origin);
                 self.forked_from = true;

@@ -2,13 +2,20 @@
 
 #[cfg(feature = "tokio")]
 use tokio::net::UnixStream;
+#[cfg(feature = "tokio")]
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
+use super::handle::{child_methods, worker_methods};
 #[cfg(feature = "tokio")]
 use super::launch::news;
+#[cfg(feature = "tokio")]
+use super::running::Now;
 use super::running::Running;
+#[cfg(feature = "tokio")]
+use super::stdio::Streams;
 use crate::error::Result;
 #[cfg(feature = "tokio")]
-use crate::exit::Exit;
+use crate::{error::Error, exit::Exit};
 
 /// A worker that runs: its socket and its process.
 ///
@@ -24,21 +31,41 @@ pub struct Worker {
     pub child: Child,
 }
 
-/// A process that runs. Dropping it detaches the process, which leaves no
-/// zombie when it ends.
+/// A process that runs.
+///
+/// Dropping the last handle detaches the process, which leaves no zombie when it
+/// ends; with [`kill_on_drop`](crate::Process::kill_on_drop) it is killed.
+///
+/// A clone is a second handle of the same process, without the streams: each
+/// can wait, also at the same time in another task, and gets the same
+/// [`Exit`](crate::Exit).
 #[derive(Debug)]
-pub struct Child(Running);
+pub struct Child {
+    /// What the process reads, if its standard input is piped.
+    #[cfg(feature = "tokio")]
+    pub stdin: Option<ChildStdin>,
+    /// What the process prints, if its standard output is piped.
+    #[cfg(feature = "tokio")]
+    pub stdout: Option<ChildStdout>,
+    /// The same of its standard error.
+    #[cfg(feature = "tokio")]
+    pub stderr: Option<ChildStderr>,
+    running: Running,
+}
 
 impl Worker {
-    #[cfg(feature = "tokio")]
-    pub(super) fn new(socket: UnixStream, running: Running) -> Worker {
-        let child = Child(running);
-        Worker { socket, child }
-    }
+    worker_methods!();
+}
 
-    /// The process's pid.
-    pub fn pid(&self) -> u32 {
-        self.child.pid()
+impl Child {
+    child_methods!();
+}
+
+#[cfg(feature = "tokio")]
+impl Worker {
+    pub(super) fn new(socket: UnixStream, running: Running, streams: Registered) -> Worker {
+        let child = Child::new(running, streams);
+        Worker { socket, child }
     }
 
     /// Waits for the process's end: [`Child::wait`].
@@ -46,7 +73,6 @@ impl Worker {
     /// # Errors
     ///
     /// As there.
-    #[cfg(feature = "tokio")]
     pub async fn wait(&mut self) -> Result<Exit> {
         self.child.wait().await
     }
@@ -56,43 +82,53 @@ impl Worker {
     /// # Errors
     ///
     /// As there.
-    #[cfg(feature = "tokio")]
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
         self.child.try_wait()
     }
 
-    /// Ends the process with SIGKILL: [`Child::start_kill`].
+    /// Ends the process with SIGKILL, and waits for its end: [`Child::kill`].
     ///
     /// # Errors
     ///
     /// As there.
-    pub fn start_kill(&mut self) -> Result<()> {
-        self.child.start_kill()
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await
     }
 }
 
+#[cfg(feature = "tokio")]
 impl Child {
-    /// The process's pid. Once the process has ended the kernel may give the
-    /// number to another; the methods here never reach that one.
-    pub fn pid(&self) -> u32 {
-        self.0.pid()
+    pub(super) fn new(running: Running, streams: Registered) -> Child {
+        let Registered {
+            stdin,
+            stdout,
+            stderr,
+        } = streams;
+        Child {
+            stdin,
+            stdout,
+            stderr,
+            running,
+        }
     }
 
     /// Waits until the process has ended and gives its status. May be called
-    /// again. Dropping the future loses nothing.
+    /// again. A piped standard input is closed before, as tokio does it.
+    ///
+    /// Dropping the future loses nothing.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone) if the
-    /// template was killed, and the kernel (before Linux 6.15) has not kept the
-    /// status.
-    #[cfg(feature = "tokio")]
+    /// [`ErrorKind::Died`](crate::ErrorKind::Died), with an [`Exit`] that has
+    /// neither code nor signal, if the template was killed, and the kernel (before
+    /// Linux 6.15) has not kept the status.
     pub async fn wait(&mut self) -> Result<Exit> {
+        drop(self.stdin.take());
         loop {
-            if let Some(exit) = self.0.look()? {
-                return Ok(exit);
+            match self.running.look()? {
+                Now::Ended(exit) => return Ok(exit),
+                Now::Runs(awaits) => news(&self.running, awaits).await?,
             }
-            news(&self.0).await?;
         }
     }
 
@@ -101,19 +137,64 @@ impl Child {
     /// # Errors
     ///
     /// As [`wait`](Child::wait).
-    #[cfg(feature = "tokio")]
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
-        self.0.look()
+        match self.running.look()? {
+            Now::Ended(exit) => Ok(Some(exit)),
+            Now::Runs(_) => Ok(None),
+        }
     }
 
-    /// Sends SIGKILL, and does not wait for the end. A process that has ended
+    /// Sends SIGKILL, and waits until the process has ended. One that has ended
     /// already is no error.
+    ///
+    /// Dropping the future loses nothing: the signal is sent when it is first
+    /// polled.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the kernel refuses, as for a
-    /// process of another user.
-    pub fn start_kill(&mut self) -> Result<()> {
-        self.0.kill()
+    /// As [`start_kill`](Child::start_kill) and [`wait`](Child::wait).
+    pub async fn kill(&mut self) -> Result<()> {
+        self.start_kill()?;
+        self.wait().await.map(drop)
+    }
+}
+
+impl Clone for Child {
+    fn clone(&self) -> Child {
+        Child {
+            #[cfg(feature = "tokio")]
+            stdin: None,
+            #[cfg(feature = "tokio")]
+            stdout: None,
+            #[cfg(feature = "tokio")]
+            stderr: None,
+            running: self.running.clone(),
+        }
+    }
+}
+
+/// The caller's ends of a process's streams, as tokio's types: before there is
+/// a process, so that a failure leaves none.
+#[cfg(feature = "tokio")]
+#[derive(Default)]
+pub(super) struct Registered {
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+}
+
+#[cfg(feature = "tokio")]
+impl Registered {
+    pub(super) fn new(streams: Streams) -> Result<Registered> {
+        let failed = |error| Error::io("register a standard stream with tokio", error);
+        let Streams([stdin, stdout, stderr]) = streams;
+        let stdin = stdin.map(|fd| ChildStdin::from_std(fd.into()));
+        let stdout = stdout.map(|fd| ChildStdout::from_std(fd.into()));
+        let stderr = stderr.map(|fd| ChildStderr::from_std(fd.into()));
+        Ok(Registered {
+            stdin: stdin.transpose().map_err(failed)?,
+            stdout: stdout.transpose().map_err(failed)?,
+            stderr: stderr.transpose().map_err(failed)?,
+        })
     }
 }

@@ -8,20 +8,27 @@ mod asynchronous;
 mod flight;
 
 use std::fmt;
+use std::mem;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::blocking;
 use super::builder::Process;
 use super::child::Worker;
+use super::options::Options;
 use super::origin::Origin;
+use super::setup::Setup;
+use super::stdio::Streams;
+use super::trace::Trace;
 use crate::error::{Error, Result};
-use crate::protocol::request::{Body, Then};
+use crate::protocol::request::Then;
 
 #[cfg(feature = "tokio")]
 pub(super) use asynchronous::news;
 pub(super) use flight::Flight;
+pub(super) use flight::{Order, too_late};
 use flight::{Step, Unanswered};
 
 /// An operation under way.
@@ -42,19 +49,25 @@ use flight::{Step, Unanswered};
 /// | [`BadArgument`] | an argument does not parse, or there are too few or too many |
 /// | [`TemplateGone`] | the template has ended, or ends before the worker is ready |
 /// | [`ForkFailed`] | the kernel refuses the template's fork, as over `RLIMIT_NPROC` |
+/// | [`InitFailed`], [`PluginFailed`] | an init function or a plugin refuses |
 /// | [`Died`] | the process ends before it is ready |
-/// | [`Io`] | a system call fails, as when the descriptor table is full |
+/// | [`TimedOut`] | it is not ready in the time that [`Process::timeout`] allows |
+/// | [`Io`] | a system call fails, as when the descriptor table is full, or for a setting that is not allowed |
 ///
 /// [`UnknownWorker`]: crate::ErrorKind::UnknownWorker
 /// [`AmbiguousName`]: crate::ErrorKind::AmbiguousName
 /// [`BadArgument`]: crate::ErrorKind::BadArgument
 /// [`TemplateGone`]: crate::ErrorKind::TemplateGone
 /// [`ForkFailed`]: crate::ErrorKind::ForkFailed
+/// [`InitFailed`]: crate::ErrorKind::InitFailed
+/// [`PluginFailed`]: crate::ErrorKind::PluginFailed
 /// [`Died`]: crate::ErrorKind::Died
+/// [`TimedOut`]: crate::ErrorKind::TimedOut
 /// [`Io`]: crate::ErrorKind::Io
 #[must_use = "a launch that is dropped is called off: `.await` it or call `.blocking()`"]
 pub struct Launch<T: Target> {
     pending: Result<T::Pending>,
+    trace: Trace,
 }
 
 /// What a [`Launch`] can lead to, and its counterpart for blocking code.
@@ -73,8 +86,8 @@ impl Target for Process {
 
 impl<T: Target> Launch<T> {
     pub(super) fn failed(error: Error) -> Launch<T> {
-        let pending = Err(error);
-        Launch { pending }
+        let (pending, trace) = (Err(error), Trace::none());
+        Launch { pending, trace }
     }
 
     /// Waits until the operation has succeeded or failed.
@@ -83,29 +96,49 @@ impl<T: Target> Launch<T> {
     ///
     /// See [`Launch`].
     pub fn blocking(self) -> Result<T::Blocking> {
-        T::blocking(self.pending?)
+        let result = self.pending.and_then(T::blocking);
+        result.inspect_err(|error| self.trace.failed(error))
     }
 }
 
 impl Launch<Worker> {
     /// Asks the template for a worker. The message is sent, or will be when
     /// there is room for it.
-    pub(super) fn start(origin: &Arc<Origin>, body: Body) -> Launch<Worker> {
-        let started = Flight::start(origin, Then::Worker, body, None);
-        let pending = started.map(|(mine, flight)| WorkerPending {
-            flight,
-            socket: Unanswered::new(mine),
-        });
-        Launch { pending }
+    pub(super) fn start(
+        origin: &Arc<Origin>,
+        name: &str,
+        mut setup: Setup,
+        options: &Options,
+    ) -> Launch<Worker> {
+        let trace = Trace::launch(name, origin);
+        let mut start = || {
+            let streams = setup.open_pipes(options)?;
+            let order = Order {
+                then: Then::Worker,
+                body: mem::take(&mut setup).into_body(name, options),
+                control: None,
+                kill_on_drop: options.kill_on_drop,
+                deadline: options.deadline(),
+                trace: trace.clone(),
+            };
+            let (mine, flight) = Flight::start(origin, order)?;
+            Ok(WorkerPending {
+                flight,
+                socket: Unanswered::new(mine),
+                streams,
+            })
+        };
+        let pending = start();
+        Launch { pending, trace }
     }
 }
 
 impl Launch<Process> {
     /// Waits for a process that has been asked for.
-    pub(super) fn preparing(process: Process) -> Launch<Process> {
-        Launch {
-            pending: Ok(process),
-        }
+    pub(super) fn preparing(process: Process, deadline: Option<Instant>) -> Launch<Process> {
+        let trace = Trace::launch("", &process.base().0);
+        let pending = Ok(ProcessPending { process, deadline });
+        Launch { pending, trace }
     }
 }
 
@@ -142,21 +175,31 @@ mod sealed {
 pub struct WorkerPending {
     flight: Flight,
     socket: Unanswered<UnixStream>,
+    streams: Streams,
+}
+
+/// A template that is under way.
+pub struct ProcessPending {
+    process: Process,
+    deadline: Option<Instant>,
 }
 
 impl sealed::Target for Worker {
     type Pending = WorkerPending;
 
     fn blocking(pending: WorkerPending) -> Result<blocking::Worker> {
-        let WorkerPending { socket, mut flight } = pending;
+        let WorkerPending {
+            socket,
+            streams,
+            mut flight,
+        } = pending;
         loop {
             match flight.step(socket.as_fd())? {
-                Step::Ready(running) => return Ok(blocking::Worker::new(socket.settle(), running)),
-                Step::Wait(wait) => {
-                    flight
-                        .wait_blocking(wait, socket.as_fd())
-                        .map_err(|error| Error::io("wait for a worker to be ready", error))?;
+                Step::Ready(running) => {
+                    let socket = socket.settle();
+                    return Ok(blocking::Worker::new(socket, running, streams));
                 }
+                Step::Wait(wait) => flight.wait_blocking(wait, socket.as_fd())?,
             }
         }
     }
@@ -168,22 +211,29 @@ impl sealed::Target for Worker {
 }
 
 impl sealed::Target for Process {
-    type Pending = Process;
+    type Pending = ProcessPending;
 
-    fn blocking(process: Process) -> Result<Process> {
+    fn blocking(pending: ProcessPending) -> Result<Process> {
+        let ProcessPending { process, deadline } = pending;
         let (base, error) = process.base();
         error.map_or(Ok(()), Err)?;
-        base.wait_prepared()?;
+        base.wait_prepared(deadline)?;
         Ok(process)
     }
 
     #[cfg(feature = "tokio")]
-    async fn asynchronous(process: Process) -> Result<Process> {
+    async fn asynchronous(pending: ProcessPending) -> Result<Process> {
+        let ProcessPending { process, deadline } = pending;
         let (base, error) = process.base();
         error.map_or(Ok(()), Err)?;
-        while let Some(socket) = base.prepared()? {
-            asynchronous::answered(socket).await?;
-        }
+        let what = "the preparation of a template";
+        let prepared = async {
+            while let Some(socket) = base.prepared()? {
+                asynchronous::answered(socket).await?;
+            }
+            Ok(())
+        };
+        asynchronous::within(deadline, what, prepared).await?;
         Ok(process)
     }
 }

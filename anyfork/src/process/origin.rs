@@ -6,9 +6,12 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use super::launch::Flight;
+use super::launch::{Flight, Order, too_late};
+use super::options::Options;
 use super::setup::Setup;
+use super::trace::Trace;
 use crate::early::TemplateEnd;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::answer;
@@ -59,13 +62,21 @@ impl Origin {
 
     /// Forks a further template off `base`, which prepares itself by `setup`.
     /// Does not wait for it: if it fails, its children's launches say why.
-    pub(super) fn fork(base: &Arc<Origin>, setup: Setup) -> Result<Origin> {
+    pub(super) fn fork(base: &Arc<Origin>, mut setup: Setup, options: &Options) -> Result<Origin> {
         let failed = |error| Error::io("fork a template", error);
         let (control, served) = descriptor::message_pair().map_err(failed)?;
-        let body = setup.into_body("");
-        let (mine, mut flight) = Flight::start(base, Then::Template, body, Some(served))?;
+        setup.close_pipes(options);
+        let order = Order {
+            then: Then::Template,
+            body: setup.into_body("", options),
+            control: Some(served),
+            kill_on_drop: false,
+            deadline: options.deadline(),
+            trace: Trace::none(),
+        };
+        let (mine, mut flight) = Flight::start(base, order)?;
         while let Some(wait) = flight.send(mine.as_fd())? {
-            flight.wait_blocking(wait, mine.as_fd()).map_err(failed)?;
+            flight.wait_blocking(wait, mine.as_fd())?;
         }
         Ok(Origin {
             control,
@@ -130,10 +141,12 @@ impl Origin {
     }
 
     /// Waits until the preparation has succeeded or failed.
-    pub(super) fn wait_prepared(&self) -> Result<()> {
+    pub(super) fn wait_prepared(&self, deadline: Option<Instant>) -> Result<()> {
         while let Some(socket) = self.prepared()? {
-            poll::wait(socket.as_fd(), Interest::Readable, None)
-                .map_err(|error| Error::io("wait for a template", error))?;
+            let there = poll::wait(socket.as_fd(), Interest::Readable, deadline);
+            if !there.map_err(|error| Error::io("wait for a template", error))? {
+                return Err(too_late("the preparation of a template"));
+            }
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! [`Running`]: a child that was ready once; what the async and the blocking
-//! handles have in common.
+//! handles have in common, and all handles of one child.
 //!
 //! The template writes the record of the child's end into the status pipe, and
 //! then collects it. So a child that was collected without a record, or whose
@@ -7,27 +7,42 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::status::{self, Look, StatusPipe};
+use super::trace::Trace;
 use crate::error::{Error, Result};
 use crate::exit::{Exit, Usage};
 use crate::sys::end::{self, Stage};
 use crate::sys::fork;
 use crate::sys::poll::{self, Interest};
 
-/// A child, until its end is known and after.
+/// A child, until its end is known and after. A clone is another handle of it.
+#[derive(Clone, Debug)]
+pub(super) struct Running(Arc<Shared>);
+
 #[derive(Debug)]
-pub(super) struct Running {
+struct Shared {
     pid: u32,
     pidfd: OwnedFd,
     status: StatusPipe,
-    end: Option<Exit>,
-    awaits: Awaits,
+    kill_on_drop: bool,
+    trace: Trace,
+    /// Held while one handle looks: the end is collected only once.
+    end: Mutex<Option<Exit>>,
+}
+
+/// What a look at a child found.
+#[derive(Debug)]
+pub(super) enum Now {
+    Ended(Exit),
+    Runs(Awaits),
 }
 
 /// What makes another [`look`](Running::look) worth it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaits {
+pub(super) enum Awaits {
     /// Something in the pipe, or that the child is collected: others may hold
     /// the pipe open, such as the child's own children.
     Record,
@@ -36,50 +51,124 @@ enum Awaits {
 }
 
 impl Running {
-    pub(super) fn new(pid: u32, pidfd: OwnedFd, status: StatusPipe) -> Running {
-        Running {
+    pub(super) fn new(
+        pid: u32,
+        pidfd: OwnedFd,
+        status: StatusPipe,
+        kill_on_drop: bool,
+        trace: Trace,
+    ) -> Running {
+        Running(Arc::new(Shared {
             pid,
             pidfd,
             status,
-            end: None,
-            awaits: Awaits::Record,
-        }
+            kill_on_drop,
+            trace,
+            end: Mutex::new(None),
+        }))
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.pid
+        self.0.pid
     }
 
     /// How the child ended, if it has.
-    pub(super) fn look(&mut self) -> Result<Option<Exit>> {
-        if self.end.is_none() {
-            self.end = self.find_end()?;
+    pub(super) fn look(&self) -> Result<Now> {
+        let shared = &*self.0;
+        let mut end = shared.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(exit) = &*end {
+            return Ok(Now::Ended(exit.clone()));
         }
-        Ok(self.end.clone())
+        let now = shared.find_end();
+        let now = now.inspect_err(|error| shared.trace.failed(error))?;
+        if let Now::Ended(exit) = &now {
+            shared.trace.ended(exit);
+            *end = Some(exit.clone());
+        }
+        Ok(now)
     }
 
-    fn find_end(&mut self) -> Result<Option<Exit>> {
+    /// Waits until the child has ended; `None` if the deadline passes first.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> Result<Option<Exit>> {
+        let failed = |error| Error::io("wait for a worker", error);
+        let (pipe, pidfd) = (self.0.status.as_fd(), self.0.pidfd.as_fd());
+        loop {
+            let awaits = match self.look()? {
+                Now::Ended(exit) => return Ok(Some(exit)),
+                Now::Runs(awaits) => awaits,
+            };
+            let came = match awaits {
+                Awaits::Record => poll::wait_either(pipe, pidfd, deadline),
+                Awaits::End => poll::wait(pidfd, Interest::Readable, deadline),
+            };
+            if !came.map_err(failed)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A descriptor that is readable when another [`look`](Running::look) is
+    /// worth it.
+    #[cfg(feature = "tokio")]
+    pub(super) fn news(&self, awaits: Awaits) -> io::Result<OwnedFd> {
+        let set = poll::Set::new()?;
+        match awaits {
+            Awaits::Record => {
+                set.add(&self.0.status, 0)?;
+                set.add_hung_up(&self.0.pidfd, 0)?;
+            }
+            Awaits::End => set.add(&self.0.pidfd, 0)?,
+        }
+        Ok(set.into())
+    }
+
+    /// Sends a signal; a child that has ended is no error.
+    pub(super) fn signal(&self, signal: i32) -> Result<()> {
+        sent(signal, fork::signal(self.0.pidfd.as_fd(), signal))
+    }
+
+    /// Sends a signal to the process group that the child leads; a group that is
+    /// empty is no error.
+    pub(super) fn signal_group(&self, signal: i32) -> Result<()> {
+        sent(
+            signal,
+            fork::signal_group(self.0.pidfd.as_fd(), self.0.pid, signal),
+        )
+    }
+}
+
+fn sent(signal: i32, result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        result => {
+            result.map_err(|error| Error::io(format_args!("send a worker signal {signal}"), error))
+        }
+    }
+}
+
+impl Shared {
+    fn find_end(&self) -> Result<Now> {
         // Before the pipe: what is not in there afterwards never will be.
         let stage = end::stage(self.pidfd.as_fd())
             .map_err(|error| Error::io("look how far a worker is", error))?;
-        self.awaits = match (self.status.look()?, stage) {
-            (Look::Ended(exit), _) => return Ok(Some(exit)),
-            (Look::Nothing, Stage::Running | Stage::Ended) => Awaits::Record,
-            (Look::Lost, Stage::Running) => Awaits::End,
+        Ok(match (self.status.look()?, stage) {
+            (Look::Ended(exit), _) => Now::Ended(exit),
+            (Look::Nothing, Stage::Running | Stage::Ended) => Now::Runs(Awaits::Record),
+            (Look::Lost, Stage::Running) => Now::Runs(Awaits::End),
             (Look::Nothing | Look::Lost, Stage::Collected) | (Look::Lost, Stage::Ended) => {
-                return self.ask_the_kernel().map(Some);
+                Now::Ended(self.ask_the_kernel()?)
             }
-        };
-        Ok(None)
+        })
     }
 
     /// How the child ended, whose template did not live to tell.
     fn ask_the_kernel(&self) -> Result<Exit> {
-        let pidfd = self.pidfd.as_fd();
+        let (pidfd, failure) = (self.pidfd.as_fd(), self.status.failure());
         if let Some(end) = end::collect_adopted(pidfd) {
             return Ok(Exit {
                 status: end.status,
                 usage: Usage::new(end.user_micros, end.system_micros, end.peak_memory),
+                failure,
             });
         }
         let status = end::status_kept(pidfd)
@@ -87,41 +176,24 @@ impl Running {
             // There is no `/proc`, or it is another user's process: whoever has
             // to collect it does so now, if ever.
             .or_else(|| poll::is_hanging_up(pidfd).then(|| end::status_kept(pidfd))?);
-        Ok(Exit {
-            status: status.ok_or_else(status::lost)?,
-            usage: Usage::default(),
-        })
-    }
-
-    /// Waits until another [`look`](Running::look) is worth it.
-    pub(super) fn wait(&self) -> io::Result<()> {
-        let (pipe, pidfd) = (self.status.as_fd(), self.pidfd.as_fd());
-        match self.awaits {
-            Awaits::Record => poll::wait_either(pipe, pidfd),
-            Awaits::End => poll::wait(pidfd, Interest::Readable, None).map(drop),
+        match status {
+            None => Err(status::lost(failure)),
+            Some(status) => Ok(Exit {
+                status,
+                usage: Usage::default(),
+                failure,
+            }),
         }
     }
+}
 
-    /// A descriptor that is readable when another [`look`](Running::look) is
-    /// worth it.
-    #[cfg(feature = "tokio")]
-    pub(super) fn news(&self) -> io::Result<OwnedFd> {
-        let set = poll::Set::new()?;
-        match self.awaits {
-            Awaits::Record => {
-                set.add(&self.status, 0)?;
-                set.add_hung_up(&self.pidfd, 0)?;
-            }
-            Awaits::End => set.add(&self.pidfd, 0)?,
-        }
-        Ok(set.into())
-    }
-
-    /// Ends the child with SIGKILL; one that has ended is no error.
-    pub(super) fn kill(&self) -> Result<()> {
-        match fork::signal(self.pidfd.as_fd(), libc::SIGKILL) {
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            result => result.map_err(|error| Error::io("kill a worker", error)),
+/// The last handle is gone. The template kills the child, too, when it sees the
+/// pipe closed; this is sooner, and works without it.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if self.kill_on_drop && end.is_none() {
+            let _ = fork::signal(self.pidfd.as_fd(), libc::SIGKILL);
         }
     }
 }

@@ -1,14 +1,18 @@
 //! [`Setup`]: what is collected for a process until it comes into being.
 
 use super::builder::Process;
+use super::options::Options;
+use super::stdio::{self, Streams};
 use crate::args::{Args, IntoArg};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::request::Body;
+use crate::settings::Setting;
 use crate::step::Step;
 
-/// The steps so far, and the first thing that went wrong.
+/// The settings and steps so far, and the first thing that went wrong.
 #[derive(Debug, Default)]
 pub(super) struct Setup {
+    settings: Vec<Setting>,
     steps: Vec<Step>,
     error: Option<Error>,
 }
@@ -17,13 +21,13 @@ impl Setup {
     /// Nothing but an error that is there already.
     pub(super) fn failed(error: Option<Error>) -> Setup {
         Setup {
-            steps: Vec::new(),
             error,
+            ..Setup::default()
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.settings.is_empty() && self.steps.is_empty()
     }
 
     pub(super) fn error(&self) -> Option<Error> {
@@ -39,10 +43,43 @@ impl Setup {
         self.steps.push(step);
     }
 
+    pub(super) fn set(&mut self, setting: Setting) {
+        self.settings.push(setting);
+    }
+
+    /// Makes the pipes that a process has for standard streams, and gives the
+    /// caller's ends.
+    pub(super) fn open_pipes(&mut self, options: &Options) -> Result<Streams> {
+        let mut streams = Streams::default();
+        for number in 0..=2 {
+            let index = usize::from(number);
+            if options.piped[index] {
+                let (theirs, mine) = stdio::pipe(number)?;
+                streams.0[index] = Some(mine);
+                let to = Some(theirs);
+                self.set(Setting::Stream { number, to });
+            }
+        }
+        Ok(streams)
+    }
+
+    /// A template has nobody to read from its pipes.
+    pub(super) fn close_pipes(&mut self, options: &Options) {
+        for number in 0..=2 {
+            if options.piped[usize::from(number)] {
+                self.set(Setting::Stream { number, to: None });
+            }
+        }
+    }
+
     /// What the child is told.
-    pub(super) fn into_body(self, name: &str) -> Body {
+    pub(super) fn into_body(mut self, name: &str, options: &Options) -> Body {
+        if let Some(title) = &options.title {
+            self.set(Setting::Title(title.clone()));
+        }
         Body {
             name: name.to_owned(),
+            settings: self.settings,
             steps: self.steps,
         }
     }

@@ -1,19 +1,31 @@
-//! The read end of a status pipe: how a child ended, once it has.
+//! The read end of a status pipe: why a child failed, and how it ended, once
+//! it has.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::Exit;
-use crate::protocol::status;
+use crate::failure::Failure;
+use crate::protocol::status::{self, Frame};
 use crate::sys::descriptor;
 
-/// The pipe, and what was read from it.
+/// The pipe, and what was read from it. Several handles may look at the same
+/// time.
 #[derive(Debug)]
 pub(super) struct StatusPipe {
     pipe: OwnedFd,
-    record: [u8; status::LEN],
-    filled: usize,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The beginning of a frame.
+    octets: Vec<u8>,
+    failure: Option<Failure>,
+    end: Option<Exit>,
 }
 
 /// What a look into the pipe found.
@@ -29,19 +41,18 @@ pub(super) enum Look {
 
 impl StatusPipe {
     pub(super) fn new(pipe: OwnedFd) -> StatusPipe {
-        StatusPipe {
-            pipe,
-            record: [0; status::LEN],
-            filled: 0,
-        }
+        let seen = Mutex::default();
+        StatusPipe { pipe, seen }
     }
 
     /// Looks without waiting.
-    pub(super) fn look(&mut self) -> Result<Look> {
-        while self.filled < status::LEN {
-            match descriptor::read(self.pipe.as_fd(), &mut self.record[self.filled..]) {
+    pub(super) fn look(&self) -> Result<Look> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = [0; 4096];
+        while seen.end.is_none() {
+            match descriptor::read(self.pipe.as_fd(), &mut buffer) {
                 Ok(0) => return Ok(Look::Lost),
-                Ok(n) => self.filled += n,
+                Ok(n) => seen.take(&buffer[..n])?,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(Look::Nothing),
                     io::ErrorKind::Interrupted => {}
@@ -49,7 +60,36 @@ impl StatusPipe {
                 },
             }
         }
-        Ok(Look::Ended(status::parse(&self.record)?))
+        let ended = seen.end.clone().map(Look::Ended);
+        Ok(ended.unwrap_or(Look::Nothing))
+    }
+
+    /// What the child has said of its failure, if it has.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.failure.clone()
+    }
+}
+
+impl Seen {
+    fn take(&mut self, octets: &[u8]) -> Result<()> {
+        self.octets.extend_from_slice(octets);
+        let all = mem::take(&mut self.octets);
+        let mut rest = &all[..];
+        while self.end.is_none()
+            && let Some((frame, behind)) = status::take(rest)?
+        {
+            match frame {
+                Frame::Failure(failure) => self.failure = Some(failure),
+                Frame::End(exit) => {
+                    let failure = self.failure.clone();
+                    self.end = Some(Exit { failure, ..exit });
+                }
+            }
+            rest = behind;
+        }
+        self.octets = rest.to_vec();
+        Ok(())
     }
 }
 
@@ -60,8 +100,8 @@ impl AsFd for StatusPipe {
 }
 
 /// The error for a status that nobody will tell.
-pub(super) fn lost() -> Error {
-    let message = "the worker's status is lost: its template was killed before it could report it, \
-                   and this kernel does not keep it (Linux 6.15 and later do)";
-    Error::new(ErrorKind::TemplateGone, message)
+pub(super) fn lost(failure: Option<Failure>) -> Error {
+    let message = "the worker has ended and its status is lost: its template was killed before it \
+                   could report it, and this kernel does not keep it (Linux 6.15 and later do)";
+    Error::new(ErrorKind::Died(Exit::unknown(failure)), message)
 }

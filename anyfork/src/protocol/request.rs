@@ -7,9 +7,11 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
+use super::setting;
 use super::wire::{Reader, put_counted};
-use super::{MAX_ATTACHED, MAX_REQUEST, Malformed, VERSION};
+use super::{MAX_ATTACHED, MAX_REQUEST, MISSING, Malformed, VERSION};
 use crate::args::{Arg, Args};
+use crate::settings::Setting;
 use crate::step::Step;
 
 /// Octets of the head.
@@ -34,6 +36,8 @@ pub(crate) enum Place {
 pub(crate) struct Head {
     pub(crate) then: Then,
     pub(crate) place: Place,
+    /// The child is killed when nobody reads its status pipe any more.
+    pub(crate) kill_on_drop: bool,
     /// Argument descriptors that come with the message.
     pub(crate) attached: u32,
     /// Argument descriptors that come over the answer socket.
@@ -52,6 +56,7 @@ impl Head {
         Head {
             then,
             place,
+            kill_on_drop: false,
             attached: attached as u32,
             following: (descriptors - attached) as u32,
             body_len: body.len() as u64,
@@ -76,7 +81,8 @@ impl Head {
             Place::InMemoryFile => (1, &[][..]),
         };
         let mut out = Vec::with_capacity(HEAD + body.len());
-        out.extend([b'A', b'F', VERSION, then, place, 0, 0, 0]);
+        let kill = u8::from(self.kill_on_drop);
+        out.extend([b'A', b'F', VERSION, then, place, kill, 0, 0]);
         out.extend(self.attached.to_le_bytes());
         out.extend(self.following.to_le_bytes());
         out.extend(self.body_len.to_le_bytes());
@@ -104,10 +110,16 @@ impl Head {
             1 => Place::InMemoryFile,
             _ => return Err(Malformed::Because("its body is in an unknown place")),
         };
-        reader.zeros(3)?;
+        let kill_on_drop = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed::Because("it has an unknown flag")),
+        };
+        reader.zeros(2)?;
         let head = Head {
             then,
             place,
+            kill_on_drop,
             attached: reader.u32()?,
             following: reader.u32()?,
             body_len: reader.u64()?,
@@ -131,6 +143,7 @@ impl Head {
 pub(crate) struct Body {
     /// The worker's name; empty for a template.
     pub(crate) name: String,
+    pub(crate) settings: Vec<Setting>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -139,6 +152,10 @@ impl Body {
     pub(crate) fn encode(self) -> (Vec<u8>, Vec<OwnedFd>) {
         let (mut out, mut fds) = (Vec::new(), Vec::new());
         put_counted(&mut out, self.name.as_bytes());
+        out.extend((self.settings.len() as u32).to_le_bytes());
+        for setting in self.settings {
+            setting::put(&mut out, &mut fds, setting);
+        }
         for step in self.steps {
             match step {
                 Step::Arg(arg) => put_arg(&mut out, &mut fds, arg),
@@ -161,6 +178,9 @@ impl Body {
     pub(crate) fn parse(octets: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
         let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
         let name = text(reader.counted()?)?;
+        let count = reader.u32()?;
+        let settings = (0..count).map(|_| setting::take(&mut reader, &mut fds));
+        let settings = settings.collect::<Result<_, Malformed>>()?;
         let mut steps = Vec::new();
         while !reader.is_empty() {
             steps.push(match reader.u8()? {
@@ -179,7 +199,11 @@ impl Body {
             });
         }
         match fds.next() {
-            None => Ok(Body { name, steps }),
+            None => Ok(Body {
+                name,
+                settings,
+                steps,
+            }),
             Some(_) => Err(Malformed::Because("more descriptors came than it names")),
         }
     }
@@ -203,10 +227,9 @@ fn take_arg(
     reader: &mut Reader<'_>,
     fds: &mut impl Iterator<Item = OwnedFd>,
 ) -> Result<Arg, Malformed> {
-    let missing = Malformed::Because("fewer descriptors came than it names");
     match tag {
         0 => Ok(Arg::Bytes(reader.counted()?.to_vec())),
-        1 => fds.next().map(Arg::Fd).ok_or(missing),
+        1 => fds.next().map(Arg::Fd).ok_or(MISSING),
         _ => Err(Malformed::Because("it has a step of an unknown kind")),
     }
 }
@@ -236,16 +259,23 @@ mod tests {
     fn golden_request() {
         let steps = vec![octets(b"world"), Step::Arg(Arg::Fd(null()))];
         let name = "greet".to_owned();
-        let (body, fds) = Body { name, steps }.encode();
+        let settings = vec![Setting::EnvClear];
+        let (body, fds) = Body {
+            name,
+            settings,
+            steps,
+        }
+        .encode();
         let head = Head::new(Then::Worker, &body, fds.len());
-        let golden = b"AF\x01\x01\0\0\0\0\x01\0\0\0\0\0\0\0\x1c\0\0\0\0\0\0\0\
-            \x05\0\0\0\0\0\0\0greet\0\x05\0\0\0\0\0\0\0world\x01";
+        let golden = b"AF\x01\x01\0\0\0\0\x01\0\0\0\0\0\0\0\x21\0\0\0\0\0\0\0\
+            \x05\0\0\0\0\0\0\0greet\x01\0\0\0\x09\0\x05\0\0\0\0\0\0\0world\x01";
         assert_eq!(head.encode(&body), golden);
 
         let (parsed, rest) = Head::parse(golden).unwrap();
         assert_eq!((parsed, rest), (head, &body[..]));
         let body = Body::parse(rest, fds).unwrap();
         assert_eq!(body.name, "greet");
+        assert!(matches!(body.settings[..], [Setting::EnvClear]));
         let [Step::Arg(Arg::Bytes(world)), Step::Arg(Arg::Fd(_))] = &body.steps[..] else {
             panic!("{body:?}")
         };
@@ -262,10 +292,11 @@ mod tests {
         let steps = vec![init, Step::Require("/p.so".into())];
         let (octets, fds) = Body {
             name: String::new(),
+            settings: Vec::new(),
             steps,
         }
         .encode();
-        let golden = b"\0\0\0\0\0\0\0\0\x02\x04\0\0\0\0\0\0\0load\x02\0\0\0\
+        let golden = b"\0\0\0\0\0\0\0\0\0\0\0\0\x02\x04\0\0\0\0\0\0\0load\x02\0\0\0\
             \0\x01\0\0\0\0\0\0\0x\x01\x03\x05\0\0\0\0\0\0\0/p.so";
         assert_eq!(octets, golden);
         let body = Body::parse(&octets, fds).unwrap();
@@ -279,10 +310,20 @@ mod tests {
     }
 
     #[test]
+    fn a_child_to_be_killed_is_marked() {
+        let mut head = Head::new(Then::Worker, b"", 0);
+        head.kill_on_drop = true;
+        let message = head.encode(b"");
+        assert_eq!(&message[..8], b"AF\x01\x01\0\x01\0\0");
+        assert_eq!(Head::parse(&message).unwrap().0, head);
+    }
+
+    #[test]
     fn descriptors_must_be_as_many_as_named() {
         let steps = || vec![Step::Arg(Arg::Fd(null()))];
         let (octets, fds) = Body {
             name: String::new(),
+            settings: Vec::new(),
             steps: steps(),
         }
         .encode();
@@ -308,12 +349,17 @@ mod tests {
     fn damage_is_refused() {
         let name = "greet".to_owned();
         let steps = vec![octets(&[7; 20])];
-        let (body, _) = Body { name, steps }.encode();
+        let (body, _) = Body {
+            name,
+            settings: Vec::new(),
+            steps,
+        }
+        .encode();
         let whole = Head::new(Then::Worker, &body, 0).encode(&body);
         for end in 0..whole.len() {
             assert!(Head::parse(&whole[..end]).is_err(), "{end}");
         }
-        for end in (0..body.len()).filter(|end| *end != 13) {
+        for end in (0..body.len()).filter(|end| *end != 17) {
             assert!(Body::parse(&body[..end], Vec::new()).is_err(), "{end}");
         }
         for at in 0..whole.len() {

@@ -1,15 +1,32 @@
-//! The record of a child's end, in its status pipe. The table is in the parent.
+//! The frames in a status pipe: what a child says of its failure, and the
+//! record of its end. The tables are in the parent.
 
-use super::Malformed;
-use super::wire::Reader;
+use super::wire::{Reader, put_counted};
+use super::{MAX_FAILURE, Malformed};
 use crate::exit::{Exit, Usage};
+use crate::failure::Failure;
 
-/// Octets of the record.
-pub(crate) const LEN: usize = 32;
+/// Octets of the record of an end.
+pub(crate) const RECORD: usize = 32;
+
+/// Octets before what a child says.
+const HEAD: usize = 8;
+
+/// Octets that a child may have said.
+const MAX_SAID: usize = 128 * 1024;
+
+/// A frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// What the child says of its failure.
+    Failure(Failure),
+    /// How it ended, from its template.
+    End(Exit),
+}
 
 /// The octets of a record.
-pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u64) -> [u8; LEN] {
-    let mut out = [0; LEN];
+pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u64) -> [u8; RECORD] {
+    let mut out = [0; RECORD];
     out[0] = 1;
     out[4..8].copy_from_slice(&status.to_le_bytes());
     out[8..16].copy_from_slice(&user_micros.to_le_bytes());
@@ -18,17 +35,72 @@ pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u6
     out
 }
 
-/// Parses a record.
-pub(crate) fn parse(record: &[u8; LEN]) -> Result<Exit, Malformed> {
-    let mut reader = Reader(record);
-    if reader.u8()? != 1 {
-        return Err(Malformed::Because("it is no record of an end"));
+/// The octets of a failure, at most `room` of them: the backtrace is cut first.
+pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
+    /// The head, four lengths, and a mark for each cut.
+    const FIXED: usize = HEAD + 4 * 8 + 2 * ELLIPSIS.len();
+    let room = room.min(MAX_SAID).saturating_sub(FIXED);
+    let place = cut(failure.place().unwrap_or_default(), room.min(1024));
+    let thread = cut(failure.thread().unwrap_or_default(), room.min(64));
+    let room = room.saturating_sub(place.len() + thread.len());
+    let message = cut(failure.message(), room.min(MAX_FAILURE));
+    let room = room.saturating_sub(message.len());
+    let backtrace = cut(failure.backtrace().unwrap_or_default(), room);
+
+    let mut out = vec![2, u8::from(failure.is_panic()), 0, 0, 0, 0, 0, 0];
+    for text in [&message, &place, &thread, &backtrace] {
+        put_counted(&mut out, text.as_bytes());
     }
-    reader.zeros(3)?;
-    Ok(Exit {
-        status: reader.i32()?,
-        usage: Usage::new(reader.u64()?, reader.u64()?, reader.u64()?),
-    })
+    let len = (out.len() - HEAD) as u32;
+    out[4..HEAD].copy_from_slice(&len.to_le_bytes());
+    out
+}
+
+/// Stands where text was cut off.
+const ELLIPSIS: &str = "…";
+
+fn cut(text: &str, room: usize) -> String {
+    match text.len() <= room {
+        true => text.to_owned(),
+        false => text[..text.floor_char_boundary(room)].to_owned() + ELLIPSIS,
+    }
+}
+
+/// Takes the first frame off `octets`; `None` if it is not all there.
+pub(crate) fn take(octets: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
+    let mut reader = Reader(octets);
+    match octets.first() {
+        None => Ok(None),
+        Some(1) if octets.len() < RECORD => Ok(None),
+        Some(1) => {
+            reader.u8()?;
+            reader.zeros(3)?;
+            let exit = Exit {
+                status: reader.i32()?,
+                usage: Usage::new(reader.u64()?, reader.u64()?, reader.u64()?),
+                failure: None,
+            };
+            Ok(Some((Frame::End(exit), reader.0)))
+        }
+        Some(2) if octets.len() < HEAD => Ok(None),
+        Some(2) => {
+            reader.u8()?;
+            let panicked = reader.u8()? != 0;
+            reader.zeros(2)?;
+            let len = reader.u32()? as usize;
+            if len > MAX_SAID {
+                return Err(Malformed::Because("a failure has an impossible length"));
+            }
+            if reader.0.len() < len {
+                return Ok(None);
+            }
+            let mut said = Reader(reader.octets(len)?);
+            let mut text = || Ok(String::from_utf8_lossy(said.counted()?).into_owned());
+            let failure = Failure::new(panicked, text()?, text()?, text()?, text()?);
+            Ok(Some((Frame::Failure(failure), reader.0)))
+        }
+        Some(_) => Err(Malformed::Because("it is no record of an end")),
+    }
 }
 
 #[cfg(test)]
@@ -37,25 +109,78 @@ mod tests {
 
     use super::*;
 
+    fn end(octets: &[u8]) -> Exit {
+        match take(octets).unwrap().unwrap() {
+            (Frame::End(exit), []) => exit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failure(message: &str, backtrace: &str) -> Failure {
+        let text = str::to_owned;
+        Failure::new(
+            true,
+            text(message),
+            text("a.rs:1:2"),
+            text("t"),
+            text(backtrace),
+        )
+    }
+
     #[test]
     fn golden_record() {
         let record = encode(0x300, 1, 2, 3);
         let golden = b"\x01\0\0\0\0\x03\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0";
         assert_eq!(&record, golden);
-        let exit = parse(&record).unwrap();
+        let exit = end(&record);
         assert_eq!((exit.code(), exit.usage().peak_memory), (Some(3), 3));
         assert_eq!(exit.usage().system_time, Duration::from_micros(2));
+        for len in 0..record.len() {
+            assert_eq!(take(&record[..len]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn golden_failure() {
+        let octets = encode_failure(&failure("boom", "0: f"), 4096);
+        let golden = b"\x02\x01\0\0\x31\0\0\0\x04\0\0\0\0\0\0\0boom\x08\0\0\0\0\0\0\0a.rs:1:2\
+            \x01\0\0\0\0\0\0\0t\x04\0\0\0\0\0\0\x000: f";
+        assert_eq!(octets, golden);
+        let both = [&octets[..], &encode(0, 0, 0, 0)].concat();
+        let (frame, rest) = take(&both).unwrap().unwrap();
+        assert_eq!(frame, Frame::Failure(failure("boom", "0: f")));
+        assert_eq!(end(rest).code(), Some(0));
+        for len in 0..octets.len() {
+            assert_eq!(take(&octets[..len]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_failure_is_cut_to_the_room_there_is() {
+        let long = failure(&"é".repeat(100_000), &"x".repeat(1_000_000));
+        for room in [0, 100, 200, 4096, 60_000, usize::MAX] {
+            let octets = encode_failure(&long, room);
+            assert!(octets.len() <= room.clamp(100, HEAD + MAX_SAID), "{room}");
+            let (frame, rest) = take(&octets).unwrap().unwrap();
+            let Frame::Failure(failure) = frame else {
+                panic!("{frame:?}")
+            };
+            assert!(rest.is_empty() && failure.message().ends_with(ELLIPSIS));
+            assert!(failure.message().len() <= MAX_FAILURE + ELLIPSIS.len());
+        }
     }
 
     #[test]
     fn a_real_time_signal_keeps_its_number() {
-        let exit = parse(&encode(libc::SIGRTMIN() + 3, 0, 0, 0)).unwrap();
+        let exit = end(&encode(libc::SIGRTMIN() + 3, 0, 0, 0));
         assert_eq!(exit.signal(), Some(libc::SIGRTMIN() + 3));
     }
 
     #[test]
-    fn other_octets_are_no_record() {
-        assert!(parse(&[0; LEN]).is_err());
-        assert!(parse(&[1; LEN]).is_err());
+    fn other_octets_are_no_frame() {
+        assert!(take(&[0; RECORD]).is_err());
+        assert!(take(&[1; RECORD]).is_err());
+        assert!(take(&[2, 0, 0, 0, 255, 255, 255, 255]).is_err());
+        assert!(take(&[2, 0, 0, 0, 1, 0, 0, 0, 0]).is_err());
     }
 }

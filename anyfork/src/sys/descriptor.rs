@@ -27,6 +27,11 @@ pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     above_standard(socketpair(family, kind, None, flags)?)
 }
 
+/// A pipe (pipe(2)): `(read, write)`.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    above_standard(pipe2(OFlag::O_CLOEXEC)?)
+}
+
 /// A pipe, neither end of which ever blocks (pipe(2)): `(read, write)`.
 pub(crate) fn status_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     above_standard(pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
@@ -182,6 +187,60 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> Option<Identity> {
         device: stat.st_dev as u64,
         inode: stat.st_ino as u64,
     })
+}
+
+/// A descriptor of which only the number is kept, because code that is none of
+/// ours runs in between and may close it: it is used only while it is what it was.
+pub(crate) struct Remembered {
+    number: RawFd,
+    identity: Identity,
+}
+
+impl Remembered {
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> Option<Remembered> {
+        let number = fd.as_raw_fd();
+        identity(fd).map(|identity| Remembered { number, identity })
+    }
+
+    fn get(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the number is only looked at, and an error if it is not open.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
+        (identity(fd) == Some(self.identity)).then_some(fd)
+    }
+
+    /// Writes what there is room for.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let fd = self.get().ok_or(io::ErrorKind::NotFound)?;
+        write(fd, bytes)
+    }
+
+    /// How much a pipe holds (`F_GETPIPE_SZ` of fcntl(2)); a page if that is not
+    /// known.
+    pub(crate) fn capacity(&self) -> usize {
+        let size = self.get().map(|fd| fcntl(fd, FcntlArg::F_GETPIPE_SZ));
+        let known = size.and_then(|size| usize::try_from(size.ok()?).ok());
+        known.unwrap_or(4096)
+    }
+}
+
+/// The descriptors above 2 that this process has open; an error without `/proc`.
+pub(crate) fn open_above_standard() -> io::Result<Vec<RawFd>> {
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    let number =
+        |entry: io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let mut open: Vec<RawFd> = entries.filter_map(number).filter(|fd| *fd > 2).collect();
+    // Without the one that has read the folder.
+    // SAFETY: asks for the flags of a number, which may be closed.
+    open.retain(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1);
+    Ok(open)
+}
+
+/// Of these, those that exec does not close.
+pub(crate) fn inherited_above_standard() -> io::Result<Vec<RawFd>> {
+    let mut open = open_above_standard()?;
+    // SAFETY: asks for the flags of a number, which may be closed.
+    open.retain(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } & libc::FD_CLOEXEC == 0);
+    Ok(open)
 }
 
 /// How many descriptors this process has open. Without `/proc`, the lowest

@@ -154,17 +154,20 @@ pub(crate) fn status_of_zombie(pid: u32, pidfd: BorrowedFd<'_>) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
-    use std::process::Command;
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
     use crate::sys::fork;
 
-    /// A child of this test that is not collected yet, and its pidfd.
-    fn child(script: &str) -> (u32, std::os::fd::OwnedFd) {
+    /// A child of this test that is not collected yet, and its pidfd. What it
+    /// reads comes to no end while the first of the three is there.
+    fn child(script: &str) -> (Child, u32, std::os::fd::OwnedFd) {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script]).stdin(Stdio::piped());
         #[allow(clippy::zombie_processes, reason = "the tests collect it")]
-        let child = Command::new("/bin/sh").args(["-c", script]).spawn();
-        let pid = child.unwrap().id();
-        (pid, fork::pidfd(pid).unwrap())
+        let child = shell.spawn().unwrap();
+        let pid = child.id();
+        (child, pid, fork::pidfd(pid).unwrap())
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
             ("kill -KILL $$", 9),
             ("kill -40 $$", 40),
         ] {
-            let (pid, pidfd) = child(script);
+            let (_child, pid, pidfd) = child(script);
             let pidfd = pidfd.as_fd();
             assert_eq!(wait(pid).unwrap().unwrap().status, status, "{script}");
             assert_eq!(look(pid).unwrap().unwrap().status, status, "{script}");
@@ -196,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_process_that_runs_has_no_end() {
-        let (pid, pidfd) = child("read line");
+        let (_child, pid, pidfd) = child("read line");
         let pidfd = pidfd.as_fd();
         assert_eq!(stage(pidfd).unwrap(), Stage::Running);
         assert!(look(pid).unwrap().is_none() && collect(pid).unwrap().is_none());

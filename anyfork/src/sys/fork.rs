@@ -52,6 +52,32 @@ pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 /// Sends a signal to exactly the process that the descriptor stands for
 /// (pidfd_send_signal(2)).
 pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    send_signal(pidfd, signal, 0)
+}
+
+/// Sends a signal to the process group that has, or had, this process for its
+/// leader (pidfd_send_signal(2); Linux 6.9).
+///
+/// Older kernels are asked by number (kill(2)), which is the group's own as long
+/// as the leader was not collected.
+pub(crate) fn signal_group(pidfd: BorrowedFd<'_>, pid: u32, signal: i32) -> io::Result<()> {
+    const PROCESS_GROUP: u32 = 4;
+    match send_signal(pidfd, signal, PROCESS_GROUP) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            // Nobody is there any more if this fails.
+            send_signal(pidfd, 0, 0)?;
+            let group = Pid::from_raw(-pid.cast_signed());
+            // SAFETY: takes two numbers.
+            match unsafe { libc::kill(group.as_raw(), signal) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+        result => result,
+    }
+}
+
+fn send_signal(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Result<()> {
     let info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null info lets the kernel fill in what kill(2) would.
     let sent = unsafe {
@@ -60,7 +86,7 @@ pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
             pidfd.as_raw_fd(),
             signal,
             info,
-            0,
+            flags,
         )
     };
     match sent {

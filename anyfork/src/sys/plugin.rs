@@ -8,7 +8,7 @@
 
 use std::error::Error;
 use std::ffi::{c_int, c_void};
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::ptr;
@@ -56,7 +56,7 @@ macro_rules! export_plugin {
 }
 
 /// The version of everything below.
-pub(crate) const ABI: u32 = 1;
+pub(crate) const ABI: u32 = 2;
 
 /// What a plugin's `anyfork_plugin` function returns. The first field keeps its
 /// place and meaning in every version.
@@ -65,7 +65,8 @@ pub struct Table {
     abi: u32,
     names: *const Name,
     count: usize,
-    work: extern "C" fn(index: usize, args: RawArgs, socket: c_int) -> c_int,
+    /// `status` is only lent.
+    work: extern "C" fn(index: usize, args: RawArgs, socket: c_int, status: c_int) -> c_int,
     init: extern "C" fn(index: usize, args: RawArgs, collected: RawArgs, answer: *mut Answer),
     /// Called in every forked child, first; `false` if a hook panicked.
     forked: extern "C" fn() -> bool,
@@ -120,8 +121,9 @@ pub(crate) struct InitEnd {
 
 /// What a plugin does when it is called.
 pub(crate) trait Entrance {
-    /// Enters the `index`th worker and gives its exit code.
-    fn work(index: usize, args: Args, socket: UnixStream) -> u8;
+    /// Enters the `index`th worker and gives its exit code. Its failure is told in
+    /// the pipe `status`.
+    fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8;
     /// Runs the `index`th init function.
     fn init(index: usize, args: Args, collected: Args) -> InitEnd;
     /// This process has just been forked: notes it, and runs the hooks. `false`
@@ -150,12 +152,19 @@ pub(crate) fn table<E: Entrance>(names: &[(Kind, &'static str)]) -> &'static Tab
     }))
 }
 
-extern "C" fn work<E: Entrance>(index: usize, args: RawArgs, socket: c_int) -> c_int {
+extern "C" fn work<E: Entrance>(
+    index: usize,
+    args: RawArgs,
+    socket: c_int,
+    status: c_int,
+) -> c_int {
     // SAFETY: the program hands the socket over.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     // SAFETY: the program hands the arguments over.
     let args = unsafe { take(args) };
-    E::work(index, args, socket.into()).into()
+    // SAFETY: the program lends it for the time of the call.
+    let status = unsafe { BorrowedFd::borrow_raw(status) };
+    E::work(index, args, socket.into(), status).into()
 }
 
 extern "C" fn init<E: Entrance>(
@@ -276,10 +285,16 @@ impl Plugin {
     }
 
     /// Enters a worker of the plugin's and gives its exit code.
-    pub(crate) fn work(&self, index: usize, args: Args, socket: UnixStream) -> u8 {
+    pub(crate) fn work(
+        &self,
+        index: usize,
+        args: Args,
+        socket: UnixStream,
+        status: BorrowedFd<'_>,
+    ) -> u8 {
         let args = Lent::new(args);
         let socket = OwnedFd::from(socket).into_raw_fd();
-        let code = (self.0.work)(index, args.hand_over(), socket);
+        let code = (self.0.work)(index, args.hand_over(), socket, status.as_raw_fd());
         u8::try_from(code).unwrap_or(1)
     }
 

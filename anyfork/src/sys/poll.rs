@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,34 @@ pub(crate) fn wait(
         Interest::Readable => PollFlags::POLLIN,
         Interest::Writable => PollFlags::POLLOUT,
     };
+    poll_until(&mut [PollFd::new(fd, events)], deadline)
+}
+
+/// Waits until the pipe is readable or at its end, or the process of the pidfd
+/// was collected (poll(2)); `false` when the deadline passed first.
+pub(crate) fn wait_either(
+    pipe: BorrowedFd<'_>,
+    pidfd: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+) -> io::Result<bool> {
+    let hung_up = PollFd::new(pidfd, PollFlags::empty());
+    let readable = PollFd::new(pipe, PollFlags::POLLIN);
+    poll_until(&mut [readable, hung_up], deadline)
+}
+
+/// Waits until one of the descriptors is readable or its peer is gone (poll(2));
+/// `false` when the deadline passed first.
+pub(crate) fn wait_readable(
+    fds: [BorrowedFd<'_>; 2],
+    deadline: Option<Instant>,
+) -> io::Result<bool> {
+    poll_until(
+        &mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+        deadline,
+    )
+}
+
+fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
     loop {
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // A whole millisecond more, or the last one would be spent spinning.
@@ -38,7 +67,7 @@ pub(crate) fn wait(
             };
             left.try_into().unwrap_or(PollTimeout::MAX)
         });
-        match poll(&mut [PollFd::new(fd, events)], timeout) {
+        match poll(fds, timeout) {
             Err(Errno::EINTR) => {}
             Ok(0) if deadline.is_some_and(|deadline| Instant::now() < deadline) => {}
             result => return Ok(result? > 0),
@@ -46,25 +75,15 @@ pub(crate) fn wait(
     }
 }
 
-/// Waits until the pipe is readable or at its end, or the process of the pidfd
-/// was collected (poll(2)).
-pub(crate) fn wait_either(pipe: BorrowedFd<'_>, pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    let hung_up = PollFd::new(pidfd, PollFlags::empty());
-    wait_any(&mut [PollFd::new(pipe, PollFlags::POLLIN), hung_up])
-}
-
-/// Waits until one of the descriptors is readable or its peer is gone (poll(2)).
-pub(crate) fn wait_readable(fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
-    wait_any(&mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)))
-}
-
-fn wait_any(fds: &mut [PollFd<'_>]) -> io::Result<()> {
-    loop {
-        match poll(fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            result => return Ok(result.map(drop)?),
-        }
-    }
+/// A descriptor that is readable from that moment on (timerfd_create(2)).
+#[allow(dead_code, reason = "only those who wait in a runtime need it")]
+pub(crate) fn timer(at: Instant) -> io::Result<OwnedFd> {
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
+    // A timer that is set to 0 is none.
+    let left = at.saturating_duration_since(Instant::now());
+    let left = left.max(Duration::from_nanos(1));
+    timer.set(Expiration::OneShot(left.into()), TimerSetTimeFlags::empty())?;
+    Ok(timer.into())
 }
 
 /// Whether the other end of a socket is closed.

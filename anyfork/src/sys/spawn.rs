@@ -53,12 +53,17 @@ pub(crate) fn kill_group(pid: u32) {
     }
 }
 
-/// Joins the process group of whoever made this socket pair (`SO_PEERCRED`,
-/// socket(7); setpgid(2)). Where that fails, the process stays where it is.
+/// The pid of whoever made this socket pair (`SO_PEERCRED`, socket(7)).
+pub(crate) fn peer(socket: BorrowedFd<'_>) -> Option<u32> {
+    let peer = getsockopt(&socket, PeerCredentials).ok()?;
+    u32::try_from(peer.pid()).ok().filter(|pid| *pid != 0)
+}
+
+/// Joins the process group of whoever made this socket pair (setpgid(2)). Where
+/// that fails, the process stays where it is.
 pub(crate) fn join_group_of_peer(socket: BorrowedFd<'_>) {
-    let peer = getsockopt(&socket, PeerCredentials).map(|peer| peer.pid());
-    if let Ok(peer @ 1..) = peer
-        && let Ok(group) = getpgid(Some(Pid::from_raw(peer)))
+    if let Some(peer) = peer(socket)
+        && let Ok(group) = getpgid(Some(Pid::from_raw(peer.cast_signed())))
     {
         let _ = setpgid(Pid::from_raw(0), group);
     }

@@ -6,12 +6,15 @@
 //! zombie, however it ends.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::process;
 
 use super::enter::{flush, say_ready};
 use super::prepare::{check_threads, open_standard_streams, settled_threads};
+use super::report;
 use super::serve::{Template, answer_failure};
+use super::title;
 use crate::args::Args;
 use crate::early::{self, TemplateEnd};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +23,13 @@ use crate::sys::{descriptor, fork, signal};
 
 /// Forks a template that runs `prepare` before it serves. Only the program's
 /// side returns.
-pub(super) fn fork_template(prepare: impl FnOnce() -> Result<()>) -> Result<TemplateEnd> {
+///
+/// `kept` are descriptors of the program's that the template and its children
+/// are to have.
+pub(super) fn fork_template(
+    kept: &[RawFd],
+    prepare: impl FnOnce() -> Result<()>,
+) -> Result<TemplateEnd> {
     let failed = |what: &'static str| {
         move |error: io::Error| {
             Error::os(
@@ -41,7 +50,7 @@ pub(super) fn fork_template(prepare: impl FnOnce() -> Result<()>) -> Result<Temp
         }
         Side::Child => {
             drop((control, answer));
-            be_born(served, &answering, prepare)
+            be_born(served, &answering, kept, prepare)
         }
     }
 }
@@ -50,11 +59,12 @@ pub(super) fn fork_template(prepare: impl FnOnce() -> Result<()>) -> Result<Temp
 pub(super) fn be_born(
     control: OwnedFd,
     answering: &UnixStream,
+    kept: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
 ) -> ! {
     match fork::fork() {
         Ok(Side::Parent(_)) => fork::leave(0),
-        Ok(Side::Child) => live(control, answering, prepare),
+        Ok(Side::Child) => live(control, answering, kept, prepare),
         Err(error) => {
             let error = Error::os(ErrorKind::ForkFailed, "fork a template: fork", error);
             answer_failure(answering, &error);
@@ -64,17 +74,24 @@ pub(super) fn be_born(
 }
 
 /// The life of a template that was not asked for by a request.
-fn live(control: OwnedFd, answering: &UnixStream, prepare: impl FnOnce() -> Result<()>) -> ! {
+fn live(
+    control: OwnedFd,
+    answering: &UnixStream,
+    kept: &[RawFd],
+    prepare: impl FnOnce() -> Result<()>,
+) -> ! {
     early::be_a_child();
     let prepare = || {
         // The program's descriptors are not held open behind its back.
-        descriptor::close_all_but(&mut [control.as_raw_fd(), answering.as_raw_fd()])
+        let own = [control.as_raw_fd(), answering.as_raw_fd()];
+        descriptor::close_all_but(&mut [kept, &own].concat())
             .and_then(|()| descriptor::open_standard_streams())
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
         signal::reset_actions();
         signal::block_all().map_err(|error| Error::io("block signals in the template", error))?;
         descriptor::die_with_peer(answering.as_fd())
             .map_err(|error| Error::io("watch the program's end", error))?;
+        title::template();
         prepare()?;
         open_standard_streams()?;
         // What was printed must not come out of every child again.
@@ -83,7 +100,7 @@ fn live(control: OwnedFd, answering: &UnixStream, prepare: impl FnOnce() -> Resu
             let message = format!("the template has ended: its preload functions {why}");
             Error::new(ErrorKind::TemplateGone, message)
         })?;
-        Template::new(control.as_fd(), Args::new())
+        Template::new(control.as_fd(), Args::new(), &[answering.as_fd()])
     };
     match prepare() {
         Ok(template) => match say_ready(answering) {
@@ -115,5 +132,9 @@ pub(crate) fn snapshot() -> Result<TemplateEnd> {
             ));
         }
     }
-    fork_template(|| Ok(()))
+    title::set_owner(process::id());
+    fork_template(&[], || {
+        report::install_over();
+        Ok(())
+    })
 }

@@ -7,15 +7,17 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 
 use super::birth::{be_born, fork_template};
-use super::enter::panic_text;
+use super::report::{self, panic_text};
 use super::serve::{answer_failure, tell};
+use super::title;
 use crate::early::{self, EARLY, TemplateEnd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::answer;
 use crate::protocol::boot::{LEN, MARKER, parse};
-use crate::registry::{ANYFORK_V1_EARLY, Early};
+use crate::registry::{ANYFORK_V2_EARLY, Early};
 use crate::sys::{boot, descriptor, fork, message, spawn};
 
 boot::before_main!(before_main);
@@ -24,9 +26,10 @@ fn before_main() {
     if let Some(number) = boot::take_variable(MARKER)
         && let Some((control, answering)) = accept_boot(&number)
     {
-        be_born(control, &answering, run_preloads)
+        title::set_owner(spawn::peer(control.as_fd()).unwrap_or_default());
+        be_born(control, &answering, &[], run_preloads)
     }
-    if !ANYFORK_V1_EARLY.is_empty() {
+    if !ANYFORK_V2_EARLY.is_empty() {
         // The one other writer would be a second run of this constructor.
         let _ = EARLY.set(early::Early {
             generation: early::generation(),
@@ -82,9 +85,16 @@ fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
 
 fn fork_early() -> Result<TemplateEnd> {
     may_fork()?;
+    // Before this library has opened any.
+    let kept = match ANYFORK_V2_EARLY.iter().any(|early| early.keep_fds) {
+        true => descriptor::inherited_above_standard()
+            .map_err(|error| Error::io("no early template: look what to keep open", error))?,
+        false => Vec::new(),
+    };
     descriptor::open_standard_streams()
         .map_err(|error| Error::io("no early template: open /dev/null", error))?;
-    fork_template(run_preloads)
+    title::set_owner(process::id());
+    fork_template(&kept, run_preloads)
 }
 
 /// A fork is safe only in a process with one thread, and ours only in a program
@@ -109,7 +119,8 @@ fn may_fork() -> Result<()> {
 
 /// Runs the program's preloads, in the order of their names.
 fn run_preloads() -> Result<()> {
-    let mut preloads: Vec<&Early> = ANYFORK_V1_EARLY.iter().collect();
+    report::install();
+    let mut preloads: Vec<&Early> = ANYFORK_V2_EARLY.iter().collect();
     preloads.sort_by_key(|early| early.name);
     preloads.into_iter().try_for_each(preload)
 }

@@ -3,7 +3,8 @@
 //! Nothing may unwind or return from here into the template's loop above, whose
 //! descriptors are closed here: every path ends in `leave`.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,24 +12,31 @@ use super::arrival::gather;
 use super::enter::{self, PANICKED, say_ready};
 use super::lookup::look_up;
 use super::prepare;
-use super::serve::{Limits, Request, Template, answer_failure};
+use super::report;
+use super::serve::{Inherited, Request, Template, answer_failure};
+use super::settings;
+use super::title;
 use crate::args::{Arg, Args};
 use crate::early;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::request::Body;
 use crate::registry::Kind;
+use crate::settings::Setting;
+use crate::step::Step;
 use crate::sys::{descriptor, fork, signal};
 
-/// Becomes what the request asks for. `inherited` are the arguments that the
-/// template was given.
-pub(super) fn run(request: Request<'_>, inherited: Args, limits: &Limits) -> ! {
-    let code = catch_unwind(AssertUnwindSafe(|| {
-        become_asked(request, inherited, limits)
-    }));
-    fork::leave(code.unwrap_or(PANICKED))
+/// Becomes what the request asks for.
+pub(super) fn run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
+    let code = catch_unwind(AssertUnwindSafe(|| become_asked(request, inherited)));
+    fork::leave(code.unwrap_or_else(|panic| {
+        report::unwound(&*panic);
+        // Its destructor is the user's code, and might panic, too.
+        mem::forget(panic);
+        PANICKED
+    }))
 }
 
-fn become_asked(request: Request<'_>, inherited: Args, limits: &Limits) -> u8 {
+fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
     let Request {
         head,
         body,
@@ -39,6 +47,7 @@ fn become_asked(request: Request<'_>, inherited: Args, limits: &Limits) -> u8 {
         attached,
     } = request;
     early::be_a_child();
+    report::begin("process".to_owned(), status.as_fd());
     let own = Own {
         socket,
         status,
@@ -48,7 +57,7 @@ fn become_asked(request: Request<'_>, inherited: Args, limits: &Limits) -> u8 {
         .isolate(&memory, &attached, &inherited)
         .and_then(|()| gather(&own.socket, &head, body, memory, attached))
         .and_then(|body| {
-            let restored = limits.restore().map(|()| body);
+            let restored = inherited.limits.restore().map(|()| body);
             restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
         });
     let body = match arrived {
@@ -59,10 +68,27 @@ fn become_asked(request: Request<'_>, inherited: Args, limits: &Limits) -> u8 {
     if let Err(error) = descriptor::die_with_peer(own.socket.as_fd()) {
         return refuse(&own.socket, &Error::io("watch the caller's end", error));
     }
+    let Body {
+        name,
+        settings,
+        steps,
+    } = body;
+    let has_title = settings.iter().any(|it| matches!(it, Setting::Title(_)));
+    match (&own.control, has_title) {
+        (_, true) => {}
+        (Some(_), false) => title::template(),
+        (None, false) => title::worker(&name),
+    }
+    if let Err(error) = settings::apply(settings) {
+        return refuse(&own.socket, &error);
+    }
     prepare::after_fork();
     match own.control {
-        Some(control) => become_template(body, inherited, &own.socket, control),
-        None => become_worker(body, inherited, own.socket),
+        Some(control) => {
+            let answering = (&own.socket, own.status.as_fd());
+            become_template(steps, inherited.args, answering, control)
+        }
+        None => become_worker(&name, steps, inherited.args, own.socket, own.status.as_fd()),
     }
 }
 
@@ -85,12 +111,13 @@ impl Own {
         &self,
         memory: &Option<OwnedFd>,
         attached: &[OwnedFd],
-        inherited: &Args,
+        inherited: &Inherited<'_>,
     ) -> Result<()> {
         let mut kept = vec![self.socket.as_raw_fd(), self.status.as_raw_fd()];
         let received = self.control.iter().chain(memory).chain(attached);
         kept.extend(received.map(AsRawFd::as_raw_fd));
-        kept.extend(inherited.iter().filter_map(|arg| match arg {
+        kept.extend(inherited.shared);
+        kept.extend(inherited.args.iter().filter_map(|arg| match arg {
             Arg::Fd(fd) => Some(fd.as_raw_fd()),
             Arg::Bytes(_) => None,
         }));
@@ -100,15 +127,20 @@ impl Own {
 }
 
 /// Prepares itself, and serves as a template of its own.
-fn become_template(body: Body, inherited: Args, socket: &UnixStream, control: OwnedFd) -> u8 {
+fn become_template(
+    steps: Vec<Step>,
+    inherited: Args,
+    (socket, status): (&UnixStream, BorrowedFd<'_>),
+    control: OwnedFd,
+) -> u8 {
     let prepare = || {
-        let args = prepare::take_steps(body.steps, inherited)?;
+        let args = prepare::take_steps(steps, inherited)?;
         enter::flush();
         prepare::check_threads().map_err(|why| {
             let message = format!("the preparation of a template {why}");
             Error::new(ErrorKind::InitFailed, message)
         })?;
-        Template::new(control.as_fd(), args)
+        Template::new(control.as_fd(), args, &[socket.as_fd(), status])
     };
     match prepare() {
         // Before the control socket closes: who finds it closed asks why.
@@ -123,16 +155,21 @@ fn become_template(body: Body, inherited: Args, socket: &UnixStream, control: Ow
 }
 
 /// Prepares itself, and enters the worker.
-fn become_worker(body: Body, inherited: Args, socket: UnixStream) -> u8 {
-    let Body { name, steps } = body;
+fn become_worker(
+    name: &str,
+    steps: Vec<Step>,
+    inherited: Args,
+    socket: UnixStream,
+    status: BorrowedFd<'_>,
+) -> u8 {
     let prepare = || {
         signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
         let args = prepare::take_steps(steps, inherited)?;
         // Last: a step may load the plugin that has it.
-        Ok((args, look_up(Kind::Worker, &name)?))
+        Ok((args, look_up(Kind::Worker, name)?))
     };
     match prepare() {
         Err(error) => refuse(&socket, &error),
-        Ok((args, worker)) => worker.work(args, socket),
+        Ok((args, worker)) => worker.work(args, socket, status),
     }
 }

@@ -1,8 +1,8 @@
 //! The worker's entry, and from its return to the end of the process.
 
-use std::any::Any;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sendfd::SendWithFd;
 
+use super::report;
 use super::serve::answer_failure;
 use crate::args::Args;
 use crate::call::Call;
@@ -25,22 +26,35 @@ pub(super) const PANICKED: u8 = 101;
 
 /// Enters a worker of this program (or, in a plugin, of the plugin) and reports
 /// how it ended.
-pub(super) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u8 {
+pub(super) fn run_worker(
+    worker: &Function,
+    args: Args,
+    socket: UnixStream,
+    status: BorrowedFd<'_>,
+) -> u8 {
     let name = worker.name;
+    report::begin(format!("worker {name}"), status);
     let mut call = Call::worker(name, args, socket, say_ready);
     let returned = catch_unwind(AssertUnwindSafe(|| (worker.enter)(&mut call)));
     let code = match returned {
-        Err(_) => PANICKED,
+        Err(panic) => {
+            report::unwound(&*panic);
+            // Its destructor is the user's code, and might panic, too.
+            mem::forget(panic);
+            PANICKED
+        }
         Ok(Ok(outcome)) => {
-            if let Some(why) = outcome.failure() {
-                complain(name, why);
+            match outcome.failure() {
+                Some(why) => report::returned(why),
+                None if outcome.code() != 0 => report::failed(),
+                None => {}
             }
             outcome.code()
         }
         Ok(Err(error)) => {
             match call.socket() {
                 Some(socket) => answer_failure(socket, &error),
-                None => complain(name, &error.to_string()),
+                None => report::returned(&error.to_string()),
             }
             1
         }
@@ -74,12 +88,6 @@ fn flush_at_end() {
     }
 }
 
-/// Says on stderr what a worker's failure was, as a `main` does.
-fn complain(worker: &str, why: &str) {
-    let pid = process::id();
-    let _ = writeln!(io::stderr(), "anyfork worker {worker} ({pid}): {why}");
-}
-
 /// Tells the caller that the process is about to do what it was made for: its
 /// pid, and a pidfd that it opens on itself, for which no race is possible.
 pub(super) fn say_ready(socket: &UnixStream) -> Result<()> {
@@ -95,11 +103,4 @@ pub(super) fn say_ready(socket: &UnixStream) -> Result<()> {
         true => Ok(()),
         false => Err(failed(io::ErrorKind::WriteZero.into())),
     }
-}
-
-/// What a panic said, if it said text.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let owned = || panic.downcast_ref::<String>().map(String::as_str);
-    let text = panic.downcast_ref::<&str>().copied().or_else(owned);
-    text.unwrap_or("a value that is no text")
 }

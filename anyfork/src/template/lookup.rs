@@ -1,6 +1,7 @@
 //! Finding a function by its name, in the program and in the plugins that this
 //! process has loaded.
 
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 
 use super::enter::run_worker;
@@ -35,12 +36,13 @@ pub(super) fn look_up(kind: Kind, name: &str) -> Result<Found> {
 }
 
 impl Found {
-    /// Enters this worker and gives its exit code.
-    pub(super) fn work(self, args: Args, socket: UnixStream) -> u8 {
+    /// Enters this worker and gives its exit code. Its failure is told in the pipe
+    /// `status`.
+    pub(super) fn work(self, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
         match self {
-            Found::Own(worker) => run_worker(worker, args, socket),
+            Found::Own(worker) => run_worker(worker, args, socket, status),
             #[cfg(feature = "plugin")]
-            Found::Plugin(worker) => worker.work(args, socket),
+            Found::Plugin(worker) => worker.work(args, socket, status),
         }
     }
 

@@ -4,6 +4,7 @@
 //! A plugin brings its own copy of this crate, with its own registry; only the
 //! C interface of `sys::plugin` lies between the two.
 
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::enter::run_worker;
 use super::prepare::{after_fork_hooks, run_init};
+use super::report;
 use crate::args::Args;
 use crate::early;
 use crate::error::{Error, ErrorKind, Result};
@@ -63,8 +65,8 @@ pub(super) fn functions(kind: Kind) -> Vec<(String, PluginFunction)> {
 }
 
 impl PluginFunction {
-    pub(super) fn work(self, args: Args, socket: UnixStream) -> u8 {
-        self.plugin.work(self.index, args, socket)
+    pub(super) fn work(self, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
+        self.plugin.work(self.index, args, socket, status)
     }
 
     pub(super) fn init(self, args: Args, collected: Args) -> (Result<()>, Args) {
@@ -94,8 +96,10 @@ pub fn plugin_table() -> &'static Table {
 struct Own;
 
 impl Entrance for Own {
-    fn work(index: usize, args: Args, socket: UnixStream) -> u8 {
-        run_worker(&Kind::Worker.own()[index], args, socket)
+    fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
+        // A plugin has a standard library of its own, and so a hook of its own.
+        report::install_over();
+        run_worker(&Kind::Worker.own()[index], args, socket, status)
     }
 
     fn forked() -> bool {

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::enter::panic_text;
 use super::lookup::look_up;
+use super::report::panic_text;
 use crate::args::Args;
 use crate::call::{Call, with_collected};
 use crate::error::{Error, ErrorKind, Result};

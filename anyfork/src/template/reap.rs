@@ -12,6 +12,9 @@ use crate::protocol::status;
 use crate::sys::end::{self, End};
 use crate::sys::{descriptor, fork, poll};
 
+/// Marks a token that stands for a child's status pipe.
+const ABANDONED: u64 = 1 << 63;
+
 /// The children that run.
 pub(super) struct Children {
     running: BTreeMap<u64, Child>,
@@ -21,6 +24,7 @@ pub(super) struct Children {
 struct Child {
     pid: u32,
     status: OwnedFd,
+    kill_on_drop: bool,
     /// Closed last: who looks from outside sees by it what is still held.
     pidfd: OwnedFd,
 }
@@ -42,15 +46,31 @@ impl Children {
         self.running.len()
     }
 
-    /// Watches a child that was just forked, to report its end to `status`.
-    pub(super) fn add(&mut self, pid: u32, status: OwnedFd, events: &poll::Set) {
+    /// Watches a child that was just forked, to report its end to `status`; if it
+    /// is to be killed when nobody waits for that any more, then that, too.
+    pub(super) fn add(
+        &mut self,
+        pid: u32,
+        status: OwnedFd,
+        kill_on_drop: bool,
+        events: &poll::Set,
+    ) {
         let watched = fork::pidfd(pid).and_then(|pidfd| {
             events.add(&pidfd, self.next)?;
+            if kill_on_drop {
+                events.add_hung_up(&status, self.next | ABANDONED)?;
+            }
             Ok(pidfd)
         });
         match watched {
             Ok(pidfd) => {
-                self.running.insert(self.next, Child { pid, pidfd, status });
+                let child = Child {
+                    pid,
+                    status,
+                    kill_on_drop,
+                    pidfd,
+                };
+                self.running.insert(self.next, child);
                 self.next += 1;
             }
             // Nobody would learn of its end: rather no child than a zombie. The
@@ -62,8 +82,24 @@ impl Children {
         }
     }
 
+    /// Does what has to be done about the child behind `token`.
+    pub(super) fn attend(&mut self, token: u64, events: &poll::Set) {
+        match token & ABANDONED {
+            0 => self.collect(token, events),
+            _ => self.kill(token & !ABANDONED, events),
+        }
+    }
+
+    /// Kills a child that nobody waits for any more. It is collected as any other.
+    fn kill(&mut self, token: u64, events: &poll::Set) {
+        if let Some(child) = self.running.get(&token) {
+            let _ = events.remove(&child.status);
+            let _ = fork::signal(child.pidfd.as_fd(), libc::SIGKILL);
+        }
+    }
+
     /// Collects the child behind `token`, if it has ended.
-    pub(super) fn collect(&mut self, token: u64, events: &poll::Set) {
+    fn collect(&mut self, token: u64, events: &poll::Set) {
         let Some(child) = self.running.get(&token) else {
             return;
         };
@@ -73,6 +109,11 @@ impl Children {
         }
         collect(child.pid, look, &child.status);
         let _ = events.remove(&child.pidfd);
+        if child.kill_on_drop {
+            // What the child has forked may hold the same pipe, which would stay
+            // in the set with it.
+            let _ = events.remove(&child.status);
+        }
         self.running.remove(&token);
     }
 }

@@ -3,9 +3,15 @@
 //! Nothing a request brings stays here: its descriptors are closed after the
 //! fork, its body is read by the child. What the template keeps of a child is
 //! in `reap`.
+//!
+//! What code of the program's has opened here, before the template serves, its
+//! children have, too, as the children of any process do: a preload's log file
+//! stays a log file. What the program was started with is closed before, unless
+//! `#[anyfork::early(keep_fds)]` asks for it: a template holds open what is
+//! nobody's business here otherwise, such as the pipe of a `make` that waits.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use super::child;
@@ -28,6 +34,8 @@ pub(super) struct Template {
     children: Children,
     /// What was given to this process before it was forked from.
     args: Args,
+    /// What the program's code has opened here, for all children to have.
+    shared: Vec<RawFd>,
     buffer: Vec<u8>,
     limits: Limits,
 }
@@ -44,10 +52,28 @@ pub(super) struct Request<'a> {
     pub(super) attached: Vec<OwnedFd>,
 }
 
+/// What a child has from its template.
+pub(super) struct Inherited<'a> {
+    pub(super) args: Args,
+    pub(super) shared: &'a [RawFd],
+    pub(super) limits: &'a Limits,
+}
+
 impl Template {
     /// A template that is to serve `control` and gives its children `args` first.
-    pub(super) fn new(control: BorrowedFd<'_>, args: Args) -> Result<Template> {
+    /// `own` are the other descriptors here that are the library's.
+    pub(super) fn new(
+        control: BorrowedFd<'_>,
+        args: Args,
+        own: &[BorrowedFd<'_>],
+    ) -> Result<Template> {
         let failed = |error| Error::io("start a template", error);
+        // Without `/proc` nobody knows what the program's code has opened.
+        let mut shared = descriptor::open_above_standard().unwrap_or_default();
+        shared.retain(|fd| {
+            let is_own = own.iter().any(|it| it.as_raw_fd() == *fd);
+            !is_own && control.as_raw_fd() != *fd
+        });
         let events = poll::Set::new().map_err(failed)?;
         events.add(control, CONTROL).map_err(failed)?;
         let limits = Limits::raise(control).map_err(failed)?;
@@ -56,6 +82,7 @@ impl Template {
             events,
             children: Children::new(CONTROL + 1),
             args,
+            shared,
             buffer: vec![0; protocol::MAX_REQUEST + 1],
             limits,
         })
@@ -73,7 +100,7 @@ impl Template {
             for token in ready {
                 match token {
                     CONTROL => self.receive(),
-                    child => self.children.collect(child, &self.events),
+                    child => self.children.attend(child, &self.events),
                 }
             }
         }
@@ -119,8 +146,19 @@ impl Template {
             return answer_failure(&request.socket, &self.limits.full());
         }
         match fork::fork() {
-            Ok(Side::Child) => child::run(request, std::mem::take(&mut self.args), &self.limits),
-            Ok(Side::Parent(pid)) => self.children.add(pid, request.status, &self.events),
+            Ok(Side::Child) => {
+                let inherited = Inherited {
+                    args: std::mem::take(&mut self.args),
+                    shared: &self.shared,
+                    limits: &self.limits,
+                };
+                child::run(request, inherited)
+            }
+            Ok(Side::Parent(pid)) => {
+                let kill_on_drop = request.head.kill_on_drop;
+                self.children
+                    .add(pid, request.status, kill_on_drop, &self.events);
+            }
             Err(error) => {
                 let error = Error::os(ErrorKind::ForkFailed, "the template could not fork", error);
                 answer_failure(&request.socket, &error);

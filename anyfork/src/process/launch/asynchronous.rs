@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram as Datagram;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::thread;
+use std::time::Instant;
 
 use tokio::io::Interest as Tokio;
 use tokio::net::unix::pipe::Receiver;
@@ -14,12 +15,12 @@ use tokio::net::{UnixDatagram, UnixStream};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use super::flight::{Flight, MOMENT, Step, Unanswered, Wait};
+use super::flight::{Flight, MOMENT, Step, Unanswered, Wait, too_late};
 use super::{Launch, Target, WorkerPending};
 use crate::error::{Error, Result};
-use crate::process::child::Worker;
-use crate::process::running::Running;
-use crate::sys::poll::Interest;
+use crate::process::child::{Registered, Worker};
+use crate::process::running::{Awaits, Running};
+use crate::sys::poll::{self, Interest};
 
 /// The future of a launch.
 ///
@@ -29,22 +30,58 @@ impl<T: Target + 'static> IntoFuture for Launch<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async { T::asynchronous(self.pending?).await })
+        Box::pin(async move {
+            let result = match self.pending {
+                Ok(pending) => T::asynchronous(pending).await,
+                Err(error) => Err(error),
+            };
+            result.inspect_err(|error| self.trace.failed(error))
+        })
     }
 }
 
 /// Waits for a worker.
 pub(super) async fn worker(pending: WorkerPending) -> Result<Worker> {
-    let WorkerPending { socket, flight } = pending;
+    let WorkerPending {
+        socket,
+        streams,
+        flight,
+    } = pending;
     check_runtime()?;
+    let streams = Registered::new(streams)?;
     let socket = socket.try_map(|socket| {
         let duplicate = socket.try_clone().map_err(unregistered)?;
         join_runtime(duplicate)
     })?;
     // After the socket, so that it is dropped before.
     let mut flight = flight;
-    let running = arrive(&socket, &mut flight).await?;
-    Ok(Worker::new(socket.settle(), running))
+    let (deadline, what) = (flight.deadline(), flight.what().to_owned());
+    let running = within(deadline, &what, arrive(&socket, &mut flight)).await?;
+    Ok(Worker::new(socket.settle(), running, streams))
+}
+
+/// Finishes what is under way, or gives up at the deadline.
+///
+/// By a timer of the kernel's, because a runtime may have none.
+pub(super) async fn within<T>(
+    deadline: Option<Instant>,
+    what: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(deadline) = deadline else {
+        return work.await;
+    };
+    check_runtime()?;
+    let timer = poll::timer(deadline).map_err(unregistered)?;
+    let (mut work, mut late) = (pin!(work), pin!(readable(timer.as_fd())));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Pending => late.as_mut().poll(context).map(|late| {
+            late?;
+            Err(too_late(what))
+        }),
+        done => done,
+    })
+    .await
 }
 
 /// Waits until there is something to read of a template's answer.
@@ -133,8 +170,8 @@ async fn readable(pipe: BorrowedFd<'_>) -> Result<()> {
 
 /// Waits until it is worth it to look at a child again. Dropping the future
 /// loses nothing.
-pub(in super::super) async fn news(running: &Running) -> Result<()> {
-    ready_to_read(running.news()).await
+pub(in super::super) async fn news(running: &Running, awaits: Awaits) -> Result<()> {
+    ready_to_read(running.news(awaits)).await
 }
 
 async fn ready_to_read(fd: io::Result<OwnedFd>) -> Result<()> {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::super::origin::Origin;
 use super::super::running::Running;
 use super::super::status::{Look, StatusPipe};
+use super::super::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::request::{Body, Head, Place, Then};
 use crate::protocol::{MAX_ATTACHED, Malformed, answer};
@@ -29,6 +30,10 @@ pub(in super::super) struct Flight {
     origin: Arc<Origin>,
     /// What is being started, for messages.
     what: String,
+    kill_on_drop: bool,
+    /// When it has to be ready.
+    deadline: Option<Instant>,
+    trace: Trace,
     status: Option<StatusPipe>,
     /// Keeps a place in the descriptor table for the pidfd that comes with the
     /// answer: without room it would be lost, and the worker with it. Any
@@ -55,6 +60,17 @@ enum Stage {
     },
     /// The child is gone without an answer; waits for the record of its end.
     Autopsy,
+}
+
+/// What is to be started.
+pub(in super::super) struct Order {
+    pub(in super::super) then: Then,
+    pub(in super::super) body: Body,
+    /// What a template is to serve.
+    pub(in super::super) control: Option<OwnedFd>,
+    pub(in super::super) kill_on_drop: bool,
+    pub(in super::super) deadline: Option<Instant>,
+    pub(in super::super) trace: Trace,
 }
 
 /// The message and the descriptors that go with it.
@@ -104,17 +120,29 @@ impl Flight {
     /// Gives the caller's end of the answer socket, too.
     pub(in super::super) fn start(
         origin: &Arc<Origin>,
-        then: Then,
-        body: Body,
-        control: Option<OwnedFd>,
+        order: Order,
     ) -> Result<(UnixStream, Flight)> {
-        let what = body.name.clone();
+        let Order {
+            then,
+            body,
+            control,
+            kill_on_drop,
+            deadline,
+            trace,
+        } = order;
+        let what = match then {
+            Then::Worker => body.name.clone(),
+            Then::Template => "a template".to_owned(),
+        };
         let failed = |step| {
             let message = format!("start `{what}`: {step}");
             move |error: io::Error| Error::io(message, error)
         };
         let (body, mut passed) = body.encode();
-        let head = Head::new(then, &body, passed.len());
+        let head = Head {
+            kill_on_drop,
+            ..Head::new(then, &body, passed.len())
+        };
 
         let (mine, theirs) = descriptor::stream_pair().map_err(failed("socketpair"))?;
         let (status, reported) = descriptor::status_pipe().map_err(failed("pipe"))?;
@@ -131,6 +159,9 @@ impl Flight {
         let mut flight = Flight {
             origin: Arc::clone(origin),
             what,
+            kill_on_drop,
+            deadline,
+            trace,
             status: Some(StatusPipe::new(status)),
             place: None,
             stage: Stage::Queueing(following, Request { message, fds }),
@@ -163,22 +194,36 @@ impl Flight {
     }
 
     /// Waits, in code that may block.
-    pub(in super::super) fn wait_blocking(
-        &self,
-        wait: Wait,
-        socket: BorrowedFd<'_>,
-    ) -> io::Result<()> {
+    pub(in super::super) fn wait_blocking(&self, wait: Wait, socket: BorrowedFd<'_>) -> Result<()> {
         let (fd, interest) = self.source(wait, socket);
-        match (wait, &self.status) {
-            (Wait::Later, _) => thread::sleep(MOMENT),
+        let came = match (wait, &self.status) {
+            (Wait::Later, _) => {
+                thread::sleep(MOMENT);
+                Ok(self
+                    .deadline
+                    .is_none_or(|deadline| Instant::now() < deadline))
+            }
             (Wait::Answer(Interest::Readable), Some(status)) => {
-                poll::wait_readable([socket, status.as_fd()])?;
+                poll::wait_readable([socket, status.as_fd()], self.deadline)
             }
-            _ => {
-                poll::wait(fd, interest, None)?;
-            }
+            _ => poll::wait(fd, interest, self.deadline),
+        };
+        match came {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(too_late(self.what())),
+            Err(error) => Err(Error::io(format!("wait for `{}`", self.what), error)),
         }
-        Ok(())
+    }
+
+    /// What is being started.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// When it has to be ready.
+    #[cfg(feature = "tokio")]
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// Where the record of the child's end will come.
@@ -280,7 +325,7 @@ impl Flight {
     }
 
     fn has_ended(&mut self) -> Result<bool> {
-        match &mut self.status {
+        match &self.status {
             Some(status) => Ok(!matches!(status.look()?, Look::Nothing)),
             None => Ok(false),
         }
@@ -339,38 +384,51 @@ impl Flight {
     }
 
     fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
-        let mut status = self.status.take().expect("there until here");
+        let status = self.status.take().expect("there until here");
         let pidfd = match fds.pop() {
             Some(pidfd) => Ok(pidfd),
             // It was cut off: another thread has taken the place.
-            None => reopen(pid, &mut status),
+            None => reopen(pid, &status),
         };
         let pidfd = pidfd.map_err(|error| {
             let message = format!("receive the pidfd of `{}`", self.what);
             Error::io(message, error)
         })?;
-        Ok(Step::Ready(Running::new(pid, pidfd, status)))
+        self.trace.ready(pid);
+        let trace = self.trace.clone();
+        let running = Running::new(pid, pidfd, status, self.kill_on_drop, trace);
+        Ok(Step::Ready(running))
     }
 
     /// Finds out what a child that is gone died of.
     fn examine(&mut self) -> Result<Step> {
-        let Some(status) = &mut self.status else {
+        let Some(status) = &self.status else {
             return Err(self.origin.why_gone());
         };
         match status.look()? {
             Look::Nothing => Ok(Step::Wait(Wait::Status)),
             Look::Lost => Err(self.origin.why_lost()),
             Look::Ended(exit) => {
-                let message = format!("`{}` ended before it was ready: {exit}", self.what);
+                let mut message = format!("`{}` ended before it was ready: {exit}", self.what);
+                if let Some(failure) = exit.failure() {
+                    message += &format!(" ({failure})");
+                }
                 Err(Error::new(ErrorKind::Died(exit), message))
             }
         }
     }
 }
 
+/// The error for what was not ready at its deadline.
+pub(in super::super) fn too_late(what: &str) -> Error {
+    let message =
+        format!("`{what}` was not ready in the time that `timeout` allows, and was killed");
+    Error::new(ErrorKind::TimedOut, message)
+}
+
 /// Opens a pidfd in place of one that was lost, or ends the child. As long as
 /// the pipe has no record, the child was not collected, and its pid is its own.
-fn reopen(pid: u32, status: &mut StatusPipe) -> io::Result<OwnedFd> {
+fn reopen(pid: u32, status: &StatusPipe) -> io::Result<OwnedFd> {
     let pidfd = fork::pidfd(pid);
     if matches!(status.look(), Ok(Look::Nothing)) {
         if pidfd.is_err() {

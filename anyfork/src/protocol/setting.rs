@@ -1,0 +1,169 @@
+//! Settings in a request's body. The table is in the parent.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use super::Malformed;
+use super::wire::{Reader, put_counted};
+use crate::settings::Setting;
+
+/// Appends a setting's octets and its descriptor.
+pub(super) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
+    match setting {
+        Setting::Stream { number, to } => {
+            out.extend([1, number, u8::from(to.is_some())]);
+            fds.extend(to);
+        }
+        Setting::ProcessGroup(group) => put_number(out, 2, group.cast_unsigned()),
+        Setting::Limit {
+            resource,
+            soft,
+            hard,
+        } => {
+            put_number(out, 3, resource);
+            out.extend(soft.to_le_bytes());
+            out.extend(hard.to_le_bytes());
+        }
+        Setting::Nice(step) => put_number(out, 4, step.cast_unsigned()),
+        Setting::Groups(groups) => {
+            put_number(out, 5, groups.len() as u32);
+            groups.iter().for_each(|id| out.extend(id.to_le_bytes()));
+        }
+        Setting::Group(id) => put_number(out, 6, id),
+        Setting::User(id) => put_number(out, 7, id),
+        Setting::Directory(path) => put_text(out, 8, path.as_os_str()),
+        Setting::EnvClear => out.push(9),
+        Setting::Env(name, Some(value)) => {
+            put_text(out, 10, &name);
+            put_counted(out, value.as_bytes());
+        }
+        Setting::Env(name, None) => put_text(out, 11, &name),
+        Setting::Title(title) => put_text(out, 12, OsStr::new(&title)),
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, tag: u8, number: u32) {
+    out.push(tag);
+    out.extend(number.to_le_bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, tag: u8, text: &OsStr) {
+    out.push(tag);
+    put_counted(out, text.as_bytes());
+}
+
+/// Takes a setting off the front.
+pub(super) fn take(
+    reader: &mut Reader<'_>,
+    fds: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Setting, Malformed> {
+    Ok(match reader.u8()? {
+        1 => Setting::Stream {
+            number: match reader.u8()? {
+                number @ 0..=2 => number,
+                _ => return Err(Malformed::Because("it sets a stream that is none")),
+            },
+            to: match reader.u8()? {
+                0 => None,
+                _ => Some(fds.next().ok_or(super::MISSING)?),
+            },
+        },
+        2 => Setting::ProcessGroup(reader.i32()?),
+        3 => Setting::Limit {
+            resource: reader.u32()?,
+            soft: reader.u64()?,
+            hard: reader.u64()?,
+        },
+        4 => Setting::Nice(reader.i32()?),
+        5 => {
+            let count = reader.u32()?;
+            let groups = (0..count).map(|_| reader.u32());
+            Setting::Groups(groups.collect::<Result<_, _>>()?)
+        }
+        6 => Setting::Group(reader.u32()?),
+        7 => Setting::User(reader.u32()?),
+        8 => Setting::Directory(text(reader)?.into()),
+        9 => Setting::EnvClear,
+        10 => Setting::Env(text(reader)?, Some(text(reader)?)),
+        11 => Setting::Env(text(reader)?, None),
+        12 => Setting::Title(String::from_utf8_lossy(reader.counted()?).into_owned()),
+        _ => return Err(Malformed::Because("it has a setting of an unknown kind")),
+    })
+}
+
+fn text(reader: &mut Reader<'_>) -> Result<OsString, Malformed> {
+    Ok(OsStr::from_bytes(reader.counted()?).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table in the parent's documentation, as octets.
+    #[test]
+    fn golden_settings() {
+        let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let env = |value: Option<&str>| Setting::Env("A".into(), value.map(Into::into));
+        for (setting, golden) in [
+            (
+                Setting::Stream {
+                    number: 1,
+                    to: None,
+                },
+                &b"\x01\x01\0"[..],
+            ),
+            (
+                Setting::Stream {
+                    number: 2,
+                    to: Some(null()),
+                },
+                b"\x01\x02\x01",
+            ),
+            (Setting::ProcessGroup(7), b"\x02\x07\0\0\0"),
+            (
+                Setting::Limit {
+                    resource: 7,
+                    soft: 1,
+                    hard: 2,
+                },
+                b"\x03\x07\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0",
+            ),
+            (Setting::Nice(-1), b"\x04\xff\xff\xff\xff"),
+            (
+                Setting::Groups(vec![1, 2]),
+                b"\x05\x02\0\0\0\x01\0\0\0\x02\0\0\0",
+            ),
+            (Setting::Group(1000), b"\x06\xe8\x03\0\0"),
+            (Setting::User(1000), b"\x07\xe8\x03\0\0"),
+            (Setting::Directory("/x".into()), b"\x08\x02\0\0\0\0\0\0\0/x"),
+            (Setting::EnvClear, b"\x09"),
+            (
+                env(Some("b")),
+                b"\x0a\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\0b",
+            ),
+            (env(None), b"\x0b\x01\0\0\0\0\0\0\0A"),
+            (Setting::Title("t".into()), b"\x0c\x01\0\0\0\0\0\0\0t"),
+        ] {
+            let text = format!("{setting:?}");
+            let (mut out, mut fds) = (Vec::new(), Vec::new());
+            put(&mut out, &mut fds, setting);
+            assert_eq!(out, golden, "{text}");
+            for end in 0..golden.len() {
+                let back = take(&mut Reader(&golden[..end]), &mut std::iter::empty());
+                assert!(back.is_err(), "{text}");
+            }
+            let mut reader = Reader(golden);
+            let back = take(&mut reader, &mut fds.into_iter()).unwrap();
+            assert!(reader.is_empty());
+            assert_eq!(format!("{back:?}"), text);
+        }
+    }
+
+    #[test]
+    fn other_octets_are_no_setting() {
+        for octets in [&b"\0"[..], b"\x01\x03\0", b"\x01\x01\x01", b"\xff"] {
+            assert!(take(&mut Reader(octets), &mut std::iter::empty()).is_err());
+        }
+    }
+}

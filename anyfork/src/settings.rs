@@ -1,0 +1,53 @@
+//! What is set in a process before any of the user's code runs there. The
+//! caller's side collects settings, the child's side applies them.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) enum Setting {
+    /// A standard stream becomes this descriptor, or `/dev/null`.
+    Stream { number: u8, to: Option<OwnedFd> },
+    /// `setpgid(2)`; 0 stands for a group of its own.
+    ProcessGroup(i32),
+    /// `setrlimit(2)`.
+    Limit { resource: u32, soft: u64, hard: u64 },
+    /// Added to the nice value.
+    Nice(i32),
+    /// The supplementary groups.
+    Groups(Vec<u32>),
+    /// The group.
+    Group(u32),
+    /// The user.
+    User(u32),
+    /// The directory.
+    Directory(PathBuf),
+    /// All variables are removed.
+    EnvClear,
+    /// A variable is set, or removed.
+    Env(OsString, Option<OsString>),
+    /// What the process is called in a list of processes.
+    Title(String),
+}
+
+impl Setting {
+    /// When it is applied, whatever the order of the calls: what needs rights
+    /// comes before they are given up, and the directory is entered by the user
+    /// that will work in it. The order is documented at `Process::env`.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Setting::Stream { .. } => 0,
+            Setting::ProcessGroup(_) => 1,
+            Setting::Limit { .. } => 2,
+            Setting::Nice(_) => 3,
+            Setting::Groups(_) => 4,
+            Setting::Group(_) => 5,
+            Setting::User(_) => 6,
+            Setting::Directory(_) => 7,
+            Setting::EnvClear | Setting::Env(..) => 8,
+            Setting::Title(_) => 9,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What a process here says of its own failure: on stderr, behind its name and
+//! pid, and in its status pipe, for `Exit::failure`.
+//!
+//! A panic is noted when it happens, by a panic hook, because only then its
+//! place and its stack are known. It is told when it has ended the worker, or in
+//! the hook where that is the last moment: the process aborts then. What the
+//! worker catches, and what ends another thread only, is no failure.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, Write};
+use std::mem;
+use std::os::fd::BorrowedFd;
+use std::panic::{self, PanicHookInfo};
+use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+
+use crate::failure::Failure;
+use crate::protocol::status;
+use crate::sys::descriptor::Remembered;
+
+static STATE: Mutex<State> = Mutex::new(State {
+    who: String::new(),
+    pipe: None,
+    thread: None,
+    panics: Vec::new(),
+});
+
+struct State {
+    /// What this process is called: `worker myapp::greet`.
+    who: String,
+    /// The write end of the status pipe, which the worker's code may have closed.
+    pipe: Option<Remembered>,
+    /// The thread that enters the worker.
+    thread: Option<ThreadId>,
+    /// The panics so far, the last one last; a few of them.
+    panics: Vec<Panic>,
+}
+
+/// So many panics are remembered: a worker may catch its own for years.
+const REMEMBERED: usize = 4;
+
+/// A panic, as the hook has seen it.
+struct Panic {
+    message: String,
+    place: String,
+    /// Empty for the thread that enters the worker.
+    thread: String,
+    /// Not resolved: most are never shown.
+    backtrace: Backtrace,
+}
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Installs the hook in a process in which nobody else has had the time to
+/// install one: it does what std's does, too.
+pub(super) fn install() {
+    state().who = "template".to_owned();
+    panic::set_hook(Box::new(|info| {
+        let text = note(info);
+        print(&text);
+    }));
+}
+
+/// Installs the hook where there may be another one, which is called, too.
+pub(super) fn install_over() {
+    state().who = "template".to_owned();
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        note(info);
+        print(&format!("{}:", prefix()));
+        previous(info);
+    }));
+}
+
+/// From here on this process is `who` (`worker myapp::greet`), and tells of its
+/// failure in this pipe.
+pub(super) fn begin(who: String, pipe: BorrowedFd<'_>) {
+    let mut state = state();
+    state.who = who;
+    state.pipe = Remembered::new(pipe);
+    state.thread = Some(thread::current().id());
+    state.panics.clear();
+}
+
+/// Tells that a panic has ended this process's work.
+pub(super) fn unwound(payload: &(dyn Any + Send)) {
+    let mut state = state();
+    let message = panic_text(payload);
+    let panics = mem::take(&mut state.panics);
+    // The hook has seen it, in whatever thread it began, unless the program has
+    // replaced the hook.
+    let this = panics.iter().rposition(|panic| panic.message == message);
+    let failure = match this {
+        Some(this) => panics[this].failure(&elsewhere(&panics, Some(this))),
+        None => {
+            let message = message.to_owned() + &elsewhere(&panics, None);
+            Failure::new(true, message, String::new(), String::new(), String::new())
+        }
+    };
+    state.tell(&failure);
+}
+
+/// Tells, and prints, that the worker has returned an error.
+pub(super) fn returned(error: &str) {
+    print(&format!("{}: {error}", prefix()));
+    let mut state = state();
+    let panics = mem::take(&mut state.panics);
+    let message = error.to_owned() + &elsewhere(&panics, None);
+    let none = String::new;
+    state.tell(&Failure::new(false, message, none(), none(), none()));
+}
+
+/// Tells that the worker has returned a code that means failure. All that can
+/// be known of the reason is that another thread has panicked.
+pub(super) fn failed() {
+    let mut state = state();
+    let panics = mem::take(&mut state.panics);
+    let other = panics.iter().rfind(|panic| !panic.thread.is_empty());
+    if let Some(panic) = other {
+        state.tell(&panic.failure(""));
+    }
+}
+
+/// What other threads have panicked of, to follow a message.
+fn elsewhere(panics: &[Panic], but: Option<usize>) -> String {
+    let others = panics
+        .iter()
+        .enumerate()
+        .filter(|(index, panic)| Some(*index) != but && !panic.thread.is_empty());
+    let texts = others.map(|(_, panic)| format!("; before, {}", panic.headline()));
+    texts.collect()
+}
+
+/// Notes a panic, and tells of it if it is the end of this process. Gives what
+/// is to be printed.
+fn note(info: &PanicHookInfo<'_>) -> String {
+    let place = info.location().map(ToString::to_string);
+    let current = thread::current();
+    let mut state = state();
+    let panic = Panic {
+        message: panic_text(info.payload()).to_owned(),
+        place: place.unwrap_or_default(),
+        thread: match state.thread {
+            Some(thread) if thread != current.id() => current.name().unwrap_or("unnamed").into(),
+            _ => String::new(),
+        },
+        backtrace: Backtrace::force_capture(),
+    };
+    let mut text = format!("{}: {}", state.prefix(), panic.headline());
+    match Backtrace::capture().status() {
+        BacktraceStatus::Captured => text += &format!("\nstack backtrace:\n{}", panic.stack()),
+        _ => text += "\nnote: run with `RUST_BACKTRACE=1` to see the stack here",
+    }
+    let cannot_unwind = cannot_unwind(&panic.message);
+    if cannot_unwind.is_some() || cfg!(panic = "abort") {
+        let behind = cannot_unwind.unwrap_or(0);
+        state.tell_last_words(panic, behind);
+    } else {
+        if state.panics.len() == REMEMBERED {
+            state.panics.remove(0);
+        }
+        state.panics.push(panic);
+    }
+    text
+}
+
+/// For a panic of the core library's own, after which the process aborts: how
+/// many panics of the same thread are behind it.
+fn cannot_unwind(message: &str) -> Option<usize> {
+    match message {
+        "panic in a function that cannot unwind" => Some(1),
+        // The one that unwound, and the destructor's.
+        "panic in a destructor during cleanup" => Some(2),
+        _ => None,
+    }
+}
+
+impl State {
+    fn prefix(&self) -> String {
+        format!("anyfork {} ({})", self.who, process::id())
+    }
+
+    /// Tells of the last panic of an aborting process, by what has led to it.
+    fn tell_last_words(&mut self, last: Panic, behind: usize) {
+        let same_thread = self.panics.iter().filter(|it| it.thread == last.thread);
+        let mut chain: Vec<&Panic> = same_thread.rev().take(behind).collect();
+        chain.reverse();
+        chain.push(&last);
+        let then = chain[1..]
+            .iter()
+            .map(|it| format!("; then: {}", it.message));
+        let failure = chain[0].failure(&then.collect::<String>());
+        self.tell(&failure);
+    }
+
+    fn tell(&mut self, failure: &Failure) {
+        if let Some(pipe) = self.pipe.take() {
+            // A page is left for the record of the end.
+            let room = pipe.capacity().saturating_sub(4096);
+            let frame = status::encode_failure(failure, room);
+            let _ = pipe.write(&frame);
+        }
+    }
+}
+
+fn prefix() -> String {
+    state().prefix()
+}
+
+impl Panic {
+    /// All of it, with more text behind the message. Resolves the backtrace.
+    fn failure(&self, more: &str) -> Failure {
+        self.with(self.message.clone() + more, self.stack())
+    }
+
+    /// The backtrace, without what lies below the worker.
+    fn stack(&self) -> String {
+        let mut text = self.backtrace.to_string();
+        if let Some(below) = text.find("anyfork::template::enter::run_worker") {
+            let line = text[..below].rfind('\n').map_or(0, |end| end + 1);
+            text.truncate(line);
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+
+    /// In a line.
+    fn headline(&self) -> String {
+        self.with(self.message.clone(), String::new()).to_string()
+    }
+
+    fn with(&self, message: String, backtrace: String) -> Failure {
+        Failure::new(
+            true,
+            message,
+            self.place.clone(),
+            self.thread.clone(),
+            backtrace,
+        )
+    }
+}
+
+/// In one piece, so that what several processes print does not mix.
+fn print(text: &str) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// What a panic said, if it said text.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let owned = || panic.downcast_ref::<String>().map(String::as_str);
+    let text = panic.downcast_ref::<&str>().copied().or_else(owned);
+    text.unwrap_or("a value that is no text")
+}
