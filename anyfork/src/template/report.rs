@@ -217,15 +217,19 @@ impl Panic {
         self.with(self.message.clone() + more, self.stack())
     }
 
-    /// The backtrace, without what lies below the worker.
+    /// The backtrace, without what lies below the worker, and above the panic.
     fn stack(&self) -> String {
-        let mut text = self.backtrace.to_string();
-        if let Some(below) = text.find("anyfork::template::enter::run_worker") {
-            let line = text[..below].rfind('\n').map_or(0, |end| end + 1);
-            text.truncate(line);
-        }
-        text.truncate(text.trim_end().len());
-        text
+        let all = self.backtrace.to_string();
+        let frames: Vec<&str> = all.split_inclusive('\n').collect();
+        let has = |name| frames.iter().position(|line| line.contains(name));
+        let is_place = |line: &&&str| line.trim_start().starts_with("at ");
+        let below = has("anyfork::template::enter::run_worker").unwrap_or(frames.len());
+        let above = has("__rust_end_short_backtrace").map_or(0, |end| {
+            let places = frames[end + 1..].iter().take_while(is_place);
+            end + 1 + places.count()
+        });
+        let shown = frames.get(above..below).unwrap_or(&frames);
+        shown.concat().trim_end().to_owned()
     }
 
     /// In a line.
