@@ -12,6 +12,7 @@ mod tokio;
 use std::collections::VecDeque;
 use std::collections::vec_deque;
 use std::fmt;
+use std::io;
 use std::iter::FusedIterator;
 use std::os::fd::OwnedFd;
 
@@ -24,6 +25,20 @@ pub enum Arg {
     Bytes(Vec<u8>),
     /// A descriptor, which the process that receives it owns.
     Fd(OwnedFd),
+}
+
+impl Arg {
+    /// The same once more, with a duplicate of the descriptor.
+    ///
+    /// # Errors
+    ///
+    /// When the descriptor table is full.
+    pub fn try_clone(&self) -> io::Result<Arg> {
+        Ok(match self {
+            Arg::Bytes(octets) => Arg::Bytes(octets.clone()),
+            Arg::Fd(fd) => Arg::Fd(fd.try_clone()?),
+        })
+    }
 }
 
 /// Turns a value into an argument, for [`Process::send_arg`] and [`args!`].

@@ -103,6 +103,12 @@ impl Error {
         }))
     }
 
+    /// The same error, with what was being done before its message.
+    pub(crate) fn during(&self, what: impl fmt::Display) -> Error {
+        let message = format!("{what}: {}", self.0.message);
+        Error::remote(self.kind(), message, self.errno())
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind.clone()

@@ -48,6 +48,7 @@
 //! - [`worker`](macro@worker), [`early`](macro@early), [`init`](macro@init) and
 //!   [`after_fork`](macro@after_fork) annotate functions.
 //! - [`Process`] collects what a worker gets, and starts it.
+//! - [`Command`] starts external programs.
 //! - [`Worker`] and [`Child`] (and [`blocking::Worker`], [`blocking::Child`]) are what
 //!   runs, and [`Exit`] how it ended.
 //! - [`Error`] says what went wrong, and [`ErrorKind`] says it to a program.
@@ -85,7 +86,7 @@ pub use call::take_args;
 pub use error::{Error, ErrorKind, Result};
 pub use exit::{Exit, Usage};
 pub use failure::Failure;
-pub use process::{Child, Launch, Process, Stdio, Target, Worker, blocking};
+pub use process::{Child, Command, Launch, Process, Stdio, Target, Worker, blocking};
 
 /// What the attributes' code refers to. No part of the interface.
 #[doc(hidden)]

@@ -7,6 +7,7 @@
 mod birth;
 mod builder;
 mod child;
+mod command;
 mod default;
 mod exec;
 mod handle;
@@ -24,6 +25,7 @@ pub mod blocking;
 
 pub use builder::Process;
 pub use child::{Child, Worker};
+pub use command::Command;
 pub use launch::{Launch, Target};
 pub use setup::InitArgs;
 pub use stdio::Stdio;

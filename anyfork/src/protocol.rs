@@ -12,7 +12,7 @@
 //! |---|---|
 //! | 2 | `"AF"` |
 //! | 1 | version, 1 |
-//! | 1 | what the child becomes: 1 a worker, 2 a template |
+//! | 1 | what the child becomes: 1 a worker, 2 a template, 3 an external program |
 //! | 1 | where the body is: 0 here, 1 in the memory file |
 //! | 1 | 1: the child is killed when nobody reads its status pipe any more; else 0 |
 //! | 2 | 0 |
@@ -32,13 +32,14 @@
 //!
 //! | body | |
 //! |---|---|
-//! | 8 + n | the worker's name; empty for a template |
+//! | 8 + n | the worker's name; else empty |
 //! | 4 | how many settings follow |
 //! | … | the settings |
 //! | 1 | 0: an argument in octets: 8 octets of length and the octets |
 //! | 1 | 1: an argument that is the next descriptor |
 //! | 1 + 8 + n + 4 | 2: an init function is run: its name, and how many of the following arguments are its own |
 //! | 1 + 8 + n | 3: a plugin is loaded: its path |
+//! | 1 + 2 (8 + n) + 4 + … + 4 + 4 n | 4: the program, last: its path; its own name for it; the arguments; the numbers of the following descriptors |
 //! | … | until the end |
 //!
 //! | setting | |
@@ -55,6 +56,9 @@
 //! | 1 + 8 + n + 8 + n | 10: a variable and its value |
 //! | 1 + 8 + n | 11: a variable that is removed |
 //! | 1 + 8 + n | 12: what the process is called |
+//! | 1, 1, 1 | 13: the caller's standard stream is the next descriptor; 1 if what was prepared goes before; its number |
+//! | 1, 1 | 14: the caller's directory is the next descriptor; as above |
+//! | 1, 1, 4 + 2 (8 + n) n | 15: the caller's environment; as above; how many names and values |
 //!
 //! # Boot
 //!
@@ -77,7 +81,9 @@
 //! | 4 | | `errno`, or 0 |
 //! | … | | the message, UTF-8 |
 //!
-//! With `Ready` comes one descriptor: the child's pidfd. A process that was
+//! With `Ready` comes one descriptor: the child's pidfd. A child that becomes a
+//! program says `Ready` before: then the socket's end means success, and
+//! `Failed`, after all, that it could not be executed. A process that was
 //! exec'ed as a template sends `Born` before, as soon as it is there: `Ready`
 //! with 3 for the first octet, and without a pid.
 //!

@@ -2,6 +2,7 @@
 //! caller's side collects settings, the child's side applies them.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -30,6 +31,18 @@ pub(crate) enum Setting {
     Env(OsString, Option<OsString>),
     /// What the process is called in a list of processes.
     Title(String),
+    /// What an external program has from its caller, unless it is said otherwise.
+    /// With `prepared`, what has changed in the process since its template was
+    /// born is left as it is.
+    OfCaller { what: OfCaller, prepared: bool },
+}
+
+/// What is inherited from the caller, as it is there when the program starts.
+#[derive(Debug)]
+pub(crate) enum OfCaller {
+    Stream(u8, OwnedFd),
+    Directory(OwnedFd),
+    Environment(Vec<(OsString, OsString)>),
 }
 
 impl Setting {
@@ -48,6 +61,47 @@ impl Setting {
             Setting::Directory(_) => 7,
             Setting::EnvClear | Setting::Env(..) => 8,
             Setting::Title(_) => 9,
+            Setting::OfCaller { what, .. } => match what {
+                OfCaller::Stream(..) => 0,
+                OfCaller::Directory(_) => 7,
+                OfCaller::Environment(_) => 8,
+            },
         }
+    }
+
+    /// The same setting once more, with a duplicate of its descriptor.
+    pub(crate) fn try_clone(&self) -> io::Result<Setting> {
+        Ok(match self {
+            Setting::Stream { number, to } => Setting::Stream {
+                number: *number,
+                to: to.as_ref().map(OwnedFd::try_clone).transpose()?,
+            },
+            Setting::ProcessGroup(group) => Setting::ProcessGroup(*group),
+            Setting::Limit {
+                resource,
+                soft,
+                hard,
+            } => Setting::Limit {
+                resource: *resource,
+                soft: *soft,
+                hard: *hard,
+            },
+            Setting::Nice(step) => Setting::Nice(*step),
+            Setting::Groups(groups) => Setting::Groups(groups.clone()),
+            Setting::Group(id) => Setting::Group(*id),
+            Setting::User(id) => Setting::User(*id),
+            Setting::Directory(path) => Setting::Directory(path.clone()),
+            Setting::EnvClear => Setting::EnvClear,
+            Setting::Env(name, value) => Setting::Env(name.clone(), value.clone()),
+            Setting::Title(title) => Setting::Title(title.clone()),
+            Setting::OfCaller { what, prepared } => Setting::OfCaller {
+                what: match what {
+                    OfCaller::Stream(number, fd) => OfCaller::Stream(*number, fd.try_clone()?),
+                    OfCaller::Directory(fd) => OfCaller::Directory(fd.try_clone()?),
+                    OfCaller::Environment(all) => OfCaller::Environment(all.clone()),
+                },
+                prepared: *prepared,
+            },
+        })
     }
 }

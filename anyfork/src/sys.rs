@@ -9,10 +9,12 @@
 pub(crate) mod boot;
 pub(crate) mod descriptor;
 pub(crate) mod end;
+pub(crate) mod exec;
 pub(crate) mod fork;
 pub(crate) mod inspect;
 pub(crate) mod memory;
 pub(crate) mod message;
+pub(crate) mod pipes;
 #[cfg(feature = "plugin")]
 pub(crate) mod plugin;
 pub(crate) mod poll;

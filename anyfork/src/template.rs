@@ -8,12 +8,14 @@
 mod arrival;
 mod birth;
 mod boot;
+mod born;
 mod child;
 mod enter;
 mod lookup;
 #[cfg(feature = "plugin")]
 mod plugin;
 mod prepare;
+mod program;
 mod reap;
 mod report;
 mod serve;

@@ -1,15 +1,17 @@
 //! Running processes for code without a runtime: what
 //! [`Launch::blocking`](crate::Launch::blocking) gives.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Output};
 use std::time::{Duration, Instant};
 
 use super::handle::{child_methods, worker_methods};
 use super::running::{Now, Running};
 use super::stdio::Streams;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::sys::pipes;
 
 /// A worker that runs: its socket and its process.
 ///
@@ -169,6 +171,33 @@ impl Child {
             Now::Ended(exit) => Ok(Some(exit)),
             Now::Runs(_) => Ok(None),
         }
+    }
+
+    /// Waits for the process's end, and collects what comes through its piped
+    /// streams until then: both at the same time, so that however much it is the
+    /// process never waits for its reader. A stream that is not piped gives
+    /// nothing. A piped standard input is closed before.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Child::wait), or if reading fails.
+    ///
+    /// # Caveats
+    ///
+    /// Reads until the streams are at their end: a process that the child leaves
+    /// behind may hold them open.
+    pub fn wait_with_output(mut self) -> Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        let streams = [stdout.map(OwnedFd::from), stderr.map(OwnedFd::from)];
+        let read = pipes::read_both(streams);
+        let [stdout, stderr] =
+            read.map_err(|error| Error::io("read what a process prints", error))?;
+        Ok(Output {
+            status: self.wait()?.status(),
+            stdout,
+            stderr,
+        })
     }
 
     /// Sends SIGKILL, and waits until the process has ended. One that has ended

@@ -279,10 +279,10 @@ impl Process {
     ///
     /// Seed: `run`.
     pub fn run(self, name: impl AsRef<str>) -> Launch<Worker> {
-        let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.setup.error() {
+        let (base, setup, options) = self.into_parts();
+        match setup.error() {
             Some(error) => Launch::failed(error),
-            None => Launch::start(&state.base, name.as_ref(), state.setup, &state.options),
+            None => Launch::start(&base, name.as_ref(), setup, &options),
         }
     }
 
@@ -354,6 +354,12 @@ impl Process {
     pub(super) fn fail(mut self, error: Error) -> Process {
         self.setup().fail(error);
         self
+    }
+
+    /// What is to be forked from, what was collected, and what holds for all.
+    pub(super) fn into_parts(self) -> (Arc<Origin>, Setup, Options) {
+        let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (state.base, state.setup, state.options)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,19 @@
 //! Running processes for async code: what awaiting a launch gives.
 
 #[cfg(feature = "tokio")]
+use std::future::poll_fn;
+#[cfg(feature = "tokio")]
+use std::io;
+#[cfg(feature = "tokio")]
+use std::pin::pin;
+#[cfg(feature = "tokio")]
+use std::process::Output;
+#[cfg(feature = "tokio")]
+use std::task::Poll;
+
+#[cfg(feature = "tokio")]
+use tokio::io::{AsyncRead, AsyncReadExt};
+#[cfg(feature = "tokio")]
 use tokio::net::UnixStream;
 #[cfg(feature = "tokio")]
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
@@ -144,6 +157,31 @@ impl Child {
         }
     }
 
+    /// Waits for the process's end, and collects what comes through its piped
+    /// streams until then: both at the same time, so that however much it is the
+    /// process never waits for its reader. A stream that is not piped gives
+    /// nothing. A piped standard input is closed before.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Child::wait), or if reading fails.
+    ///
+    /// # Caveats
+    ///
+    /// Reads until the streams are at their end: a process that the child leaves
+    /// behind may hold them open. Dropping the future drops this handle.
+    pub async fn wait_with_output(mut self) -> Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        let (stdout, stderr) = both(read_to_end(stdout), read_to_end(stderr)).await;
+        let failed = |error| Error::io("read what a process prints", error);
+        Ok(Output {
+            status: self.wait().await?.status(),
+            stdout: stdout.map_err(failed)?,
+            stderr: stderr.map_err(failed)?,
+        })
+    }
+
     /// Sends SIGKILL, and waits until the process has ended. One that has ended
     /// already is no error.
     ///
@@ -157,6 +195,43 @@ impl Child {
         self.start_kill()?;
         self.wait().await.map(drop)
     }
+}
+
+/// All that comes through a stream, if there is one.
+#[cfg(feature = "tokio")]
+async fn read_to_end(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_end(&mut all).await?;
+    }
+    Ok(all)
+}
+
+/// Waits for both.
+#[cfg(feature = "tokio")]
+async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|context| {
+        if first.is_none()
+            && let Poll::Ready(done) = one.as_mut().poll(context)
+        {
+            first = Some(done);
+        }
+        if second.is_none()
+            && let Poll::Ready(done) = other.as_mut().poll(context)
+        {
+            second = Some(done);
+        }
+        match (first.take(), second.take()) {
+            (Some(one), Some(other)) => Poll::Ready((one, other)),
+            early => {
+                (first, second) = early;
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 impl Clone for Child {

@@ -11,20 +11,25 @@ use std::fmt;
 use std::mem;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::process::Output;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::blocking;
 use super::builder::Process;
-use super::child::Worker;
+use super::child::{Child, Worker};
 use super::options::Options;
 use super::origin::Origin;
+use super::running::Running;
 use super::setup::Setup;
 use super::stdio::Streams;
 use super::trace::Trace;
 use crate::error::{Error, Result};
+use crate::exit::Exit;
 use crate::protocol::request::Then;
 
+#[cfg(feature = "tokio")]
+use asynchronous::CallOff;
 #[cfg(feature = "tokio")]
 pub(super) use asynchronous::news;
 pub(super) use flight::Flight;
@@ -37,6 +42,9 @@ use flight::{Step, Unanswered};
 /// Either resolves when the worker is about to be entered: the process exists,
 /// the name was found, the arguments were decoded.
 ///
+/// A launch of an external program resolves when it is executed; one that is to
+/// give its [`Exit`] or its [`Output`], when it has ended.
+///
 /// Dropped before, directly or as a future, it leaves no process behind.
 ///
 /// # Errors
@@ -48,6 +56,7 @@ use flight::{Step, Unanswered};
 /// | [`UnknownWorker`], [`AmbiguousName`] | the name fits no worker, or several |
 /// | [`BadArgument`] | an argument does not parse, or there are too few or too many |
 /// | [`TemplateGone`] | the template has ended, or ends before the worker is ready |
+/// | [`ExecFailed`] | a program cannot be executed |
 /// | [`ForkFailed`] | the kernel refuses the template's fork, as over `RLIMIT_NPROC` |
 /// | [`InitFailed`], [`PluginFailed`] | an init function or a plugin refuses |
 /// | [`Died`] | the process ends before it is ready |
@@ -58,6 +67,7 @@ use flight::{Step, Unanswered};
 /// [`AmbiguousName`]: crate::ErrorKind::AmbiguousName
 /// [`BadArgument`]: crate::ErrorKind::BadArgument
 /// [`TemplateGone`]: crate::ErrorKind::TemplateGone
+/// [`ExecFailed`]: crate::ErrorKind::ExecFailed
 /// [`ForkFailed`]: crate::ErrorKind::ForkFailed
 /// [`InitFailed`]: crate::ErrorKind::InitFailed
 /// [`PluginFailed`]: crate::ErrorKind::PluginFailed
@@ -82,6 +92,18 @@ impl Target for Worker {
 
 impl Target for Process {
     type Blocking = Process;
+}
+
+impl Target for Child {
+    type Blocking = blocking::Child;
+}
+
+impl Target for Exit {
+    type Blocking = Exit;
+}
+
+impl Target for Output {
+    type Blocking = Output;
 }
 
 impl<T: Target> Launch<T> {
@@ -119,16 +141,23 @@ impl Launch<Worker> {
                 control: None,
                 kill_on_drop: options.kill_on_drop,
                 deadline: options.deadline(),
-                trace: trace.clone(),
             };
-            let (mine, flight) = Flight::start(origin, order)?;
-            Ok(WorkerPending {
-                flight,
-                socket: Unanswered::new(mine),
-                streams,
-            })
+            ProcessUnderWay::start(origin, order, streams, &trace)
         };
         let pending = start();
+        Launch { pending, trace }
+    }
+}
+
+impl<T: Target + sealed::Target<Pending = ProcessUnderWay>> Launch<T> {
+    /// Asks the template for an external program, if it could be said which.
+    pub(super) fn program(order: Result<(Arc<Origin>, Order, Streams)>) -> Launch<T> {
+        let (origin, order, streams) = match order {
+            Ok(order) => order,
+            Err(error) => return Launch::failed(error),
+        };
+        let trace = Trace::launch(&order.what(), &origin);
+        let pending = ProcessUnderWay::start(&origin, order, streams, &trace);
         Launch { pending, trace }
     }
 }
@@ -137,7 +166,7 @@ impl Launch<Process> {
     /// Waits for a process that has been asked for.
     pub(super) fn preparing(process: Process, deadline: Option<Instant>) -> Launch<Process> {
         let trace = Trace::launch("", &process.base().0);
-        let pending = Ok(ProcessPending { process, deadline });
+        let pending = Ok(TemplateUnderWay { process, deadline });
         Launch { pending, trace }
     }
 }
@@ -172,49 +201,116 @@ mod sealed {
 ///
 /// Wherever these two are dropped, the flight must go first: its descriptors
 /// make room for the pidfd by which a worker is called off.
-pub struct WorkerPending {
+pub struct ProcessUnderWay {
     flight: Flight,
     socket: Unanswered<UnixStream>,
     streams: Streams,
 }
 
+impl ProcessUnderWay {
+    fn start(
+        origin: &Arc<Origin>,
+        order: Order,
+        streams: Streams,
+        trace: &Trace,
+    ) -> Result<ProcessUnderWay> {
+        let (mine, flight) = Flight::start(origin, order, trace.clone())?;
+        Ok(ProcessUnderWay {
+            flight,
+            socket: Unanswered::new(mine),
+            streams,
+        })
+    }
+
+    /// Waits, in code that may block.
+    fn arrive(self) -> Result<(UnixStream, Running, Streams)> {
+        let ProcessUnderWay {
+            socket,
+            streams,
+            mut flight,
+        } = self;
+        loop {
+            match flight.step(socket.as_fd())? {
+                Step::Ready(running) => return Ok((socket.settle(), running, streams)),
+                Step::Wait(wait) => flight.wait_blocking(wait, socket.as_fd())?,
+            }
+        }
+    }
+}
+
 /// A template that is under way.
-pub struct ProcessPending {
+pub struct TemplateUnderWay {
     process: Process,
     deadline: Option<Instant>,
 }
 
 impl sealed::Target for Worker {
-    type Pending = WorkerPending;
+    type Pending = ProcessUnderWay;
 
-    fn blocking(pending: WorkerPending) -> Result<blocking::Worker> {
-        let WorkerPending {
-            socket,
-            streams,
-            mut flight,
-        } = pending;
-        loop {
-            match flight.step(socket.as_fd())? {
-                Step::Ready(running) => {
-                    let socket = socket.settle();
-                    return Ok(blocking::Worker::new(socket, running, streams));
-                }
-                Step::Wait(wait) => flight.wait_blocking(wait, socket.as_fd())?,
-            }
-        }
+    fn blocking(pending: ProcessUnderWay) -> Result<blocking::Worker> {
+        let (socket, running, streams) = pending.arrive()?;
+        Ok(blocking::Worker::new(socket, running, streams))
     }
 
     #[cfg(feature = "tokio")]
-    async fn asynchronous(pending: WorkerPending) -> Result<Worker> {
+    async fn asynchronous(pending: ProcessUnderWay) -> Result<Worker> {
         asynchronous::worker(pending).await
     }
 }
 
-impl sealed::Target for Process {
-    type Pending = ProcessPending;
+impl sealed::Target for Child {
+    type Pending = ProcessUnderWay;
 
-    fn blocking(pending: ProcessPending) -> Result<Process> {
-        let ProcessPending { process, deadline } = pending;
+    fn blocking(pending: ProcessUnderWay) -> Result<blocking::Child> {
+        let (_, running, streams) = pending.arrive()?;
+        Ok(blocking::Child::new(running, streams))
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(pending: ProcessUnderWay) -> Result<Child> {
+        asynchronous::child(pending).await
+    }
+}
+
+impl sealed::Target for Exit {
+    type Pending = ProcessUnderWay;
+
+    fn blocking(pending: ProcessUnderWay) -> Result<Exit> {
+        <Child as sealed::Target>::blocking(pending)?.wait()
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(pending: ProcessUnderWay) -> Result<Exit> {
+        let mut child = asynchronous::child(pending).await?;
+        let call_off = CallOff::new(&child);
+        let exit = child.wait().await?;
+        call_off.settle();
+        Ok(exit)
+    }
+}
+
+impl sealed::Target for Output {
+    type Pending = ProcessUnderWay;
+
+    fn blocking(pending: ProcessUnderWay) -> Result<Output> {
+        <Child as sealed::Target>::blocking(pending)?.wait_with_output()
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(pending: ProcessUnderWay) -> Result<Output> {
+        let child = asynchronous::child(pending).await?;
+        let call_off = CallOff::new(&child);
+        let output = child.wait_with_output().await?;
+        call_off.settle();
+        Ok(output)
+    }
+}
+
+impl sealed::Target for Process {
+    type Pending = TemplateUnderWay;
+
+    fn blocking(pending: TemplateUnderWay) -> Result<Process> {
+        let TemplateUnderWay { process, deadline } = pending;
         let (base, error) = process.base();
         error.map_or(Ok(()), Err)?;
         base.wait_prepared(deadline)?;
@@ -222,8 +318,8 @@ impl sealed::Target for Process {
     }
 
     #[cfg(feature = "tokio")]
-    async fn asynchronous(pending: ProcessPending) -> Result<Process> {
-        let ProcessPending { process, deadline } = pending;
+    async fn asynchronous(pending: TemplateUnderWay) -> Result<Process> {
+        let TemplateUnderWay { process, deadline } = pending;
         let (base, error) = process.base();
         error.map_or(Ok(()), Err)?;
         let what = "the preparation of a template";

@@ -72,9 +72,8 @@ impl Origin {
             control: Some(served),
             kill_on_drop: false,
             deadline: options.deadline(),
-            trace: Trace::none(),
         };
-        let (mine, mut flight) = Flight::start(base, order)?;
+        let (mine, mut flight) = Flight::start(base, order, Trace::none())?;
         while let Some(wait) = flight.send(mine.as_fd())? {
             flight.wait_blocking(wait, mine.as_fd())?;
         }

@@ -98,7 +98,10 @@ impl Running {
                 Now::Runs(awaits) => awaits,
             };
             let came = match awaits {
-                Awaits::Record => poll::wait_either(pipe, pidfd, deadline),
+                Awaits::Record => {
+                    let collected = (pidfd, Interest::HungUp);
+                    poll::wait_any([(pipe, Interest::Readable), collected], deadline)
+                }
                 Awaits::End => poll::wait(pidfd, Interest::Readable, deadline),
             };
             if !came.map_err(failed)? {

@@ -1,5 +1,7 @@
 //! [`Setup`]: what is collected for a process until it comes into being.
 
+use std::io;
+
 use super::builder::Process;
 use super::options::Options;
 use super::stdio::{self, Streams};
@@ -47,6 +49,31 @@ impl Setup {
         self.settings.push(setting);
     }
 
+    /// Whether a standard stream was set.
+    pub(super) fn has_stream(&self, stream: u8) -> bool {
+        let is_it =
+            |it: &Setting| matches!(it, Setting::Stream { number, .. } if *number == stream);
+        self.settings.iter().any(is_it)
+    }
+
+    /// Adds what another has collected.
+    pub(super) fn append(&mut self, other: Setup) {
+        self.settings.extend(other.settings);
+        self.steps.extend(other.steps);
+        self.error = self.error.take().or(other.error);
+    }
+
+    /// The same once more, with duplicates of its descriptors.
+    pub(super) fn try_clone(&self) -> io::Result<Setup> {
+        let settings = self.settings.iter().map(Setting::try_clone);
+        let steps = self.steps.iter().map(Step::try_clone);
+        Ok(Setup {
+            settings: settings.collect::<io::Result<_>>()?,
+            steps: steps.collect::<io::Result<_>>()?,
+            error: self.error.clone(),
+        })
+    }
+
     /// Makes the pipes that a process has for standard streams, and gives the
     /// caller's ends.
     pub(super) fn open_pipes(&mut self, options: &Options) -> Result<Streams> {
@@ -81,6 +108,7 @@ impl Setup {
             name: name.to_owned(),
             settings: self.settings,
             steps: self.steps,
+            program: None,
         }
     }
 }

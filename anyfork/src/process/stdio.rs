@@ -109,6 +109,16 @@ fn inherited(number: u8) -> Option<OwnedFd> {
 }
 
 impl Stdio {
+    /// The same once more, with a duplicate of its descriptor.
+    pub(super) fn try_clone(&self) -> io::Result<Stdio> {
+        Ok(Stdio(match &self.0 {
+            Kind::Inherit => Kind::Inherit,
+            Kind::Null => Kind::Null,
+            Kind::Piped => Kind::Piped,
+            Kind::Fd(fd) => Kind::Fd(fd.try_clone()?),
+        }))
+    }
+
     pub(super) fn is_piped(&self) -> bool {
         matches!(self.0, Kind::Piped)
     }

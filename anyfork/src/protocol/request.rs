@@ -12,7 +12,7 @@ use super::wire::{Reader, put_counted};
 use super::{MAX_ATTACHED, MAX_REQUEST, MISSING, Malformed, VERSION};
 use crate::args::{Arg, Args};
 use crate::settings::Setting;
-use crate::step::Step;
+use crate::step::{Program, Step};
 
 /// Octets of the head.
 pub(crate) const HEAD: usize = 24;
@@ -22,6 +22,7 @@ pub(crate) const HEAD: usize = 24;
 pub(crate) enum Then {
     Worker,
     Template,
+    Program,
 }
 
 /// Where the body is.
@@ -75,6 +76,7 @@ impl Head {
         let then = match self.then {
             Then::Worker => 1,
             Then::Template => 2,
+            Then::Program => 3,
         };
         let (place, body) = match self.place {
             Place::Here => (0, body),
@@ -103,6 +105,7 @@ impl Head {
         let then = match reader.u8()? {
             1 => Then::Worker,
             2 => Then::Template,
+            3 => Then::Program,
             _ => return Err(Malformed::Because("it asks for an unknown kind of process")),
         };
         let place = match reader.u8()? {
@@ -141,10 +144,12 @@ impl Head {
 /// What the child is to do.
 #[derive(Debug)]
 pub(crate) struct Body {
-    /// The worker's name; empty for a template.
+    /// The worker's name; empty for others.
     pub(crate) name: String,
     pub(crate) settings: Vec<Setting>,
     pub(crate) steps: Vec<Step>,
+    /// What the child becomes, if it is an external program.
+    pub(crate) program: Option<Program>,
 }
 
 impl Body {
@@ -171,6 +176,10 @@ impl Body {
                 }
             }
         }
+        if let Some(program) = self.program {
+            out.push(4);
+            put_program(&mut out, &mut fds, program);
+        }
         (out, fds)
     }
 
@@ -181,7 +190,7 @@ impl Body {
         let count = reader.u32()?;
         let settings = (0..count).map(|_| setting::take(&mut reader, &mut fds));
         let settings = settings.collect::<Result<_, Malformed>>()?;
-        let mut steps = Vec::new();
+        let (mut steps, mut program) = (Vec::new(), None);
         while !reader.is_empty() {
             steps.push(match reader.u8()? {
                 2 => {
@@ -194,15 +203,23 @@ impl Body {
                     let args = args.collect::<Result<Args, Malformed>>()?;
                     Step::Init { name, args }
                 }
+                4 => {
+                    program = Some(take_program(&mut reader, &mut fds)?);
+                    break;
+                }
                 3 => Step::Require(OsStr::from_bytes(reader.counted()?).into()),
                 tag => Step::Arg(take_arg(tag, &mut reader, &mut fds)?),
             });
+        }
+        if !reader.is_empty() {
+            return Err(Malformed::Because("it goes on behind the program"));
         }
         match fds.next() {
             None => Ok(Body {
                 name,
                 settings,
                 steps,
+                program,
             }),
             Some(_) => Err(Malformed::Because("more descriptors came than it names")),
         }
@@ -232,6 +249,42 @@ fn take_arg(
         1 => fds.next().map(Arg::Fd).ok_or(MISSING),
         _ => Err(Malformed::Because("it has a step of an unknown kind")),
     }
+}
+
+fn put_program(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, program: Program) {
+    put_counted(out, program.path.as_bytes());
+    put_counted(out, program.arg0.as_bytes());
+    out.extend((program.args.len() as u32).to_le_bytes());
+    for arg in program.args {
+        put_counted(out, arg.as_bytes());
+    }
+    out.extend((program.placed.len() as u32).to_le_bytes());
+    for (fd, number) in program.placed {
+        out.extend(number.to_le_bytes());
+        fds.push(fd);
+    }
+}
+
+fn take_program(
+    reader: &mut Reader<'_>,
+    fds: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Program, Malformed> {
+    let os = |octets: &[u8]| OsStr::from_bytes(octets).to_owned();
+    let (path, arg0) = (os(reader.counted()?), os(reader.counted()?));
+    let count = reader.u32()?;
+    let args = (0..count).map(|_| reader.counted().map(os));
+    let args = args.collect::<Result<_, _>>()?;
+    let count = reader.u32()?;
+    let placed = (0..count).map(|_| {
+        let number = reader.i32()?;
+        Ok((fds.next().ok_or(MISSING)?, number))
+    });
+    Ok(Program {
+        path,
+        arg0,
+        args,
+        placed: placed.collect::<Result<_, Malformed>>()?,
+    })
 }
 
 fn text(octets: &[u8]) -> Result<String, Malformed> {
@@ -264,6 +317,7 @@ mod tests {
             name,
             settings,
             steps,
+            program: None,
         }
         .encode();
         let head = Head::new(Then::Worker, &body, fds.len());
@@ -294,6 +348,7 @@ mod tests {
             name: String::new(),
             settings: Vec::new(),
             steps,
+            program: None,
         }
         .encode();
         let golden = b"\0\0\0\0\0\0\0\0\0\0\0\0\x02\x04\0\0\0\0\0\0\0load\x02\0\0\0\
@@ -307,6 +362,42 @@ mod tests {
             (&name[..], args.len(), path.to_str()),
             ("load", 2, Some("/p.so"))
         );
+    }
+
+    #[test]
+    fn golden_program() {
+        let program = || Program {
+            path: "cat".into(),
+            arg0: "c".into(),
+            args: vec!["x".into()],
+            placed: vec![(null(), 7)],
+        };
+        let (octets, fds) = Body {
+            name: String::new(),
+            settings: Vec::new(),
+            steps: Vec::new(),
+            program: Some(program()),
+        }
+        .encode();
+        let golden = b"\0\0\0\0\0\0\0\0\0\0\0\0\x04\x03\0\0\0\0\0\0\0cat\
+            \x01\0\0\0\0\0\0\0c\x01\0\0\0\x01\0\0\0\0\0\0\0x\x01\0\0\0\x07\0\0\0";
+        assert_eq!(octets, golden);
+        let head = Head::new(Then::Program, &octets, 1).encode(&octets);
+        assert_eq!(
+            (Head::parse(&head).unwrap().0.then, head[3]),
+            (Then::Program, 3)
+        );
+        let back = Body::parse(&octets, fds).unwrap().program.unwrap();
+        assert_eq!((back.path, back.arg0, back.args), {
+            let Program {
+                path, arg0, args, ..
+            } = program();
+            (path, arg0, args)
+        });
+        assert_eq!(back.placed[0].1, 7);
+        let longer = [&octets[..], &[0]].concat();
+        assert!(Body::parse(&longer, vec![null()]).is_err());
+        assert!(Body::parse(&octets, Vec::new()).is_err());
     }
 
     #[test]
@@ -325,6 +416,7 @@ mod tests {
             name: String::new(),
             settings: Vec::new(),
             steps: steps(),
+            program: None,
         }
         .encode();
         assert!(Body::parse(&octets, Vec::new()).is_err());
@@ -353,6 +445,7 @@ mod tests {
             name,
             settings: Vec::new(),
             steps,
+            program: None,
         }
         .encode();
         let whole = Head::new(Then::Worker, &body, 0).encode(&body);

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::Malformed;
 use super::wire::{Reader, put_counted};
-use crate::settings::Setting;
+use crate::settings::{OfCaller, Setting};
 
 /// Appends a setting's octets and its descriptor.
 pub(super) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
@@ -40,6 +40,27 @@ pub(super) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
         }
         Setting::Env(name, None) => put_text(out, 11, &name),
         Setting::Title(title) => put_text(out, 12, OsStr::new(&title)),
+        Setting::OfCaller { what, prepared } => {
+            let prepared = u8::from(prepared);
+            match what {
+                OfCaller::Stream(number, fd) => {
+                    out.extend([13, prepared, number]);
+                    fds.push(fd);
+                }
+                OfCaller::Directory(fd) => {
+                    out.extend([14, prepared]);
+                    fds.push(fd);
+                }
+                OfCaller::Environment(variables) => {
+                    out.extend([15, prepared]);
+                    out.extend((variables.len() as u32).to_le_bytes());
+                    for (name, value) in variables {
+                        put_counted(out, name.as_bytes());
+                        put_counted(out, value.as_bytes());
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -60,10 +81,7 @@ pub(super) fn take(
 ) -> Result<Setting, Malformed> {
     Ok(match reader.u8()? {
         1 => Setting::Stream {
-            number: match reader.u8()? {
-                number @ 0..=2 => number,
-                _ => return Err(Malformed::Because("it sets a stream that is none")),
-            },
+            number: stream(reader)?,
             to: match reader.u8()? {
                 0 => None,
                 _ => Some(fds.next().ok_or(super::MISSING)?),
@@ -88,8 +106,31 @@ pub(super) fn take(
         10 => Setting::Env(text(reader)?, Some(text(reader)?)),
         11 => Setting::Env(text(reader)?, None),
         12 => Setting::Title(String::from_utf8_lossy(reader.counted()?).into_owned()),
+        tag @ 13..=15 => {
+            let prepared = reader.u8()? != 0;
+            let what = match tag {
+                13 => {
+                    let number = stream(reader)?;
+                    OfCaller::Stream(number, fds.next().ok_or(super::MISSING)?)
+                }
+                14 => OfCaller::Directory(fds.next().ok_or(super::MISSING)?),
+                _ => {
+                    let count = reader.u32()?;
+                    let variables = (0..count).map(|_| Ok((text(reader)?, text(reader)?)));
+                    OfCaller::Environment(variables.collect::<Result<_, Malformed>>()?)
+                }
+            };
+            Setting::OfCaller { what, prepared }
+        }
         _ => return Err(Malformed::Because("it has a setting of an unknown kind")),
     })
+}
+
+fn stream(reader: &mut Reader<'_>) -> Result<u8, Malformed> {
+    match reader.u8()? {
+        number @ 0..=2 => Ok(number),
+        _ => Err(Malformed::Because("it sets a stream that is none")),
+    }
 }
 
 fn text(reader: &mut Reader<'_>) -> Result<OsString, Malformed> {
@@ -104,6 +145,7 @@ mod tests {
     #[test]
     fn golden_settings() {
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let of_caller = |what, prepared| Setting::OfCaller { what, prepared };
         let env = |value: Option<&str>| Setting::Env("A".into(), value.map(Into::into));
         for (setting, golden) in [
             (
@@ -144,6 +186,12 @@ mod tests {
             ),
             (env(None), b"\x0b\x01\0\0\0\0\0\0\0A"),
             (Setting::Title("t".into()), b"\x0c\x01\0\0\0\0\0\0\0t"),
+            (of_caller(OfCaller::Stream(1, null()), false), b"\x0d\0\x01"),
+            (of_caller(OfCaller::Directory(null()), true), b"\x0e\x01"),
+            (
+                of_caller(OfCaller::Environment(vec![("A".into(), "b".into())]), true),
+                b"\x0f\x01\x01\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\0b",
+            ),
         ] {
             let text = format!("{setting:?}");
             let (mut out, mut fds) = (Vec::new(), Vec::new());

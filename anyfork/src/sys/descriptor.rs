@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -174,6 +175,30 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
+}
+
+/// What a standard stream is now; `None` if it is closed.
+pub(crate) fn stream_identity(number: u8) -> Option<Identity> {
+    // SAFETY: the number is only looked at, and an error if it is not open.
+    identity(unsafe { BorrowedFd::borrow_raw(number.into()) })
+}
+
+/// What the current directory is now (stat(2)).
+pub(crate) fn directory_identity() -> Option<Identity> {
+    let metadata = std::fs::metadata(".").ok()?;
+    Some(Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
+}
+
+/// The current directory, to be entered by another process (`O_PATH`, open(2)).
+pub(crate) fn current_directory() -> io::Result<OwnedFd> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY);
+    options.open(".").map(OwnedFd::from)
 }
 
 /// What is there now; `None` if the number is not open (fstat(2)).

@@ -1,7 +1,9 @@
 //! Forking, signalling, leaving.
 
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
@@ -112,4 +114,9 @@ pub(crate) fn wait_for(pid: u32) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Text for the kernel: without a NUL in it.
+pub(super) fn c_string(text: OsString) -> io::Result<CString> {
+    CString::new(text.into_vec()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }

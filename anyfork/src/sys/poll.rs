@@ -15,6 +15,18 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 pub(crate) enum Interest {
     Readable,
     Writable,
+    /// Nothing but that the peer is gone.
+    HungUp,
+}
+
+impl Interest {
+    fn flags(self) -> PollFlags {
+        match self {
+            Interest::Readable => PollFlags::POLLIN,
+            Interest::Writable => PollFlags::POLLOUT,
+            Interest::HungUp => PollFlags::empty(),
+        }
+    }
 }
 
 /// Waits until the descriptor is ready or its peer is gone (poll(2)); `false`
@@ -24,35 +36,18 @@ pub(crate) fn wait(
     interest: Interest,
     deadline: Option<Instant>,
 ) -> io::Result<bool> {
-    let events = match interest {
-        Interest::Readable => PollFlags::POLLIN,
-        Interest::Writable => PollFlags::POLLOUT,
-    };
-    poll_until(&mut [PollFd::new(fd, events)], deadline)
+    poll_until(&mut [PollFd::new(fd, interest.flags())], deadline)
 }
 
-/// Waits until the pipe is readable or at its end, or the process of the pidfd
-/// was collected (poll(2)); `false` when the deadline passed first.
-pub(crate) fn wait_either(
-    pipe: BorrowedFd<'_>,
-    pidfd: BorrowedFd<'_>,
+/// Waits until one of the descriptors is ready or its peer is gone (poll(2));
+/// `false` when the deadline passed first. For a pidfd, that it hangs up means
+/// that its process was collected.
+pub(crate) fn wait_any(
+    fds: [(BorrowedFd<'_>, Interest); 2],
     deadline: Option<Instant>,
 ) -> io::Result<bool> {
-    let hung_up = PollFd::new(pidfd, PollFlags::empty());
-    let readable = PollFd::new(pipe, PollFlags::POLLIN);
-    poll_until(&mut [readable, hung_up], deadline)
-}
-
-/// Waits until one of the descriptors is readable or its peer is gone (poll(2));
-/// `false` when the deadline passed first.
-pub(crate) fn wait_readable(
-    fds: [BorrowedFd<'_>; 2],
-    deadline: Option<Instant>,
-) -> io::Result<bool> {
-    poll_until(
-        &mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
-        deadline,
-    )
+    let mut fds = fds.map(|(fd, interest)| PollFd::new(fd, interest.flags()));
+    poll_until(&mut fds, deadline)
 }
 
 fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {

@@ -81,6 +81,11 @@ pub(crate) fn directory(path: &Path) -> io::Result<()> {
     Ok(nix::unistd::chdir(path)?)
 }
 
+/// Enters an open directory (fchdir(2)).
+pub(crate) fn open_directory(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::unistd::fchdir(fd)?)
+}
+
 /// Sets or removes a variable of the environment (setenv(3)).
 pub(crate) fn variable(name: &OsStr, value: Option<&OsStr>) -> io::Result<()> {
     let octets = name.as_encoded_bytes();

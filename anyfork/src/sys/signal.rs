@@ -20,6 +20,12 @@ pub(crate) fn reset_actions() {
     }
 }
 
+/// Sets SIGPIPE to its default, as programs expect it (sigaction(2)).
+pub(crate) fn reset_sigpipe() {
+    // SAFETY: the action runs no code.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// Blocks every signal (sigprocmask(2)).
 ///
 /// A template does this in place of ignoring the terminal's signals: a child

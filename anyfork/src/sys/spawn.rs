@@ -1,9 +1,9 @@
 //! Executing a program from a process of any size and any number of threads.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
@@ -12,6 +12,7 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use nix::unistd::{Pid, getpgid, setpgid};
 
 use super::end;
+use super::fork::c_string;
 
 /// Executes `program` in a process group of its own, for [`kill_group`]. It
 /// inherits `fd` under its number beside the standard streams and what is not
@@ -67,10 +68,6 @@ pub(crate) fn join_group_of_peer(socket: BorrowedFd<'_>) {
     {
         let _ = setpgid(Pid::from_raw(0), group);
     }
-}
-
-fn c_string(text: OsString) -> io::Result<CString> {
-    CString::new(text.into_vec()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// The path that this program was executed as, for systems without `/proc`

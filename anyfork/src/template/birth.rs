@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process;
 
+use super::born;
 use super::enter::{flush, say_ready};
 use super::prepare::{check_threads, open_standard_streams, settled_threads};
 use super::report;
@@ -92,6 +93,7 @@ fn live(
         descriptor::die_with_peer(answering.as_fd())
             .map_err(|error| Error::io("watch the program's end", error))?;
         title::template();
+        born::remember();
         prepare()?;
         open_standard_streams()?;
         // What was printed must not come out of every child again.
@@ -134,6 +136,7 @@ pub(crate) fn snapshot() -> Result<TemplateEnd> {
     }
     title::set_owner(process::id());
     fork_template(&[], || {
+        born::touch();
         report::install_over();
         Ok(())
     })

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 
 use super::birth::{be_born, fork_template};
+use super::born;
 use super::report::{self, panic_text};
 use super::serve::{answer_failure, tell};
 use super::title;
@@ -129,6 +130,7 @@ fn preload(early: &Early) -> Result<()> {
     let Some(load) = early.preload else {
         return Ok(());
     };
+    born::touch();
     let failed = |why: String| {
         let message = format!("the template has ended: preload `{}` {why}", early.name);
         Error::new(ErrorKind::TemplateGone, message)

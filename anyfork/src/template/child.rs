@@ -12,6 +12,7 @@ use super::arrival::gather;
 use super::enter::{self, PANICKED, say_ready};
 use super::lookup::look_up;
 use super::prepare;
+use super::program;
 use super::report;
 use super::serve::{Inherited, Request, Template, answer_failure};
 use super::settings;
@@ -22,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::request::Body;
 use crate::registry::Kind;
 use crate::settings::Setting;
-use crate::step::Step;
+use crate::step::{Program, Step};
 use crate::sys::{descriptor, fork, signal};
 
 /// Becomes what the request asks for.
@@ -72,17 +73,26 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         name,
         settings,
         steps,
+        program,
     } = body;
     let has_title = settings.iter().any(|it| matches!(it, Setting::Title(_)));
     match (&own.control, has_title) {
         (_, true) => {}
         (Some(_), false) => title::template(),
+        (None, false) if program.is_some() => {}
         (None, false) => title::worker(&name),
     }
     if let Err(error) = settings::apply(settings) {
+        let error = match &program {
+            Some(program) => error.during(start_of(program)),
+            None => error,
+        };
         return refuse(&own.socket, &error);
     }
     prepare::after_fork();
+    if let Some(program) = program {
+        return become_program(program, steps, inherited.args, own.socket);
+    }
     match own.control {
         Some(control) => {
             let answering = (&own.socket, own.status.as_fd());
@@ -152,6 +162,24 @@ fn become_template(
             template.serve(control)
         }
     }
+}
+
+/// Prepares itself, and becomes an external program.
+fn become_program(program: Program, steps: Vec<Step>, inherited: Args, socket: UnixStream) -> u8 {
+    let what = start_of(&program);
+    let prepare = || {
+        signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
+        prepare::take_steps(steps, inherited)
+    };
+    let (error, socket) = match prepare() {
+        Ok(args) => program::execute(program, args, socket),
+        Err(error) => (error.during(what), socket),
+    };
+    refuse(&socket, &error)
+}
+
+fn start_of(program: &Program) -> String {
+    format!("start `{}`", program.path.display())
 }
 
 /// Prepares itself, and enters the worker.

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::born;
 use super::lookup::look_up;
 use super::report::panic_text;
 use crate::args::Args;
@@ -21,6 +22,9 @@ use crate::sys::{boot, descriptor};
 /// that the template had first.
 pub(super) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
     let runs_code = steps.iter().any(|step| !matches!(step, Step::Arg(_)));
+    if runs_code {
+        born::touch();
+    }
     let collected = steps.into_iter().try_fold(inherited, take_step)?;
     if runs_code {
         open_standard_streams()?;
@@ -92,6 +96,7 @@ pub(super) fn after_fork_hooks() {
     if ANYFORK_V1_AFTER_FORK.is_empty() {
         return;
     }
+    born::touch();
     let sorted = SORTED.get_or_init(|| {
         let mut all: Vec<_> = ANYFORK_V1_AFTER_FORK.iter().collect();
         all.sort_by_key(|it| it.name);

@@ -1,11 +1,12 @@
 //! Applies what was set for a process, before any of the user's code runs in
 //! it.
 
+use std::io;
 use std::os::fd::AsFd;
 
-use super::title;
-use crate::error::{Error, ErrorKind, Result};
-use crate::settings::Setting;
+use super::{born, title};
+use crate::error::{Error, Result};
+use crate::settings::{OfCaller, Setting};
 use crate::sys::setting;
 
 /// Applies all settings, in the order of their ranks.
@@ -31,6 +32,7 @@ fn drop_groups(settings: &mut Vec<Setting>) {
 
 fn apply_one(it: Setting) -> Result<()> {
     let (applied, what) = match it {
+        Setting::OfCaller { what, prepared } => return take_over(what, prepared),
         Setting::Title(text) => {
             title::given(&text);
             return Ok(());
@@ -38,10 +40,7 @@ fn apply_one(it: Setting) -> Result<()> {
         Setting::Stream { number, to } => {
             let fd = to.map_or_else(setting::null, Ok);
             let set = fd.and_then(|fd| setting::stream(number, fd.as_fd()));
-            (
-                set,
-                ["stdin", "stdout", "stderr"][usize::from(number)].to_owned(),
-            )
+            (set, STREAMS[usize::from(number)].to_owned())
         }
         Setting::ProcessGroup(group) => (
             setting::process_group(group),
@@ -72,5 +71,40 @@ fn apply_one(it: Setting) -> Result<()> {
             format!("env `{}`", name.display()),
         ),
     };
-    applied.map_err(|error| Error::os(ErrorKind::Io, format_args!("set {what}"), error))
+    applied.map_err(|error| failed(&what, error))
+}
+
+const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+fn failed(what: &str, error: io::Error) -> Error {
+    Error::io(format_args!("set {what}"), error)
+}
+
+/// Takes over what a program is to have from its caller; with `prepared`, what
+/// the process's preparation has changed stays.
+fn take_over(what: OfCaller, prepared: bool) -> Result<()> {
+    match what {
+        OfCaller::Stream(number, _) if prepared && born::has_other_stream(number) => Ok(()),
+        OfCaller::Stream(number, fd) => setting::stream(number, fd.as_fd())
+            .map_err(|error| failed(STREAMS[usize::from(number)], error)),
+        OfCaller::Directory(_) if prepared && born::has_other_directory() => Ok(()),
+        OfCaller::Directory(fd) => setting::open_directory(fd.as_fd())
+            .map_err(|error| failed("the directory to the caller's", error)),
+        OfCaller::Environment(variables) => {
+            let changed = match prepared {
+                true => born::changed_variables(),
+                false => Vec::new(),
+            };
+            setting::clear_environment();
+            let all = variables
+                .into_iter()
+                .map(|(name, value)| (name, Some(value)));
+            for (name, value) in all.chain(changed) {
+                // A name that cannot be set has come from elsewhere than from
+                // a program's own calls, and is left out.
+                let _ = setting::variable(&name, value.as_deref());
+            }
+            Ok(())
+        }
+    }
 }

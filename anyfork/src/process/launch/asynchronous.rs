@@ -16,9 +16,9 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::flight::{Flight, MOMENT, Step, Unanswered, Wait, too_late};
-use super::{Launch, Target, WorkerPending};
+use super::{Launch, ProcessUnderWay, Target};
 use crate::error::{Error, Result};
-use crate::process::child::{Registered, Worker};
+use crate::process::child::{Child, Registered, Worker};
 use crate::process::running::{Awaits, Running};
 use crate::sys::poll::{self, Interest};
 
@@ -41,8 +41,8 @@ impl<T: Target + 'static> IntoFuture for Launch<T> {
 }
 
 /// Waits for a worker.
-pub(super) async fn worker(pending: WorkerPending) -> Result<Worker> {
-    let WorkerPending {
+pub(super) async fn worker(pending: ProcessUnderWay) -> Result<Worker> {
+    let ProcessUnderWay {
         socket,
         streams,
         flight,
@@ -58,6 +58,53 @@ pub(super) async fn worker(pending: WorkerPending) -> Result<Worker> {
     let (deadline, what) = (flight.deadline(), flight.what().to_owned());
     let running = within(deadline, &what, arrive(&socket, &mut flight)).await?;
     Ok(Worker::new(socket.settle(), running, streams))
+}
+
+/// Waits until a program is executed. Its socket carries nothing else, so only
+/// its end is waited for.
+pub(super) async fn child(pending: ProcessUnderWay) -> Result<Child> {
+    let ProcessUnderWay {
+        socket,
+        streams,
+        flight,
+    } = pending;
+    check_runtime()?;
+    let streams = Registered::new(streams)?;
+    let mut flight = flight;
+    let (deadline, what) = (flight.deadline(), flight.what().to_owned());
+    let executed = async {
+        loop {
+            match flight.step(socket.as_fd())? {
+                Step::Ready(running) => return Ok(running),
+                Step::Wait(wait) => other(wait, &flight, socket.as_fd()).await?,
+            }
+        }
+    };
+    let running = within(deadline, &what, executed).await?;
+    socket.settle();
+    Ok(Child::new(running, streams))
+}
+
+/// Kills a program whose end nobody waits for any more, unless it is told not
+/// to.
+pub(super) struct CallOff(Option<Child>);
+
+impl CallOff {
+    pub(super) fn new(child: &Child) -> CallOff {
+        CallOff(Some(child.clone()))
+    }
+
+    pub(super) fn settle(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CallOff {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.start_kill();
+        }
+    }
 }
 
 /// Finishes what is under way, or gives up at the deadline.
@@ -109,7 +156,7 @@ async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<
                 continue;
             }
             let interest = match interest {
-                Interest::Readable => Tokio::READABLE,
+                Interest::Readable | Interest::HungUp => Tokio::READABLE,
                 Interest::Writable => Tokio::WRITABLE,
             };
             let failed = |error| Error::io("wait for a worker to be ready", error);
@@ -129,12 +176,18 @@ async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<
                 Err(error) => return Err(failed(error)),
             }
         }
-        let (fd, interest) = flight.source(wait, socket.as_fd());
-        match (wait, interest) {
-            (Wait::Later, _) => a_moment().await?,
-            (_, Interest::Readable) => readable(fd).await?,
-            (_, Interest::Writable) => room(fd).await?,
-        }
+        other(wait, flight, socket.as_fd()).await?;
+    }
+}
+
+/// Waits for what is not the readiness of a registered answer socket.
+async fn other(wait: Wait, flight: &Flight, socket: BorrowedFd<'_>) -> Result<()> {
+    let (fd, interest) = flight.source(wait, socket);
+    match (wait, interest) {
+        (Wait::Later, _) => a_moment().await,
+        (Wait::Executed, _) => ready_to_read(flight.executed(socket)).await,
+        (_, Interest::Readable | Interest::HungUp) => readable(fd).await,
+        (_, Interest::Writable) => room(fd).await,
     }
 }
 

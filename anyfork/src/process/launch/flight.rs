@@ -30,6 +30,9 @@ pub(in super::super) struct Flight {
     origin: Arc<Origin>,
     /// What is being started, for messages.
     what: String,
+    then: Then,
+    /// A program's pid and pidfd, which come before it is executed.
+    announced: Option<(u32, Vec<OwnedFd>)>,
     kill_on_drop: bool,
     /// When it has to be ready.
     deadline: Option<Instant>,
@@ -70,7 +73,17 @@ pub(in super::super) struct Order {
     pub(in super::super) control: Option<OwnedFd>,
     pub(in super::super) kill_on_drop: bool,
     pub(in super::super) deadline: Option<Instant>,
-    pub(in super::super) trace: Trace,
+}
+
+impl Order {
+    /// What is to be started, for messages.
+    pub(in super::super) fn what(&self) -> String {
+        match (self.then, &self.body.program) {
+            (Then::Template, _) => "a template".to_owned(),
+            (_, Some(program)) => program.path.display().to_string(),
+            (_, None) => self.body.name.clone(),
+        }
+    }
 }
 
 /// The message and the descriptors that go with it.
@@ -100,6 +113,8 @@ pub(in super::super) enum Wait {
     Control,
     /// The answer socket.
     Answer(Interest),
+    /// The end of the answer socket, or of the child: a program is executed.
+    Executed,
     /// The status pipe.
     Status,
     /// A moment: nothing tells when the descriptors that this user has under way
@@ -121,19 +136,16 @@ impl Flight {
     pub(in super::super) fn start(
         origin: &Arc<Origin>,
         order: Order,
+        trace: Trace,
     ) -> Result<(UnixStream, Flight)> {
+        let what = order.what();
         let Order {
             then,
             body,
             control,
             kill_on_drop,
             deadline,
-            trace,
         } = order;
-        let what = match then {
-            Then::Worker => body.name.clone(),
-            Then::Template => "a template".to_owned(),
-        };
         let failed = |step| {
             let message = format!("start `{what}`: {step}");
             move |error: io::Error| Error::io(message, error)
@@ -159,6 +171,8 @@ impl Flight {
         let mut flight = Flight {
             origin: Arc::clone(origin),
             what,
+            then,
+            announced: None,
             kill_on_drop,
             deadline,
             trace,
@@ -174,6 +188,9 @@ impl Flight {
     pub(in super::super) fn step(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
         match self.send(socket)? {
             Some(wait) => Ok(Step::Wait(wait)),
+            None if self.then == Then::Program && !self.is_over(socket)? => {
+                Ok(Step::Wait(Wait::Executed))
+            }
             None => self.receive(socket),
         }
     }
@@ -189,6 +206,7 @@ impl Flight {
             (Wait::Status, Some(status)) => (status.as_fd(), Interest::Readable),
             (Wait::Status, None) => (socket, Interest::Readable),
             (Wait::Answer(interest), _) => (socket, interest),
+            (Wait::Executed, _) => (socket, Interest::HungUp),
             (Wait::Later, _) => (socket, Interest::Writable),
         }
     }
@@ -203,8 +221,9 @@ impl Flight {
                     .deadline
                     .is_none_or(|deadline| Instant::now() < deadline))
             }
-            (Wait::Answer(Interest::Readable), Some(status)) => {
-                poll::wait_readable([socket, status.as_fd()], self.deadline)
+            (Wait::Answer(Interest::Readable) | Wait::Executed, Some(status)) => {
+                let record = (status.as_fd(), Interest::Readable);
+                poll::wait_any([(socket, interest), record], self.deadline)
             }
             _ => poll::wait(fd, interest, self.deadline),
         };
@@ -319,12 +338,32 @@ impl Flight {
             step => return Ok(step),
         }
         match self.receive_once(socket)? {
-            Step::Wait(Wait::Answer(Interest::Readable)) => self.examine(),
+            Step::Wait(Wait::Answer(Interest::Readable)) => match self.announced.take() {
+                // It may have been executed: its end tells.
+                Some((pid, fds)) => self.ready(pid, fds),
+                None => self.examine(),
+            },
             step => Ok(step),
         }
     }
 
-    fn has_ended(&mut self) -> Result<bool> {
+    /// Whether there is nothing to come any more on the answer socket.
+    fn is_over(&self, socket: BorrowedFd<'_>) -> Result<bool> {
+        Ok(poll::is_hung_up(socket) || self.has_ended()?)
+    }
+
+    /// A descriptor that is readable when a program is executed.
+    #[cfg(feature = "tokio")]
+    pub(super) fn executed(&self, socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        let set = poll::Set::new()?;
+        set.add_hung_up(socket, 0)?;
+        if let Some(status) = &self.status {
+            set.add(status, 0)?;
+        }
+        Ok(set.into())
+    }
+
+    fn has_ended(&self) -> Result<bool> {
         match &self.status {
             Some(status) => Ok(!matches!(status.look()?, Look::Nothing)),
             None => Ok(false),
@@ -350,10 +389,16 @@ impl Flight {
                     let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
                     match receive_some(socket, &mut head, &mut fds)? {
                         None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
-                        Some(0) => self.stage = Stage::Autopsy,
+                        Some(0) => match self.announced.take() {
+                            Some((pid, fds)) => return self.ready(pid, fds),
+                            None => self.stage = Stage::Autopsy,
+                        },
                         // A child writes the head at once, so it comes at once.
                         Some(answer::HEAD) => match answer::parse_head(&head)? {
                             answer::Head::Born => {}
+                            answer::Head::Ready { pid } if self.then == Then::Program => {
+                                self.announced = Some((pid, fds));
+                            }
                             answer::Head::Ready { pid } => return self.ready(pid, fds),
                             answer::Head::Failed { kind, rest } => {
                                 let text = vec![0; rest];
