@@ -95,6 +95,10 @@ pub trait IntoArg {
     note = "parameters are text, octets, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
 )]
 pub trait FromArg: Sized {
+    /// Whether the conversion is the library's own, which comes to an end.
+    #[doc(hidden)]
+    const PLAIN: bool = false;
+
     /// Makes the value.
     ///
     /// # Errors

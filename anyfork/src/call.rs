@@ -32,7 +32,16 @@ pub struct Call {
     count: usize,
     /// A worker's, until it is entered.
     socket: Option<UnixStream>,
-    ready: fn(&UnixStream) -> Result<()>,
+    hooks: Hooks,
+}
+
+/// What the child's side does on the way to a worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Hooks {
+    /// Code of the user's is about to run, which might never end.
+    pub(crate) guard: fn(&UnixStream) -> Result<()>,
+    /// Tells the caller that the worker is about to be entered.
+    pub(crate) ready: fn(&UnixStream) -> Result<()>,
 }
 
 /// What the first parameter of a worker can be.
@@ -59,21 +68,15 @@ impl Socket for OwnedFd {
 }
 
 impl Call {
-    /// A worker's call. `ready` tells the caller, over the socket, that it is
-    /// entered.
-    pub(crate) fn worker(
-        name: &'static str,
-        args: Args,
-        socket: UnixStream,
-        ready: fn(&UnixStream) -> Result<()>,
-    ) -> Call {
+    /// A worker's call.
+    pub(crate) fn worker(name: &'static str, args: Args, socket: UnixStream, hooks: Hooks) -> Call {
         Call {
             kind: Kind::Worker,
             name,
             count: args.len(),
             args,
             socket: Some(socket),
-            ready,
+            hooks,
         }
     }
 
@@ -85,7 +88,10 @@ impl Call {
             count: args.len(),
             args,
             socket: None,
-            ready: |_| Ok(()),
+            hooks: Hooks {
+                guard: |_| Ok(()),
+                ready: |_| Ok(()),
+            },
         }
     }
 
@@ -106,6 +112,11 @@ impl Call {
         let Some(arg) = self.args.next() else {
             return Ok(None);
         };
+        if !T::PLAIN
+            && let Some(socket) = &self.socket
+        {
+            (self.hooks.guard)(socket)?;
+        }
         let came = Preview::of(&arg);
         T::from_arg(arg).map(Some).map_err(|reason| {
             let (noun, name) = (self.kind.noun(), self.name);
@@ -138,7 +149,7 @@ impl Call {
     pub fn enter(&mut self) -> Result<OwnedFd> {
         self.finish()?;
         let socket = self.socket.take().expect("a worker's call is entered once");
-        match (self.ready)(&socket) {
+        match (self.hooks.ready)(&socket) {
             Ok(()) => Ok(socket.into()),
             Err(error) => {
                 self.socket = Some(socket);

@@ -26,6 +26,8 @@ impl IntoArg for Arg {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Arg {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<Arg, ArgError> {
         Ok(arg)
     }
@@ -77,6 +79,8 @@ impl<const N: usize> IntoArg for &[u8; N] {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Vec<u8> {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<Vec<u8>, ArgError> {
         arg.into_bytes()
     }
@@ -84,6 +88,8 @@ impl FromArg for Vec<u8> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Box<[u8]> {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<Box<[u8]>, ArgError> {
         arg.into_bytes().map(Vec::into_boxed_slice)
     }
@@ -91,6 +97,8 @@ impl FromArg for Box<[u8]> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for String {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<String, ArgError> {
         String::from_utf8(arg.into_bytes()?).map_err(|error| ArgError::new(error.utf8_error()))
     }
@@ -98,6 +106,8 @@ impl FromArg for String {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Box<str> {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<Box<str>, ArgError> {
         String::from_arg(arg).map(String::into_boxed_str)
     }
@@ -105,6 +115,8 @@ impl FromArg for Box<str> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for OsString {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<OsString, ArgError> {
         arg.into_bytes().map(OsString::from_vec)
     }
@@ -112,6 +124,8 @@ impl FromArg for OsString {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for PathBuf {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<PathBuf, ArgError> {
         OsString::from_arg(arg).map(PathBuf::from)
     }
@@ -130,6 +144,8 @@ macro_rules! as_text {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
+            const PLAIN: bool = true;
+
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let text = String::from_arg(arg)?;
                 <$ty>::from_str(&text).map_err(ArgError::new)

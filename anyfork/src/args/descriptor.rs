@@ -39,6 +39,8 @@ macro_rules! as_descriptor {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
+            const PLAIN: bool = true;
+
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 arg.into_fd($wanted, $check).map(Into::into)
             }

@@ -31,6 +31,8 @@ macro_rules! through_std {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
+            const PLAIN: bool = true;
+
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let it = <$std>::from_arg(arg)?;
                 in_runtime()?;
@@ -62,6 +64,8 @@ macro_rules! pipes {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
+            const PLAIN: bool = true;
+
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let fd = OwnedFd::from(<$std>::from_arg(arg)?);
                 in_runtime()?;
@@ -89,6 +93,8 @@ impl IntoArg for File {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for File {
+    const PLAIN: bool = true;
+
     fn from_arg(arg: Arg) -> Result<File, ArgError> {
         std::fs::File::from_arg(arg).map(File::from_std)
     }

@@ -1,9 +1,12 @@
 //! [`Running`]: a child that was ready once; what the async and the blocking
 //! handles have in common, and all handles of one child.
 //!
-//! The template writes the record of the child's end into the status pipe, and
-//! then collects it. So a child that was collected without a record, or whose
-//! pipe is at its end, is one whose template is gone: then the kernel is asked.
+//! A child that comes to its own end says so in the status pipe, and the
+//! template writes the record of every end there, and then collects the child.
+//! Both count only when the process has really ended, which its pidfd tells. So a
+//! child that has ended needs no template to be told of; one that was killed and
+//! collected without a record, or whose pipe is at its end, is one whose template
+//! is gone: then the kernel is asked.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -43,11 +46,11 @@ pub(super) enum Now {
 /// What makes another [`look`](Running::look) worth it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaits {
-    /// Something in the pipe, or that the child is collected: others may hold
-    /// the pipe open, such as the child's own children.
-    Record,
-    /// The end of a child whose template is gone.
+    /// The child's end.
     End,
+    /// The record of it, or that the child is collected: others may hold the pipe
+    /// open, such as the child's own children.
+    Record,
 }
 
 impl Running {
@@ -154,13 +157,13 @@ impl Shared {
         // Before the pipe: what is not in there afterwards never will be.
         let stage = end::stage(self.pidfd.as_fd())
             .map_err(|error| Error::io("look how far a worker is", error))?;
-        Ok(match (self.status.look()?, stage) {
-            (Look::Ended(exit), _) => Now::Ended(exit),
-            (Look::Nothing, Stage::Running | Stage::Ended) => Now::Runs(Awaits::Record),
-            (Look::Lost, Stage::Running) => Now::Runs(Awaits::End),
-            (Look::Nothing | Look::Lost, Stage::Collected) | (Look::Lost, Stage::Ended) => {
-                Now::Ended(self.ask_the_kernel()?)
-            }
+        if stage == Stage::Running {
+            return Ok(Now::Runs(Awaits::End));
+        }
+        Ok(match self.status.look()? {
+            Look::Ended(exit) => Now::Ended(exit),
+            Look::Nothing if stage == Stage::Ended => Now::Runs(Awaits::Record),
+            Look::Nothing | Look::Lost => Now::Ended(self.ask_the_kernel()?),
         })
     }
 

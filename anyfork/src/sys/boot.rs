@@ -36,7 +36,7 @@ pub(crate) use before_main;
 pub(crate) fn threads() -> io::Result<usize> {
     let stat = match fs::read_to_string("/proc/self/stat") {
         Ok(stat) => stat,
-        Err(error) => return alone().then_some(1).ok_or(error),
+        Err(error) => return is_alone().then_some(1).ok_or(error),
     };
     match stat_field(&stat, 20) {
         Some(1) => Ok(1),
@@ -68,7 +68,7 @@ pub(super) fn stat_field(stat: &str, number: usize) -> Option<u64> {
 
 /// Whether this process has one thread: only then it can be told to share
 /// nothing with others, which changes nothing (unshare(2)).
-fn alone() -> bool {
+pub(crate) fn is_alone() -> bool {
     // SAFETY: what is asked for is so already, or refused.
     unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
 }
@@ -159,7 +159,7 @@ mod tests {
         assert!(is_main_program());
         assert!(!runs_with_raised_rights());
         // This test's own thread, beside the one that waits for it.
-        let counted = (threads().unwrap(), alone());
+        let counted = (threads().unwrap(), is_alone());
         assert!(counted.0 >= 2 && !counted.1, "{counted:?}");
     }
 

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::boot::stat_field;
 
@@ -19,6 +21,27 @@ pub(crate) struct End {
     pub(crate) system_micros: u64,
     /// In bytes.
     pub(crate) peak_memory: u64,
+}
+
+/// What this process and the children that it waited for have used (getrusage(2)).
+/// The status is 0.
+pub(crate) fn usage() -> End {
+    let mut end = End {
+        status: 0,
+        user_micros: 0,
+        system_micros: 0,
+        peak_memory: 0,
+    };
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        if let Ok(usage) = getrusage(who) {
+            let micros = |time: TimeVal| time.num_microseconds().unsigned_abs();
+            end.user_micros += micros(usage.user_time());
+            end.system_micros += micros(usage.system_time());
+            let peak = usage.max_rss().unsigned_abs() * 1024;
+            end.peak_memory = end.peak_memory.max(peak);
+        }
+    }
+    end
 }
 
 /// The end of a child that stays to be collected; `None` if it runs

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process;
 
 use super::born;
-use super::enter::{flush, say_ready};
+use super::enter::{flush, guard, say_ready};
 use super::prepare::{check_threads, open_standard_streams, settled_threads};
 use super::report;
 use super::serve::{Template, answer_failure};
@@ -90,8 +90,7 @@ fn live(
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
         signal::reset_actions();
         signal::block_all().map_err(|error| Error::io("block signals in the template", error))?;
-        descriptor::die_with_peer(answering.as_fd())
-            .map_err(|error| Error::io("watch the program's end", error))?;
+        guard(answering)?;
         title::template();
         born::remember();
         prepare()?;

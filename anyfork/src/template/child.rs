@@ -29,12 +29,14 @@ use crate::sys::{descriptor, fork, signal};
 /// Becomes what the request asks for.
 pub(super) fn run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
     let code = catch_unwind(AssertUnwindSafe(|| become_asked(request, inherited)));
-    fork::leave(code.unwrap_or_else(|panic| {
+    let code = code.unwrap_or_else(|panic| {
         report::unwound(&*panic);
         // Its destructor is the user's code, and might panic, too.
         mem::forget(panic);
         PANICKED
-    }))
+    });
+    report::end(code);
+    fork::leave(code)
 }
 
 fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
@@ -48,7 +50,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         attached,
     } = request;
     early::be_a_child();
-    report::begin("process".to_owned(), status.as_fd());
+    report::begin(status.as_fd());
     let own = Own {
         socket,
         status,
@@ -65,10 +67,6 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         Ok(body) => body,
         Err(error) => return refuse(&own.socket, &error),
     };
-    // From here on code of the user's runs, for as long as somebody waits for it.
-    if let Err(error) = descriptor::die_with_peer(own.socket.as_fd()) {
-        return refuse(&own.socket, &Error::io("watch the caller's end", error));
-    }
     let Body {
         name,
         settings,
@@ -87,6 +85,11 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
             Some(program) => error.during(start_of(program)),
             None => error,
         };
+        return refuse(&own.socket, &error);
+    }
+    if (prepare::has_hooks() || prepare::runs_code(&steps))
+        && let Err(error) = enter::guard(&own.socket)
+    {
         return refuse(&own.socket, &error);
     }
     prepare::after_fork();

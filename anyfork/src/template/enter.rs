@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use sendfd::SendWithFd;
 use super::report;
 use super::serve::answer_failure;
 use crate::args::Args;
-use crate::call::Call;
+use crate::call::{Call, Hooks};
 use crate::error::{Error, Result};
 use crate::protocol::answer;
 use crate::registry::Function;
@@ -33,8 +34,13 @@ pub(super) fn run_worker(
     status: BorrowedFd<'_>,
 ) -> u8 {
     let name = worker.name;
-    report::begin(format!("worker {name}"), status);
-    let mut call = Call::worker(name, args, socket, say_ready);
+    report::begin(status);
+    report::enter(name);
+    let hooks = Hooks {
+        guard,
+        ready: say_ready,
+    };
+    let mut call = Call::worker(name, args, socket, hooks);
     let returned = catch_unwind(AssertUnwindSafe(|| (worker.enter)(&mut call)));
     let code = match returned {
         Err(panic) => {
@@ -75,7 +81,7 @@ pub(super) fn flush() {
 /// Rust program whose `main` returns.
 fn flush_at_end() {
     const PATIENCE: Duration = Duration::from_millis(200);
-    if matches!(boot::threads(), Ok(1)) {
+    if boot::is_alone() {
         return flush();
     }
     let (done, flushed) = mpsc::channel();
@@ -88,13 +94,34 @@ fn flush_at_end() {
     }
 }
 
+/// Whether this process dies with its caller.
+static GUARDED: AtomicBool = AtomicBool::new(false);
+
+/// Before code of the user's that might never end: from here on, until it is
+/// ready, this process is killed if its caller goes.
+pub(super) fn guard(socket: &UnixStream) -> Result<()> {
+    if GUARDED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    descriptor::die_with_peer(socket.as_fd())
+        .map_err(|error| Error::io("watch the caller's end", error))
+}
+
+/// Takes it that the process was guarded before it came here.
+#[cfg(feature = "plugin")]
+pub(super) fn be_guarded() {
+    GUARDED.store(true, Ordering::Relaxed);
+}
+
 /// Tells the caller that the process is about to do what it was made for: its
 /// pid, and a pidfd that it opens on itself, for which no race is possible.
 pub(super) fn say_ready(socket: &UnixStream) -> Result<()> {
     let failed = |error| Error::io("tell the caller that the process is ready", error);
     let pid = process::id();
     let pidfd = fork::pidfd(pid).map_err(failed)?;
-    descriptor::outlive_peer(socket.as_fd()).map_err(failed)?;
+    if GUARDED.swap(false, Ordering::Relaxed) {
+        descriptor::outlive_peer(socket.as_fd()).map_err(failed)?;
+    }
     let frame = answer::ready(pid);
     let sent = socket
         .send_with_fd(&frame, &[pidfd.as_raw_fd()])

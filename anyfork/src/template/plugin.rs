@@ -10,7 +10,7 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::enter::run_worker;
+use super::enter::{be_guarded, run_worker};
 use super::prepare::{after_fork_hooks, run_init};
 use super::report;
 use crate::args::Args;
@@ -42,6 +42,12 @@ pub(super) fn load(path: &Path) -> Result<()> {
         loaded.push(Box::leak(Box::new(plugin)));
     }
     Ok(())
+}
+
+/// Whether there are any.
+pub(super) fn are_loaded() -> bool {
+    let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    !loaded.is_empty()
 }
 
 /// Has all plugins do what they want done in every child, in the order of
@@ -99,6 +105,7 @@ impl Entrance for Own {
     fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
         // A plugin has a standard library of its own, and so a hook of its own.
         report::install_over();
+        be_guarded();
         run_worker(&Kind::Worker.own()[index], args, socket, status)
     }
 

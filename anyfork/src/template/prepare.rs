@@ -21,7 +21,7 @@ use crate::sys::{boot, descriptor};
 /// Takes the steps; gives the arguments that are collected in the end, those
 /// that the template had first.
 pub(super) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
-    let runs_code = steps.iter().any(|step| !matches!(step, Step::Arg(_)));
+    let runs_code = runs_code(&steps);
     if runs_code {
         born::touch();
     }
@@ -30,6 +30,11 @@ pub(super) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
         open_standard_streams()?;
     }
     Ok(collected)
+}
+
+/// Whether code of the user's runs in these steps.
+pub(super) fn runs_code(steps: &[Step]) -> bool {
+    steps.iter().any(|step| !matches!(step, Step::Arg(_)))
 }
 
 /// What code of the user's has closed must not become the number of a
@@ -81,6 +86,16 @@ fn require(path: &Path) -> Result<()> {
     let message =
         format!("cannot load `{path}`: that program was built without the feature `plugin`");
     Err(Error::new(ErrorKind::PluginFailed, message))
+}
+
+/// Whether there is something that the program, or a plugin, wants done in every
+/// child.
+pub(super) fn has_hooks() -> bool {
+    #[cfg(feature = "plugin")]
+    let plugins = super::plugin::are_loaded();
+    #[cfg(not(feature = "plugin"))]
+    let plugins = false;
+    plugins || !ANYFORK_V1_AFTER_FORK.is_empty()
 }
 
 /// Does what the program wants done in every child, and then what its plugins do.

@@ -19,23 +19,35 @@ use std::thread::{self, ThreadId};
 use crate::failure::Failure;
 use crate::protocol::status;
 use crate::sys::descriptor::Remembered;
+use crate::sys::end;
 
 static STATE: Mutex<State> = Mutex::new(State {
-    who: String::new(),
+    who: Who::Template,
     pipe: None,
     thread: None,
     panics: Vec::new(),
+    has_told: false,
 });
 
 struct State {
-    /// What this process is called: `worker myapp::greet`.
-    who: String,
+    who: Who,
     /// The write end of the status pipe, which the worker's code may have closed.
     pipe: Option<Remembered>,
     /// The thread that enters the worker.
     thread: Option<ThreadId>,
     /// The panics so far, the last one last; a few of them.
     panics: Vec<Panic>,
+    /// A failure is told once.
+    has_told: bool,
+}
+
+/// What this process is called on stderr.
+#[derive(Clone, Copy)]
+enum Who {
+    Template,
+    /// Not a worker yet, or something else.
+    Process,
+    Worker(&'static str),
 }
 
 /// So many panics are remembered: a worker may catch its own for years.
@@ -58,7 +70,6 @@ fn state() -> MutexGuard<'static, State> {
 /// Installs the hook in a process in which nobody else has had the time to
 /// install one: it does what std's does, too.
 pub(super) fn install() {
-    state().who = "template".to_owned();
     panic::set_hook(Box::new(|info| {
         let text = note(info);
         print(&text);
@@ -67,7 +78,6 @@ pub(super) fn install() {
 
 /// Installs the hook where there may be another one, which is called, too.
 pub(super) fn install_over() {
-    state().who = "template".to_owned();
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         note(info);
@@ -76,14 +86,37 @@ pub(super) fn install_over() {
     }));
 }
 
-/// From here on this process is `who` (`worker myapp::greet`), and tells of its
-/// failure in this pipe.
-pub(super) fn begin(who: String, pipe: BorrowedFd<'_>) {
+/// From here on this process is one that was asked for, and tells of its failure
+/// and its end in this pipe.
+pub(super) fn begin(pipe: BorrowedFd<'_>) {
     let mut state = state();
-    state.who = who;
+    state.who = Who::Process;
     state.pipe = Remembered::new(pipe);
     state.thread = Some(thread::current().id());
     state.panics.clear();
+    state.has_told = false;
+}
+
+/// From here on it is that worker's.
+pub(super) fn enter(worker: &'static str) {
+    state().who = Who::Worker(worker);
+}
+
+/// Tells, as the last thing in this process, what its end is going to be: so the
+/// caller does not have to wait until the template has collected it. Whoever
+/// reads this waits for the end first.
+pub(super) fn end(code: u8) {
+    let state = state();
+    if let Some(pipe) = &state.pipe {
+        let usage = end::usage();
+        let record = status::encode(
+            i32::from(code) << 8,
+            usage.user_micros,
+            usage.system_micros,
+            usage.peak_memory,
+        );
+        let _ = pipe.write(&record);
+    }
 }
 
 /// Tells that a panic has ended this process's work.
@@ -181,7 +214,12 @@ fn cannot_unwind(message: &str) -> Option<usize> {
 
 impl State {
     fn prefix(&self) -> String {
-        format!("anyfork {} ({})", self.who, process::id())
+        let pid = process::id();
+        match self.who {
+            Who::Template => format!("anyfork template ({pid})"),
+            Who::Process => format!("anyfork process ({pid})"),
+            Who::Worker(name) => format!("anyfork worker {name} ({pid})"),
+        }
     }
 
     /// Tells of the last panic of an aborting process, by what has led to it.
@@ -198,7 +236,10 @@ impl State {
     }
 
     fn tell(&mut self, failure: &Failure) {
-        if let Some(pipe) = self.pipe.take() {
+        if mem::replace(&mut self.has_told, true) {
+            return;
+        }
+        if let Some(pipe) = &self.pipe {
             // A page is left for the record of the end.
             let room = pipe.capacity().saturating_sub(4096);
             let frame = status::encode_failure(failure, room);

@@ -38,9 +38,9 @@ pub(in super::super) struct Flight {
     deadline: Option<Instant>,
     trace: Trace,
     status: Option<StatusPipe>,
-    /// Keeps a place in the descriptor table for the pidfd that comes with the
-    /// answer: without room it would be lost, and the worker with it. Any
-    /// descriptor would do; this one is at hand, and was sent already.
+    /// Keeps a place in the descriptor table for a pidfd: if that which comes with
+    /// the answer finds no room, another can be opened. Any descriptor would do;
+    /// this one is at hand, and was sent already.
     place: Option<OwnedFd>,
     stage: Stage,
 }
@@ -383,9 +383,6 @@ impl Flight {
                 }
                 Stage::Autopsy => return self.examine(),
                 _ => {
-                    if !self.give_up_place(socket)? {
-                        return Ok(Step::Wait(Wait::Answer(Interest::Readable)));
-                    }
                     let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
                     match receive_some(socket, &mut head, &mut fds)? {
                         None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
@@ -416,24 +413,16 @@ impl Flight {
         }
     }
 
-    /// Makes room for the pidfd if there is something to read; `false` if not.
-    fn give_up_place(&mut self, socket: BorrowedFd<'_>) -> Result<bool> {
-        if self.place.is_some() {
-            let there = poll::wait(socket, Interest::Readable, Some(Instant::now()));
-            if !there.map_err(|error| Error::io("look for a worker's answer", error))? {
-                return Ok(false);
-            }
-            self.place = None;
-        }
-        Ok(true)
-    }
-
     fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
         let status = self.status.take().expect("there until here");
         let pidfd = match fds.pop() {
             Some(pidfd) => Ok(pidfd),
-            // It was cut off: another thread has taken the place.
-            None => reopen(pid, &status),
+            // It was cut off, because the table is full. There is a place for one,
+            // unless another thread takes it.
+            None => {
+                self.place = None;
+                reopen(pid, &status)
+            }
         };
         let pidfd = pidfd.map_err(|error| {
             let message = format!("receive the pidfd of `{}`", self.what);
@@ -447,6 +436,8 @@ impl Flight {
 
     /// Finds out what a child that is gone died of.
     fn examine(&mut self) -> Result<Step> {
+        // It is a write end of the pipe, which has to come to its end.
+        self.place = None;
         let Some(status) = &self.status else {
             return Err(self.origin.why_gone());
         };
