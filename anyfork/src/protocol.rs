@@ -59,6 +59,27 @@
 //! | 1, 1, 1 | 13: the caller's standard stream is the next descriptor; 1 if what was prepared goes before; its number |
 //! | 1, 1 | 14: the caller's directory is the next descriptor; as above |
 //! | 1, 1, 4 + 2 (8 + n) n | 15: the caller's environment; as above; how many names and values |
+//! | 1 + 4 | 16: how many spares a template has |
+//!
+//! # Spares
+//!
+//! Two messages of eight octets on a control socket are no requests. Each goes to
+//! one receiver, the template or a spare.
+//!
+//! | octets | |
+//! |---|---|
+//! | 2, 1 | `"AF"`, the version |
+//! | 1 | 4: so many spares are to be kept; an owner's end comes with it. 5: the spare that gets this ends |
+//! | 4 | the number, or 0 |
+//!
+//! A spare tells its template, over a socket of their own:
+//!
+//! | octets | |
+//! |---|---|
+//! | 1 | 1: it has taken a request; the status pipe comes with this. 2: it has got the first of the above, and what came with it |
+//! | 1 | 1 if it is to be killed when nobody reads its status pipe any more; else 0 |
+//! | 2 | 0 |
+//! | 4 | its pid, or the number |
 //!
 //! # Boot
 //!
@@ -111,6 +132,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod boot;
+pub(crate) mod keep;
 pub(crate) mod request;
 mod setting;
 pub(crate) mod status;

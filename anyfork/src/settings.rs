@@ -31,6 +31,8 @@ pub(crate) enum Setting {
     Env(OsString, Option<OsString>),
     /// What the process is called in a list of processes.
     Title(String),
+    /// How many spares a template has.
+    Warm(u32),
     /// What an external program has from its caller, unless it is said otherwise.
     /// With `prepared`, what has changed in the process since its template was
     /// born is left as it is.
@@ -60,7 +62,7 @@ impl Setting {
             Setting::User(_) => 6,
             Setting::Directory(_) => 7,
             Setting::EnvClear | Setting::Env(..) => 8,
-            Setting::Title(_) => 9,
+            Setting::Title(_) | Setting::Warm(_) => 9,
             Setting::OfCaller { what, .. } => match what {
                 OfCaller::Stream(..) => 0,
                 OfCaller::Directory(_) => 7,
@@ -94,6 +96,7 @@ impl Setting {
             Setting::EnvClear => Setting::EnvClear,
             Setting::Env(name, value) => Setting::Env(name.clone(), value.clone()),
             Setting::Title(title) => Setting::Title(title.clone()),
+            Setting::Warm(count) => Setting::Warm(*count),
             Setting::OfCaller { what, prepared } => Setting::OfCaller {
                 what: match what {
                     OfCaller::Stream(number, fd) => OfCaller::Stream(*number, fd.try_clone()?),

@@ -11,6 +11,7 @@ mod boot;
 mod born;
 mod child;
 mod enter;
+mod limits;
 mod lookup;
 #[cfg(feature = "plugin")]
 mod plugin;
@@ -18,8 +19,10 @@ mod prepare;
 mod program;
 mod reap;
 mod report;
+mod request;
 mod serve;
 mod settings;
+mod spare;
 mod title;
 
 pub(crate) use birth::snapshot;

@@ -18,6 +18,7 @@ use super::origin::Origin;
 use super::setup::Setup;
 use crate::args::{Arg, Args, IntoArg};
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::Setting;
 use crate::step::Step;
 
 /// A process in preparation.
@@ -298,6 +299,56 @@ impl Process {
         state.come_into_being();
         drop(state);
         Launch::preparing(self, deadline)
+    }
+
+    /// As a template, keeps `count` idle children forked in advance: a launch then
+    /// waits for no fork. The kernel hands each request to one of them, and the
+    /// template forks the next when it has been taken.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn nothing() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let template = Process::new()?.keep_warm(2);
+    /// for _ in 0..10 {
+    ///     let mut worker = template.fork().run(nothing::NAME).blocking()?;
+    ///     assert!(worker.wait()?.success());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// All that holds for a child that is forked when it is asked for holds for
+    /// these, too. If more are asked for at once, the others are forked then. 0
+    /// ends those that there are. It is not inherited by a [`fork`](Process::fork)
+    /// that becomes a template itself, and a template that is prepared further is
+    /// another one, with spares of its own that know the new preparation.
+    ///
+    /// # Errors
+    ///
+    /// What goes wrong is reported by every launch from this process.
+    ///
+    /// # Caveats
+    ///
+    /// Each takes the memory of an idle worker. More than are started at about
+    /// the same time are of no use. Spares go with their template.
+    #[must_use = "the process is consumed and given back"]
+    pub fn keep_warm(mut self, count: usize) -> Process {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let state = self.state_mut();
+        // A template that is not there yet begins with them.
+        if !state.forked_from || !state.setup.is_empty() {
+            state.setup.set(Setting::Warm(count));
+        } else if let Err(error) = state.base.keep_warm(count) {
+            state.setup.fail(error);
+        }
+        self
     }
 
     /// Hands the process over to another process: a descriptor to send through

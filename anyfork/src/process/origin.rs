@@ -15,6 +15,7 @@ use super::trace::Trace;
 use crate::early::TemplateEnd;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::answer;
+use crate::protocol::keep::{self, Keep};
 use crate::protocol::request::Then;
 use crate::sys::poll::{self, Interest};
 use crate::sys::{descriptor, message};
@@ -82,6 +83,27 @@ impl Origin {
             answer: Mutex::new(Answer::Open(mine.into())),
             _base: Some(Arc::clone(base)),
         })
+    }
+
+    /// Has the template keep so many spares. Waits for room, as a request does.
+    pub(super) fn keep_warm(&self, count: u32) -> Result<()> {
+        let (control, octets) = (self.control(), keep::encode(Keep::Spares(count)));
+        loop {
+            let error = match message::send(control, &octets, &[control]) {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    poll::wait(control, Interest::Writable, None)
+                        .map_err(|error| Error::io("wait for a template", error))?;
+                }
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                    return Err(self.why_gone());
+                }
+                _ => return Err(Error::io("keep a template's children warm", error)),
+            }
+        }
     }
 
     /// Where requests go.

@@ -40,6 +40,7 @@ pub(super) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
         }
         Setting::Env(name, None) => put_text(out, 11, &name),
         Setting::Title(title) => put_text(out, 12, OsStr::new(&title)),
+        Setting::Warm(count) => put_number(out, 16, count),
         Setting::OfCaller { what, prepared } => {
             let prepared = u8::from(prepared);
             match what {
@@ -122,6 +123,7 @@ pub(super) fn take(
             };
             Setting::OfCaller { what, prepared }
         }
+        16 => Setting::Warm(reader.u32()?),
         _ => return Err(Malformed::Because("it has a setting of an unknown kind")),
     })
 }

@@ -105,6 +105,14 @@ pub(crate) fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Has calls on the descriptor wait (fcntl(2)).
+pub(crate) fn set_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    flags.remove(OFlag::O_NONBLOCK);
+    fcntl(fd, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
 /// Has this process killed as soon as the other end of the socket closes
 /// (`O_ASYNC` and `F_SETSIG` of fcntl(2)), also if it is closed already.
 pub(crate) fn die_with_peer(socket: BorrowedFd<'_>) -> io::Result<()> {

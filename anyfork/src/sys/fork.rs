@@ -27,6 +27,25 @@ pub(crate) fn fork() -> io::Result<Side> {
     }
 }
 
+/// Has the kernel kill this process when its parent dies, which has one thread;
+/// an error if that has happened already (`PR_SET_PDEATHSIG`, prctl(2)).
+pub(crate) fn die_with_parent(parent: u32) -> io::Result<()> {
+    // SAFETY: takes numbers.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    match std::os::unix::process::parent_id() == parent {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// Undoes that.
+pub(crate) fn outlive_parent() {
+    // SAFETY: takes numbers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
+}
+
 /// Ends the process at once: no destructor, no `atexit` function (_exit(2)).
 pub(crate) fn leave(code: u8) -> ! {
     // SAFETY: _exit has no preconditions.

@@ -1,4 +1,4 @@
-//! Messages with descriptors over Unix sockets, never blocking.
+//! Messages with descriptors over Unix sockets.
 //!
 //! `recvmsg` is called through libc: nix answers a message whose descriptors
 //! were cut off (a full descriptor table) with an error and loses those that
@@ -15,12 +15,30 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 /// So many descriptors the kernel takes with one message (`SCM_MAX_FD`).
 pub(crate) const MAX_DESCRIPTORS: usize = 253;
 
+/// Whether a call waits until it can do something, or gives `WouldBlock`. It waits
+/// only on a socket that blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Yes,
+    No,
+}
+
+/// [`send_or_wait`] without waiting.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    send_or_wait(socket, Wait::No, bytes, fds)
+}
+
 /// Sends `bytes` with `fds` and returns how many octets went, which for a
 /// message socket is all (sendmsg(2)).
 ///
-/// Does not block (`WouldBlock`) and raises no SIGPIPE.
-pub(crate) fn send(
+/// Raises no SIGPIPE.
+pub(crate) fn send_or_wait(
     socket: BorrowedFd<'_>,
+    wait: Wait,
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
@@ -31,7 +49,8 @@ pub(crate) fn send(
     }
     let rights = [ControlMessage::ScmRights(raw)];
     let control = if fds.is_empty() { &[] } else { &rights[..] };
-    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    let mut flags = MsgFlags::MSG_NOSIGNAL;
+    flags.set(MsgFlags::MSG_DONTWAIT, wait == Wait::No);
     loop {
         match sendmsg::<()>(
             socket.as_raw_fd(),
@@ -57,12 +76,20 @@ pub(crate) struct Received {
     pub(crate) descriptors_cut: bool,
 }
 
-/// Receives a message, or what a stream has, into `buffer`, and appends the
-/// descriptors that came with it to `fds` (recvmsg(2)).
-///
-/// Does not block (`WouldBlock`).
+/// [`receive_or_wait`] without waiting.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<Received> {
+    receive_or_wait(socket, Wait::No, buffer, fds)
+}
+
+/// Receives a message, or what a stream has, into `buffer`, and appends the
+/// descriptors that came with it to `fds` (recvmsg(2)).
+pub(crate) fn receive_or_wait(
+    socket: BorrowedFd<'_>,
+    wait: Wait,
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<Received> {
@@ -85,7 +112,10 @@ pub(crate) fn receive(
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = ROOM as _;
 
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    let flags = match wait {
+        Wait::Yes => libc::MSG_CMSG_CLOEXEC,
+        Wait::No => libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,
+    };
     let len = loop {
         // SAFETY: the header points to `buffer` and `control`, which live on.
         let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };

@@ -10,6 +10,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use super::message::Wait;
+
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
@@ -122,17 +124,33 @@ impl Set {
         Ok(self.0.add(fd, event)?)
     }
 
+    /// Reports `token` while the descriptor is readable, or no more; while it is
+    /// hung up in any case.
+    pub(crate) fn change(&self, fd: impl AsFd, token: u64, readable: bool) -> io::Result<()> {
+        let flags = match readable {
+            true => EpollFlags::EPOLLIN,
+            false => EpollFlags::empty(),
+        };
+        Ok(self.0.modify(fd, &mut EpollEvent::new(flags, token))?)
+    }
+
     pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
         Ok(self.0.delete(fd)?)
     }
 
-    /// Waits, and gives the tokens of what is ready: as many as fit.
+    /// Waits, or only looks, and gives the tokens of what is ready: as many as
+    /// fit.
     pub(crate) fn wait<'a>(
         &self,
         room: &'a mut [EpollEvent],
+        wait: Wait,
     ) -> io::Result<impl Iterator<Item = u64> + use<'a>> {
+        let timeout = match wait {
+            Wait::Yes => EpollTimeout::NONE,
+            Wait::No => EpollTimeout::ZERO,
+        };
         let n = loop {
-            match self.0.wait(room, EpollTimeout::NONE) {
+            match self.0.wait(room, timeout) {
                 Err(Errno::EINTR) => {}
                 result => break result?,
             }

@@ -1,6 +1,7 @@
 //! Signals: what a template holds back, and what a worker starts with.
 
 use std::io;
+use std::mem;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
@@ -38,6 +39,32 @@ pub(crate) fn block_all() -> io::Result<()> {
 /// Lets every signal through.
 pub(crate) fn unblock_all() -> io::Result<()> {
     set_mask(&SigSet::empty())
+}
+
+/// Takes back every signal that waits until it is let through (sigpending(2),
+/// sigtimedwait(2)): it was sent to somebody else than whom this process becomes.
+pub(crate) fn forget_pending() {
+    // SAFETY: all-zero is a valid signal set.
+    let mut pending: libc::sigset_t = unsafe { mem::zeroed() };
+    let nothing = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: fills a local.
+    while unsafe { libc::sigpending(&raw mut pending) } == 0 && !is_empty(&pending) {
+        // SAFETY: reads locals, and wants no information back.
+        let taken = unsafe {
+            libc::sigtimedwait(&raw const pending, std::ptr::null_mut(), &raw const nothing)
+        };
+        if taken == -1 {
+            return;
+        }
+    }
+}
+
+fn is_empty(set: &libc::sigset_t) -> bool {
+    // SAFETY: only looks into the set.
+    (1..=libc::SIGRTMAX()).all(|signal| unsafe { libc::sigismember(set, signal) } != 1)
 }
 
 fn set_mask(mask: &SigSet) -> io::Result<()> {

@@ -4,17 +4,19 @@
 //! descriptors are closed here: every path ends in `leave`.
 
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::arrival::gather;
 use super::enter::{self, PANICKED, say_ready};
+use super::limits::Limits;
 use super::lookup::look_up;
 use super::prepare;
 use super::program;
 use super::report;
-use super::serve::{Inherited, Request, Template, answer_failure};
+use super::request::Request;
+use super::serve::{Template, answer_failure};
 use super::settings;
 use super::title;
 use crate::args::{Arg, Args};
@@ -25,6 +27,42 @@ use crate::registry::Kind;
 use crate::settings::Setting;
 use crate::step::{Program, Step};
 use crate::sys::{descriptor, fork, signal};
+
+/// What a child has from its template.
+pub(super) struct Inherited<'a> {
+    pub(super) args: Args,
+    /// The descriptors that code of the program's has opened there.
+    pub(super) shared: &'a [RawFd],
+    pub(super) limits: &'a Limits,
+}
+
+/// Closes all that belongs to the template and to other children, but `own`.
+pub(super) fn isolate(
+    own: impl IntoIterator<Item = RawFd>,
+    inherited: &Inherited<'_>,
+) -> Result<()> {
+    let mut kept: Vec<_> = own.into_iter().collect();
+    kept.extend(inherited.shared);
+    kept.extend(inherited.args.iter().filter_map(|arg| match arg {
+        Arg::Fd(fd) => Some(fd.as_raw_fd()),
+        Arg::Bytes(_) => None,
+    }));
+    descriptor::close_all_but(&mut kept)
+        .map_err(|error| Error::io("close the template's descriptors in the child", error))
+}
+
+/// In a process that was just forked for this request: becomes what it asks for.
+pub(super) fn isolate_and_run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
+    early::be_a_child();
+    let fixed = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
+    let received = request.control.iter().chain(&request.memory);
+    let received = received.chain(&request.attached).map(AsRawFd::as_raw_fd);
+    if let Err(error) = isolate(fixed.into_iter().chain(received), &inherited) {
+        refuse(&request.socket, &error);
+        fork::leave(1)
+    }
+    run(request, inherited)
+}
 
 /// Becomes what the request asks for.
 pub(super) fn run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
@@ -49,20 +87,16 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         memory,
         attached,
     } = request;
-    early::be_a_child();
     report::begin(status.as_fd());
     let own = Own {
         socket,
         status,
         control,
     };
-    let arrived = own
-        .isolate(&memory, &attached, &inherited)
-        .and_then(|()| gather(&own.socket, &head, body, memory, attached))
-        .and_then(|body| {
-            let restored = inherited.limits.restore().map(|()| body);
-            restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
-        });
+    let arrived = gather(&own.socket, &head, body, memory, attached).and_then(|body| {
+        let restored = inherited.limits.restore().map(|()| body);
+        restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
+    });
     let body = match arrived {
         Ok(body) => body,
         Err(error) => return refuse(&own.socket, &error),
@@ -73,6 +107,10 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         steps,
         program,
     } = body;
+    let warm = settings.iter().find_map(|it| match it {
+        Setting::Warm(count) => Some(*count as usize),
+        _ => None,
+    });
     let has_title = settings.iter().any(|it| matches!(it, Setting::Title(_)));
     match (&own.control, has_title) {
         (_, true) => {}
@@ -99,7 +137,8 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
     match own.control {
         Some(control) => {
             let answering = (&own.socket, own.status.as_fd());
-            become_template(steps, inherited.args, answering, control)
+            let warm = warm.unwrap_or(0);
+            become_template(steps, inherited.args, answering, control, warm)
         }
         None => become_worker(&name, steps, inherited.args, own.socket, own.status.as_fd()),
     }
@@ -118,33 +157,13 @@ struct Own {
     control: Option<OwnedFd>,
 }
 
-impl Own {
-    /// Closes all that belongs to the template and to other children.
-    fn isolate(
-        &self,
-        memory: &Option<OwnedFd>,
-        attached: &[OwnedFd],
-        inherited: &Inherited<'_>,
-    ) -> Result<()> {
-        let mut kept = vec![self.socket.as_raw_fd(), self.status.as_raw_fd()];
-        let received = self.control.iter().chain(memory).chain(attached);
-        kept.extend(received.map(AsRawFd::as_raw_fd));
-        kept.extend(inherited.shared);
-        kept.extend(inherited.args.iter().filter_map(|arg| match arg {
-            Arg::Fd(fd) => Some(fd.as_raw_fd()),
-            Arg::Bytes(_) => None,
-        }));
-        descriptor::close_all_but(&mut kept)
-            .map_err(|error| Error::io("close the template's descriptors in the child", error))
-    }
-}
-
 /// Prepares itself, and serves as a template of its own.
 fn become_template(
     steps: Vec<Step>,
     inherited: Args,
     (socket, status): (&UnixStream, BorrowedFd<'_>),
     control: OwnedFd,
+    warm: usize,
 ) -> u8 {
     let prepare = || {
         let args = prepare::take_steps(steps, inherited)?;
@@ -162,7 +181,7 @@ fn become_template(
             // Its owner may be gone already, having left requests behind: they
             // are served before the end.
             let _ = say_ready(socket);
-            template.serve(control)
+            template.keep_warm(warm).serve(control)
         }
     }
 }

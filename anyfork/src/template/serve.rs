@@ -14,24 +14,33 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use super::child;
+use super::child::{self, Inherited};
+use super::limits::Limits;
 use super::reap::Children;
+use super::request::{Arrival, Request};
+use super::spare;
 use crate::args::Args;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::request::{Head, Place, Then};
+use crate::protocol::keep::{self, Keep, Notice};
+use crate::protocol::request::HEAD;
 use crate::protocol::{self, answer};
 use crate::sys::fork::{self, Side};
-use crate::sys::{descriptor, message, poll};
+use crate::sys::message::{self, Wait};
+use crate::sys::{descriptor, poll};
 
-/// The token of the control socket; the children's are above it.
+/// The tokens of the template's own sockets; the children's are their pids.
 const CONTROL: u64 = 0;
+const NOTICES: u64 = u32::MAX as u64;
 
 /// A template at work.
 pub(super) struct Template {
     /// `None` before it serves, and once the last owner is gone.
     control: Option<OwnedFd>,
+    /// Whether requests are waited for here, and not only by the spares.
+    listens: bool,
     events: poll::Set,
     children: Children,
+    warm: Warm,
     /// What was given to this process before it was forked from.
     args: Args,
     /// What the program's code has opened here, for all children to have.
@@ -40,23 +49,14 @@ pub(super) struct Template {
     limits: Limits,
 }
 
-/// A request as it has arrived. The child takes it apart.
-pub(super) struct Request<'a> {
-    pub(super) head: Head,
-    /// The body, if it came with the message.
-    pub(super) body: &'a [u8],
-    pub(super) socket: UnixStream,
-    pub(super) status: OwnedFd,
-    pub(super) control: Option<OwnedFd>,
-    pub(super) memory: Option<OwnedFd>,
-    pub(super) attached: Vec<OwnedFd>,
-}
-
-/// What a child has from its template.
-pub(super) struct Inherited<'a> {
-    pub(super) args: Args,
-    pub(super) shared: &'a [RawFd],
-    pub(super) limits: &'a Limits,
+/// What there is for spares.
+#[derive(Default)]
+struct Warm {
+    wanted: usize,
+    /// What they and the template talk over, once there are any.
+    channel: Option<(OwnedFd, OwnedFd)>,
+    /// The last one could not be forked: not before something has happened.
+    failed: bool,
 }
 
 impl Template {
@@ -76,11 +76,15 @@ impl Template {
         });
         let events = poll::Set::new().map_err(failed)?;
         events.add(control, CONTROL).map_err(failed)?;
+        // Spares wait in their receiving; the template never does.
+        descriptor::set_blocking(control).map_err(failed)?;
         let limits = Limits::raise(control).map_err(failed)?;
         Ok(Template {
             control: None,
+            listens: true,
             events,
-            children: Children::new(CONTROL + 1),
+            children: Children::new(),
+            warm: Warm::default(),
             args,
             shared,
             buffer: vec![0; protocol::MAX_REQUEST + 1],
@@ -88,20 +92,46 @@ impl Template {
         })
     }
 
+    /// Begins with so many spares.
+    pub(super) fn keep_warm(mut self, count: usize) -> Template {
+        self.warm.wanted = count;
+        self
+    }
+
     /// Serves until the last owner is gone and the last child is collected.
     pub(super) fn serve(mut self, control: OwnedFd) -> ! {
         self.control = Some(control);
         let mut room = poll::events::<64>();
         while self.control.is_some() || !self.children.is_empty() {
-            let Ok(ready) = self.events.wait(&mut room) else {
+            // A spare is forked when there is nothing else to do.
+            let wait = match self.lacks_spares() {
+                true => Wait::No,
+                false => Wait::Yes,
+            };
+            let Ok(ready) = self.events.wait(&mut room, wait) else {
                 // Only a bug or exhausted kernel memory gets here.
                 fork::leave(1)
             };
+            let mut idle = true;
             for token in ready {
+                idle = false;
+                self.warm.failed = false;
                 match token {
                     CONTROL => self.receive(),
-                    child => self.children.attend(child, &self.events),
+                    NOTICES => self.read_notices(),
+                    child => {
+                        // It may have ended before its notice was read.
+                        if self.children.is_idle(child) {
+                            self.read_notices();
+                        }
+                        self.children.attend(child, &self.events);
+                    }
                 }
+                self.listen();
+            }
+            if idle && self.lacks_spares() {
+                self.add_spare();
+                self.listen();
             }
         }
         fork::leave(0)
@@ -110,41 +140,19 @@ impl Template {
     /// Takes one request, if there is one.
     fn receive(&mut self) {
         let Some(control) = &self.control else { return };
-        let mut fds = Vec::new();
-        let received = match message::receive(control.as_fd(), &mut self.buffer, &mut fds) {
-            Ok(received) => received,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            // ECONNRESET: the owner went without having read all.
-            Err(_) => return self.retire(),
-        };
-        if received.len == 0 && fds.is_empty() {
-            return self.retire();
-        }
-        let message = match received.cut {
-            true => &[],
-            false => &self.buffer[..received.len],
-        };
-        let (head, body) = match Head::parse(message) {
-            Ok(parsed) => parsed,
-            Err(malformed) => return refuse_unparsed(fds, malformed.into()),
-        };
-        if fds.len() != head.carried() || received.descriptors_cut {
-            return refuse_unparsed(fds, self.limits.full());
-        }
-        let mut fds = fds.into_iter();
-        let mut next = || fds.next().expect("their number was checked");
-        let request = Request {
-            head,
-            body,
-            socket: next().into(),
-            status: next(),
-            control: (head.then == Then::Template).then(&mut next),
-            memory: (head.place == Place::InMemoryFile).then(&mut next),
-            attached: fds.collect(),
+        let control = control.as_fd();
+        let arrival = Request::receive(control, Wait::No, &mut self.buffer, &self.limits);
+        let request = match arrival {
+            // One for a spare, which are fewer already.
+            Arrival::Nothing | Arrival::Keep(Keep::Fewer, _) => return,
+            Arrival::Closed => return self.retire(),
+            Arrival::Keep(Keep::Spares(count), owner) => return self.set_spares(count, owner),
+            Arrival::Request(request) => request,
         };
         if self.limits.are_near(self.children.len()) {
             return answer_failure(&request.socket, &self.limits.full());
         }
+        let used = request.body.len() + HEAD;
         match fork::fork() {
             Ok(Side::Child) => {
                 let inherited = Inherited {
@@ -152,7 +160,7 @@ impl Template {
                     shared: &self.shared,
                     limits: &self.limits,
                 };
-                child::run(request, inherited)
+                child::isolate_and_run(request, inherited)
             }
             Ok(Side::Parent(pid)) => {
                 let kill_on_drop = request.head.kill_on_drop;
@@ -164,20 +172,105 @@ impl Template {
                 answer_failure(&request.socket, &error);
             }
         }
+        // The next child's memory begins as a copy of this one.
+        self.buffer[..used].fill(0);
     }
 
-    /// The last owner is gone: no more requests.
+    /// The last owner is gone: no more requests. The spares see it, too.
     fn retire(&mut self) {
         if let Some(control) = self.control.take() {
             let _ = self.events.remove(&control);
         }
     }
-}
 
-/// Answers a request that cannot be served, if its socket has arrived.
-fn refuse_unparsed(fds: Vec<OwnedFd>, error: Error) {
-    if let Some(socket) = fds.into_iter().next() {
-        answer_failure(&socket.into(), &error);
+    /// Whether another spare is to be forked, and can be.
+    fn lacks_spares(&self) -> bool {
+        self.control.is_some()
+            && self.children.idle() < self.warm.wanted
+            && !self.warm.failed
+            && !self.limits.are_near(self.children.len())
+    }
+
+    /// Forks a spare.
+    fn add_spare(&mut self) {
+        self.warm.failed = self.try_add_spare().is_err();
+    }
+
+    fn try_add_spare(&mut self) -> io::Result<()> {
+        if self.warm.channel.is_none() {
+            let (reads, writes) = spare::channel()?;
+            self.events.add(&reads, NOTICES)?;
+            self.warm.channel = Some((reads, writes));
+        }
+        let template = std::process::id();
+        match fork::fork()? {
+            Side::Parent(pid) => match self.children.add_spare(pid, &self.events) {
+                true => Ok(()),
+                false => Err(io::ErrorKind::OutOfMemory.into()),
+            },
+            Side::Child => {
+                let control = self.control.take();
+                let channel = self.warm.channel.take();
+                let (Some(control), Some((_, notices))) = (control, channel) else {
+                    fork::leave(1)
+                };
+                spare::live(spare::Place {
+                    control,
+                    notices,
+                    template,
+                    buffer: &mut self.buffer,
+                    inherited: Inherited {
+                        args: std::mem::take(&mut self.args),
+                        shared: &self.shared,
+                        limits: &self.limits,
+                    },
+                })
+            }
+        }
+    }
+
+    /// Reads what spares have to say.
+    fn read_notices(&mut self) {
+        while let Some((reads, _)) = &self.warm.channel {
+            let (mut octets, mut fds) = ([0; keep::LEN], Vec::new());
+            let Ok(received) = message::receive(reads.as_fd(), &mut octets, &mut fds) else {
+                return;
+            };
+            match (keep::parse_notice(&octets[..received.len]), fds.pop()) {
+                (Some(Notice::Taken { pid, kill_on_drop }), Some(status)) => {
+                    self.children.take(pid, status, kill_on_drop, &self.events);
+                }
+                (Some(Notice::Spares(count)), owner) => self.set_spares(count, owner),
+                _ => {}
+            }
+        }
+    }
+
+    /// From now on there are so many spares. Those that are too many are told to
+    /// end, each by a message that one of them gets: so none can be on the way to
+    /// a request that it has just taken.
+    fn set_spares(&mut self, count: u32, owner: Option<OwnedFd>) {
+        self.warm.wanted = count as usize;
+        let surplus = self.children.idle().saturating_sub(self.warm.wanted);
+        let Some(owner) = owner else { return };
+        for _ in 0..surplus {
+            let octets = keep::encode(Keep::Fewer);
+            if message::send(owner.as_fd(), &octets, &[]).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Waits for requests here if there is no spare to do it; in any case for the
+    /// owners' end.
+    fn listen(&mut self) {
+        let listens = self.children.idle() == 0;
+        if let Some(control) = &self.control
+            && listens != self.listens
+            && self.events.change(control, CONTROL, listens).is_ok()
+        {
+            self.listens = listens;
+        }
     }
 }
 
@@ -189,54 +282,4 @@ pub(super) fn answer_failure(socket: &UnixStream, error: &Error) {
 /// Answers a caller that may be gone.
 pub(super) fn tell(socket: &UnixStream, octets: &[u8]) {
     let _ = message::send(socket.as_fd(), octets, &[]);
-}
-
-/// How many descriptors the template may have, and what its children get back.
-pub(super) struct Limits {
-    original: (u64, u64),
-    raised: bool,
-    /// Descriptors that are there without any child.
-    own: u64,
-}
-
-impl Limits {
-    /// Raises the template's own limit as far as it goes: it keeps two
-    /// descriptors a child, and a request may bring 253.
-    fn raise(control: BorrowedFd<'_>) -> io::Result<Limits> {
-        let original = descriptor::descriptor_limit()?;
-        let (_, hard) = original;
-        // A kernel or sandbox that refuses leaves the limit as it was.
-        let raised =
-            original != (hard, hard) && descriptor::set_descriptor_limit((hard, hard)).is_ok();
-        Ok(Limits {
-            original,
-            raised,
-            own: descriptor::open_descriptors(control)?,
-        })
-    }
-
-    /// Gives the child what the program had.
-    pub(super) fn restore(&self) -> io::Result<()> {
-        match self.raised {
-            true => descriptor::set_descriptor_limit(self.original),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether the next request could come without its socket, so that nobody
-    /// could be told. Checked while there is still room to tell.
-    fn are_near(&self, children: usize) -> bool {
-        /// Two for the child at hand, two for the next request, one to spare.
-        const RESERVE: u64 = 5;
-        let limit = descriptor::descriptor_limit().map_or(u64::MAX, |(soft, _)| soft);
-        self.own + 2 * children as u64 + RESERVE > limit
-    }
-
-    fn full(&self) -> Error {
-        let error = io::Error::from_raw_os_error(libc::EMFILE);
-        Error::io(
-            "the template has no room for the descriptors of a request",
-            error,
-        )
-    }
 }

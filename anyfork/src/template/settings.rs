@@ -33,6 +33,8 @@ fn drop_groups(settings: &mut Vec<Setting>) {
 fn apply_one(it: Setting) -> Result<()> {
     let (applied, what) = match it {
         Setting::OfCaller { what, prepared } => return take_over(what, prepared),
+        // It is for the template to come.
+        Setting::Warm(_) => return Ok(()),
         Setting::Title(text) => {
             title::given(&text);
             return Ok(());

@@ -24,6 +24,11 @@ pub(super) fn template() {
     set("template");
 }
 
+/// Calls this process a spare.
+pub(super) fn spare() {
+    set("spare");
+}
+
 /// Calls this process by the last part of the name of the worker that it runs.
 pub(super) fn worker(name: &str) {
     let (_, name) = name.rsplit_once("::").unwrap_or(("", name));

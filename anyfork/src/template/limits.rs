@@ -1,0 +1,57 @@
+//! How many descriptors a template may have.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::error::Error;
+use crate::sys::descriptor;
+
+/// How many descriptors the template may have, and what its children get back.
+pub(super) struct Limits {
+    original: (u64, u64),
+    raised: bool,
+    /// Descriptors that are there without any child.
+    own: u64,
+}
+
+impl Limits {
+    /// Raises the template's own limit as far as it goes: it keeps two
+    /// descriptors a child, and a request may bring 253.
+    pub(super) fn raise(control: BorrowedFd<'_>) -> io::Result<Limits> {
+        let original = descriptor::descriptor_limit()?;
+        let (_, hard) = original;
+        // A kernel or sandbox that refuses leaves the limit as it was.
+        let raised =
+            original != (hard, hard) && descriptor::set_descriptor_limit((hard, hard)).is_ok();
+        Ok(Limits {
+            original,
+            raised,
+            own: descriptor::open_descriptors(control)?,
+        })
+    }
+
+    /// Gives the child what the program had.
+    pub(super) fn restore(&self) -> io::Result<()> {
+        match self.raised {
+            true => descriptor::set_descriptor_limit(self.original),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the next request could come without its socket, so that nobody
+    /// could be told. Checked while there is still room to tell.
+    pub(super) fn are_near(&self, children: usize) -> bool {
+        /// Two for the child at hand, two for the next request, one to spare.
+        const RESERVE: u64 = 5;
+        let limit = descriptor::descriptor_limit().map_or(u64::MAX, |(soft, _)| soft);
+        self.own + 2 * children as u64 + RESERVE > limit
+    }
+
+    pub(super) fn full(&self) -> Error {
+        let error = io::Error::from_raw_os_error(libc::EMFILE);
+        Error::io(
+            "the template has no room for the descriptors of a request",
+            error,
+        )
+    }
+}
