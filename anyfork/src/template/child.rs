@@ -3,7 +3,7 @@
 //! Nothing may unwind or return from here into the template's loop above, whose
 //! descriptors are closed here: every path ends in `leave`.
 
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,7 +50,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
     report::begin("process".to_owned(), status.as_fd());
     let own = Own {
         socket,
-        status,
+        status: ManuallyDrop::new(status),
         control,
     };
     let arrived = own
@@ -100,8 +100,9 @@ fn refuse(socket: &UnixStream, error: &Error) -> u8 {
 /// The library's own descriptors in a child.
 struct Own {
     socket: UnixStream,
-    /// Held to the end, for what the worker has to say of a failure.
-    status: OwnedFd,
+    /// Held to the end of the process, for what it has to say of a failure: also
+    /// of a panic that unwinds past here.
+    status: ManuallyDrop<OwnedFd>,
     control: Option<OwnedFd>,
 }
 
