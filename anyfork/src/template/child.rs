@@ -3,7 +3,7 @@
 //! Nothing may unwind or return from here into the template's loop above, whose
 //! descriptors are closed here: every path ends in `leave`.
 
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,7 +90,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
     report::begin(status.as_fd());
     let own = Own {
         socket,
-        status,
+        status: ManuallyDrop::new(status),
         control,
     };
     let arrived = gather(&own.socket, &head, body, memory, attached).and_then(|body| {
@@ -130,7 +130,9 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
     {
         return refuse(&own.socket, &error);
     }
-    prepare::after_fork();
+    if let Err(error) = run_hooks(own.control.is_some()) {
+        return refuse(&own.socket, &error);
+    }
     if let Some(program) = program {
         return become_program(program, steps, inherited.args, own.socket);
     }
@@ -144,6 +146,20 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
     }
 }
 
+/// Does what the program wants done in every child. What panics in there ends the
+/// process, which its status tells; of a template nobody reads the status.
+fn run_hooks(is_template: bool) -> Result<()> {
+    if !is_template {
+        prepare::after_fork();
+        return Ok(());
+    }
+    catch_unwind(prepare::after_fork).map_err(|panic| {
+        let why = report::panic_text(&*panic);
+        let message = format!("an `after_fork` function panicked in a template: {why}");
+        Error::new(ErrorKind::InitFailed, message)
+    })
+}
+
 fn refuse(socket: &UnixStream, error: &Error) -> u8 {
     answer_failure(socket, error);
     1
@@ -152,8 +168,9 @@ fn refuse(socket: &UnixStream, error: &Error) -> u8 {
 /// The library's own descriptors in a child.
 struct Own {
     socket: UnixStream,
-    /// Held to the end, for what the worker has to say of a failure.
-    status: OwnedFd,
+    /// Held to the end of the process, for what it has to say of a failure: also
+    /// of a panic that unwinds past here.
+    status: ManuallyDrop<OwnedFd>,
     control: Option<OwnedFd>,
 }
 

@@ -23,6 +23,7 @@ use crate::sys::end;
 
 static STATE: Mutex<State> = Mutex::new(State {
     who: Who::Template,
+    pid: 0,
     pipe: None,
     thread: None,
     panics: Vec::new(),
@@ -31,6 +32,8 @@ static STATE: Mutex<State> = Mutex::new(State {
 
 struct State {
     who: Who,
+    /// The process that this holds for, and not what its code forks off.
+    pid: u32,
     /// The write end of the status pipe, which the worker's code may have closed.
     pipe: Option<Remembered>,
     /// The thread that enters the worker.
@@ -59,6 +62,7 @@ struct Panic {
     place: String,
     /// Empty for the thread that enters the worker.
     thread: String,
+    id: ThreadId,
     /// Not resolved: most are never shown.
     backtrace: Backtrace,
 }
@@ -91,6 +95,7 @@ pub(super) fn install_over() {
 pub(super) fn begin(pipe: BorrowedFd<'_>) {
     let mut state = state();
     state.who = Who::Process;
+    state.pid = process::id();
     state.pipe = Remembered::new(pipe);
     state.thread = Some(thread::current().id());
     state.panics.clear();
@@ -107,6 +112,9 @@ pub(super) fn enter(worker: &'static str) {
 /// reads this waits for the end first.
 pub(super) fn end(code: u8) {
     let state = state();
+    if state.pid != process::id() {
+        return;
+    }
     if let Some(pipe) = &state.pipe {
         let usage = end::usage();
         let record = status::encode(
@@ -125,8 +133,11 @@ pub(super) fn unwound(payload: &(dyn Any + Send)) {
     let message = panic_text(payload);
     let panics = mem::take(&mut state.panics);
     // The hook has seen it, in whatever thread it began, unless the program has
-    // replaced the hook.
-    let this = panics.iter().rposition(|panic| panic.message == message);
+    // replaced the hook. First among those of this thread: what is no text is
+    // all the same.
+    let here = |panic: &Panic| panic.thread.is_empty() && panic.message == message;
+    let this = panics.iter().rposition(here);
+    let this = this.or_else(|| panics.iter().rposition(|it| it.message == message));
     let failure = match this {
         Some(this) => panics[this].failure(&elsewhere(&panics, Some(this))),
         None => {
@@ -181,6 +192,7 @@ fn note(info: &PanicHookInfo<'_>) -> String {
             Some(thread) if thread != current.id() => current.name().unwrap_or("unnamed").into(),
             _ => String::new(),
         },
+        id: current.id(),
         backtrace: Backtrace::force_capture(),
     };
     let mut text = format!("{}: {}", state.prefix(), panic.headline());
@@ -224,7 +236,7 @@ impl State {
 
     /// Tells of the last panic of an aborting process, by what has led to it.
     fn tell_last_words(&mut self, last: Panic, behind: usize) {
-        let same_thread = self.panics.iter().filter(|it| it.thread == last.thread);
+        let same_thread = self.panics.iter().filter(|it| it.id == last.id);
         let mut chain: Vec<&Panic> = same_thread.rev().take(behind).collect();
         chain.reverse();
         chain.push(&last);
@@ -236,7 +248,7 @@ impl State {
     }
 
     fn tell(&mut self, failure: &Failure) {
-        if mem::replace(&mut self.has_told, true) {
+        if self.pid != process::id() || mem::replace(&mut self.has_told, true) {
             return;
         }
         if let Some(pipe) = &self.pipe {

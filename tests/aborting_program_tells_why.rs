@@ -1,0 +1,103 @@
+//! In a program whose panics abort (`panic = "abort"`), they are told all the
+//! same: of any thread, as each of them ends the worker.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyfork_tests::births::program;
+use anyfork_tests::bounded;
+
+/// The manifest of a package outside of this workspace.
+const MANIFEST: &str = r#"
+[package]
+name = "aborting"
+edition = "2024"
+
+[[bin]]
+name = "aborting"
+path = "SOURCE"
+
+[dependencies]
+anyfork = { path = "ANYFORK", default-features = false }
+
+# It is built once. Names of functions are there without debug information.
+[profile.dev]
+debug = false
+panic = "abort"
+
+[workspace]
+"#;
+
+/// Builds it in a folder that stays, so that a second run has little to do.
+fn build() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aborting");
+    fs::create_dir_all(&folder).unwrap();
+    let manifest = folder.join("Cargo.toml");
+    let text = MANIFEST
+        .replace("SOURCE", here.join("programs/failing.rs").to_str().unwrap())
+        .replace("ANYFORK", here.join("../anyfork").to_str().unwrap());
+    fs::write(&manifest, text).unwrap();
+    // The same versions as everywhere, and no network.
+    fs::copy(here.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--offline"]);
+    build.arg("--manifest-path").arg(&manifest);
+    build.arg("--target-dir").arg(folder.join("target"));
+    // Flags of the tests' own, such as a target's, would lead elsewhere.
+    build.env_remove("CARGO_BUILD_TARGET");
+    // Cargo takes as long as it takes.
+    let output = build.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    folder.join("target/debug/aborting")
+}
+
+/// What the program prints of its worker, without the pid.
+fn told(path: &Path, template: &str, how: &str) -> Vec<String> {
+    let mut program = program(path, template);
+    program.arg(how).env_remove("RUST_BACKTRACE");
+    let output = bounded(how, || program.output()).unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(String::from_utf8);
+    let stderr = stderr.unwrap();
+    assert!(output.status.success(), "{stderr}");
+    let stdout = stdout.unwrap();
+    let (pid, told) = stdout.split_once('\n').unwrap();
+    let prefix = format!("anyfork worker aborting::work ({pid}):");
+    let says = stderr.lines().any(|line| line.starts_with(&prefix));
+    assert_eq!(says, how != "nothing", "{stderr}");
+    told.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_panic_is_told_before_it_aborts() {
+    let path = build();
+    for template in ["early", "exec", "snapshot"] {
+        for (how, name) in [("panic", "none"), ("caught", "none"), ("thread", "helper")] {
+            let lines = told(&path, template, how);
+            let [exit, message, place, thread, backtrace @ ..] = &lines[..] else {
+                panic!("{lines:?}");
+            };
+            // Behind it may stand that there is a core.
+            assert!(exit.starts_with("signal: 6 (SIGABRT)"), "{exit}");
+            let line = message.strip_prefix("out of luck, line ").unwrap();
+            let expected = format!("programs/failing.rs:{line}:5");
+            assert!(place.ends_with(&expected), "{place}");
+            assert_eq!(thread, name);
+            let frame = |name: &str| backtrace.iter().any(|it| it.contains(name));
+            assert!(
+                frame("aborting::fail") && frame("aborting::work"),
+                "{lines:?}"
+            );
+            assert!(!frame("anyfork::template"), "{lines:?}");
+        }
+        let lines = told(&path, template, "error");
+        assert_eq!(lines[..2], ["exit status: 1", "the disk is full"]);
+        assert_eq!(lines[2..], ["none"; 3]);
+        assert_eq!(told(&path, template, "nothing"), ["exit status: 0"]);
+    }
+}
