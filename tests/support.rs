@@ -7,10 +7,10 @@ pub mod births;
 mod scene;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -123,6 +123,14 @@ pub fn descriptors(pid: u32) -> BTreeMap<i32, String> {
     });
     // Without the one that reads the folder.
     entries.filter(|(_, link)| *link != folder).collect()
+}
+
+/// The open file under a number that this process did not choose.
+pub fn duplicate(number: i32) -> File {
+    // SAFETY: an error if it is not open.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    let duplicate = fd.try_clone_to_owned();
+    duplicate.expect("an open descriptor").into()
 }
 
 /// What the kernel says an open descriptor's flags are (open(2)).

@@ -108,7 +108,7 @@ impl Target for Output {
 
 impl<T: Target> Launch<T> {
     pub(super) fn failed(error: Error) -> Launch<T> {
-        let (pending, trace) = (Err(error), Trace::none());
+        let (pending, trace) = (Err(error), Trace::refused());
         Launch { pending, trace }
     }
 

@@ -22,6 +22,11 @@ mod imp {
         }
 
         #[inline]
+        pub(in super::super) fn refused() -> Trace {
+            Trace
+        }
+
+        #[inline]
         pub(in super::super) fn none() -> Trace {
             Trace
         }
@@ -80,9 +85,16 @@ mod imp {
         }
 
         /// A launch that fails before there is anybody to ask.
-        pub(in super::super) fn none() -> Trace {
+        pub(in super::super) fn refused() -> Trace {
             let span = info_span!(target: "anyfork", "launch");
             Trace { span, begun: None }
+        }
+
+        /// What is no launch: a template that others are to be forked from, of
+        /// which their launches tell.
+        pub(in super::super) fn none() -> Trace {
+            let (span, begun) = (Span::none(), None);
+            Trace { span, begun }
         }
 
         /// The process is ready.

@@ -85,19 +85,19 @@ pub(crate) fn timer(at: Instant) -> io::Result<OwnedFd> {
 
 /// Whether the other end of a socket is closed.
 pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
-    hangs_up_within(fd, PollTimeout::ZERO)
+    hangs_up_within(fd, Duration::ZERO)
 }
 
 /// Whether the other end of a socket is closed, or a pidfd's process collected,
 /// or is within a tenth of a second.
 pub(crate) fn is_hanging_up(fd: BorrowedFd<'_>) -> bool {
-    hangs_up_within(fd, PollTimeout::from(100u8))
+    hangs_up_within(fd, Duration::from_millis(100))
 }
 
-fn hangs_up_within(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
+fn hangs_up_within(fd: BorrowedFd<'_>, patience: Duration) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::empty())];
     let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR;
-    let polled = poll(&mut fds, timeout);
+    let polled = poll_until(&mut fds, Some(Instant::now() + patience));
     let events = fds[0].revents();
     polled.is_ok() && events.is_some_and(|events| events.intersects(hung_up))
 }

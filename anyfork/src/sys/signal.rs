@@ -36,6 +36,28 @@ pub(crate) fn block_all() -> io::Result<()> {
     set_mask(&SigSet::all())
 }
 
+/// The same for a while: until this is dropped, the mask is as it was.
+pub(crate) struct HeldBack(SigSet);
+
+impl HeldBack {
+    /// Blocks every signal.
+    pub(crate) fn all() -> io::Result<HeldBack> {
+        let mut before = SigSet::empty();
+        sigprocmask(
+            SigmaskHow::SIG_SETMASK,
+            Some(&SigSet::all()),
+            Some(&mut before),
+        )?;
+        Ok(HeldBack(before))
+    }
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        let _ = set_mask(&self.0);
+    }
+}
+
 /// Lets every signal through.
 pub(crate) fn unblock_all() -> io::Result<()> {
     set_mask(&SigSet::empty())

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::SigSet;
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::unistd::{Pid, getpgid, setpgid};
@@ -14,8 +15,8 @@ use nix::unistd::{Pid, getpgid, setpgid};
 use super::end;
 use super::fork::c_string;
 
-/// Executes `program` in a process group of its own, for [`kill_group`]. It
-/// inherits `fd` under its number beside the standard streams and what is not
+/// Executes `program` in a process group of its own, for [`kill_group`], and
+/// with all signals blocked. It inherits `fd` under its number beside the standard streams and what is not
 /// close-on-exec. Gives the child's pid, which is the group's too
 /// (posix_spawn(3)).
 pub(crate) fn spawn(
@@ -38,8 +39,13 @@ pub(crate) fn spawn(
     // Onto itself: that takes close-on-exec off, in the child only.
     actions.add_dup2(fd.as_raw_fd(), fd.as_raw_fd())?;
     let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETPGROUP)?;
+    let group_and_mask =
+        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
+    attributes.set_flags(group_and_mask)?;
     attributes.set_pgroup(Pid::from_raw(0))?;
+    // For a moment the child is in this process's group still, and a Ctrl-C that
+    // comes then would end it, though it is for the program.
+    attributes.set_sigmask(&SigSet::all())?;
     let pid = posix_spawn(program, &actions, &attributes, &args, &variables)?;
     Ok(pid.as_raw().unsigned_abs())
 }

@@ -44,6 +44,9 @@ pub(super) fn fork_template(
     flush();
     let (control, served) = descriptor::message_pair().map_err(failed("socketpair"))?;
     let (answer, answering) = descriptor::stream_pair().map_err(failed("socketpair"))?;
+    // A Ctrl-C in the middle of it is for the program: the template must neither
+    // end by it nor run the program's handler.
+    let _held_back = signal::HeldBack::all().map_err(failed("block signals"))?;
     match fork::fork().map_err(failed("fork"))? {
         Side::Parent(pid) => {
             fork::wait_for(pid).map_err(failed("waitpid"))?;
@@ -57,6 +60,8 @@ pub(super) fn fork_template(
 }
 
 /// In a process that its parent waits for: forks the template and ends.
+///
+/// All signals are blocked, and stay so in the template.
 pub(super) fn be_born(
     control: OwnedFd,
     answering: &UnixStream,
@@ -89,7 +94,6 @@ fn live(
             .and_then(|()| descriptor::open_standard_streams())
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
         signal::reset_actions();
-        signal::block_all().map_err(|error| Error::io("block signals in the template", error))?;
         guard(answering)?;
         title::template();
         born::remember();

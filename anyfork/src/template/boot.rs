@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::answer;
 use crate::protocol::boot::{LEN, MARKER, parse};
 use crate::registry::{ANYFORK_V2_EARLY, Early};
-use crate::sys::{boot, descriptor, fork, message, spawn};
+use crate::sys::{boot, descriptor, fork, message, signal, spawn};
 
 boot::before_main!(before_main);
 
@@ -61,6 +61,11 @@ fn accept_boot(number: &str) -> Option<(OwnedFd, UnixStream)> {
     let mut kept = [control.as_raw_fd(), answering.as_raw_fd()];
     if let Err(error) = opened.and_then(|()| descriptor::close_all_but(&mut kept)) {
         answer_failure(&answering, &Error::io("set the descriptors up", error));
+        fork::leave(1);
+    }
+    // Before it is in a group that a Ctrl-C may be sent to.
+    if let Err(error) = signal::block_all() {
+        answer_failure(&answering, &Error::io("block signals", error));
         fork::leave(1);
     }
     // Its caller made it the leader of a group, to be rid of it with all that it

@@ -15,6 +15,18 @@ unsafe fn not_safe() {}
 #[anyfork::early(name = "load")]
 fn named() {}
 
+#[anyfork::early(keep_fds = true)]
+fn valued() {}
+
+#[anyfork::early(keep_fds, keep_fds)]
+fn twice() {}
+
+#[anyfork::early(keep_fds(3, 4))]
+fn listed() {}
+
+#[anyfork::early(keep)]
+fn misspelt() {}
+
 struct Cache;
 
 impl Cache {
