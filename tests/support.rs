@@ -3,6 +3,8 @@
 
 #[path = "support/births.rs"]
 pub mod births;
+#[path = "support/rights.rs"]
+pub mod rights;
 #[path = "support/scene.rs"]
 mod scene;
 
@@ -155,6 +157,24 @@ pub fn stat(pid: u32) -> Option<(char, u32)> {
     let mut fields = stat.rsplit(") ").next()?.split(' ');
     let state = fields.next()?.parse().ok()?;
     Some((state, fields.next()?.parse().ok()?))
+}
+
+/// The nice value of a process (proc_pid_stat(5)).
+pub fn nice_of(pid: u32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    let nice = fields.split(' ').nth(16).expect("a 19th field");
+    nice.parse().expect("a number")
+}
+
+/// The soft and the hard limit of a process, by a name such as `Max open files`
+/// (proc_pid_limits(5)).
+pub fn limits(pid: u32, name: &str) -> [String; 2] {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process");
+    let values = limits.lines().find_map(|line| line.strip_prefix(name));
+    let mut values = values.expect("a limit").split_whitespace();
+    let mut next = || values.next().expect("two values").to_owned();
+    [next(), next()]
 }
 
 /// All children of a process, zombies too, with their states.

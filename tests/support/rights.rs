@@ -1,0 +1,56 @@
+//! What this process may do, for tests of what only root can set.
+
+use std::fs;
+use std::process::id;
+
+use crate::status;
+
+/// Takes part in nothing, and has no rights: the kernel's own "nobody"
+/// (`/proc/sys/kernel/overflowuid`).
+pub const NOBODY: u32 = 65534;
+
+/// To lower a nice value (capabilities(7)).
+pub const SYS_NICE: u32 = 23;
+/// To raise a hard limit.
+pub const SYS_RESOURCE: u32 = 24;
+
+/// Whether this process has a capability that root of a namespace has not, even
+/// if it has one of that name; says so if it has not.
+pub fn may(capability: u32) -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_everybody = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    if !is_everybody {
+        eprintln!("skipped: root has no rights in this namespace");
+    }
+    is_everybody && has(capability)
+}
+
+fn has(capability: u32) -> bool {
+    let effective = u64::from_str_radix(&status(id(), "CapEff"), 16).expect("a number");
+    let has = effective & (1 << capability) != 0;
+    if !has {
+        eprintln!("skipped: needs the capability {capability}");
+    }
+    has
+}
+
+/// Whether this process may become [`NOBODY`]; says so if not. A user namespace
+/// may have no such user, and root in a container no right to change.
+pub fn may_become_nobody() -> bool {
+    const SETGID: u32 = 6;
+    const SETUID: u32 = 7;
+    let is_in = |map| {
+        let map = fs::read_to_string(map).unwrap_or_default();
+        map.lines().any(|line| {
+            let mut numbers = line.split_whitespace().flat_map(str::parse::<u32>);
+            let first = numbers.next().unwrap_or(u32::MAX);
+            let count = numbers.nth(1).unwrap_or_default();
+            NOBODY.checked_sub(first).is_some_and(|at| at < count)
+        })
+    };
+    let exists = is_in("/proc/self/uid_map") && is_in("/proc/self/gid_map");
+    if !exists {
+        eprintln!("skipped: there is no user {NOBODY} here");
+    }
+    exists && has(SETGID) && has(SETUID)
+}
