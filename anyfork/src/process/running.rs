@@ -161,7 +161,13 @@ impl Shared {
             return Ok(Now::Runs(Awaits::End));
         }
         Ok(match self.status.look()? {
-            Look::Ended(exit) => Now::Ended(exit),
+            Look::Ended(exit) => {
+                // Nobody else would, of a child that this process has adopted.
+                if stage == Stage::Ended {
+                    end::collect_adopted(self.pidfd.as_fd());
+                }
+                Now::Ended(exit)
+            }
             Look::Nothing if stage == Stage::Ended => Now::Runs(Awaits::Record),
             Look::Nothing | Look::Lost => Now::Ended(self.ask_the_kernel()?),
         })
