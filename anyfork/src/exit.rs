@@ -20,8 +20,8 @@ pub struct Exit {
 }
 
 /// What a process and the children that it waited for have used
-/// (`getrusage(2)`). All zero if the process's template was killed: then only the
-/// status is known.
+/// (`getrusage(2)`). All zero if the process's template was killed, and the process
+/// by a signal: then only the status is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

@@ -108,3 +108,8 @@ pub mod __private {
     pub use crate::template::plugin_table;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
 }
+
+/// The README's programs run as they stand there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

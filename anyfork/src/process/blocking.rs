@@ -141,8 +141,8 @@ impl Child {
     /// # Errors
     ///
     /// [`ErrorKind::Died`](crate::ErrorKind::Died), with an [`Exit`] that has
-    /// neither code nor signal, if the template was killed, and the kernel (before
-    /// Linux 6.15) has not kept the status.
+    /// neither code nor signal, if the template was killed, the process did not come
+    /// to its own end, and the kernel (before Linux 6.15) has not kept the status.
     pub fn wait(&mut self) -> Result<Exit> {
         drop(self.stdin.take());
         let exit = self.running.wait(None)?;

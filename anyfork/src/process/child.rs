@@ -51,7 +51,7 @@ pub struct Worker {
 ///
 /// A clone is a second handle of the same process, without the streams: each
 /// can wait, also at the same time in another task, and gets the same
-/// [`Exit`](crate::Exit).
+/// `Exit`.
 #[derive(Debug)]
 pub struct Child {
     /// What the process reads, if its standard input is piped.
@@ -133,8 +133,8 @@ impl Child {
     /// # Errors
     ///
     /// [`ErrorKind::Died`](crate::ErrorKind::Died), with an [`Exit`] that has
-    /// neither code nor signal, if the template was killed, and the kernel (before
-    /// Linux 6.15) has not kept the status.
+    /// neither code nor signal, if the template was killed, the process did not come
+    /// to its own end, and the kernel (before Linux 6.15) has not kept the status.
     pub async fn wait(&mut self) -> Result<Exit> {
         drop(self.stdin.take());
         loop {
