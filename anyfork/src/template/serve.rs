@@ -13,6 +13,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use super::child::{self, Inherited};
 use super::limits::Limits;
@@ -57,6 +58,19 @@ struct Warm {
     channel: Option<(OwnedFd, OwnedFd)>,
     /// The last one could not be forked: not before something has happened.
     failed: bool,
+}
+
+impl Warm {
+    /// How long the next spare is put off. The one that was just taken, and its
+    /// caller, have use for the processors now; there is no hurry while there are
+    /// others.
+    fn pause(&self, children: &Children) -> Duration {
+        const PAUSE: Duration = Duration::from_micros(300);
+        match 2 * children.idle() >= self.wanted {
+            true => PAUSE,
+            false => Duration::ZERO,
+        }
+    }
 }
 
 impl Template {
@@ -104,11 +118,8 @@ impl Template {
         let mut room = poll::events::<64>();
         while self.control.is_some() || !self.children.is_empty() {
             // A spare is forked when there is nothing else to do.
-            let wait = match self.lacks_spares() {
-                true => Wait::No,
-                false => Wait::Yes,
-            };
-            let Ok(ready) = self.events.wait(&mut room, wait) else {
+            let limit = self.lacks_spares().then(|| self.warm.pause(&self.children));
+            let Ok(ready) = self.events.wait(&mut room, limit) else {
                 // Only a bug or exhausted kernel memory gets here.
                 fork::leave(1)
             };
