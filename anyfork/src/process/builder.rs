@@ -362,17 +362,19 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// Waits until the preparation has succeeded: in async code, await
+    /// Waits until the preparation has succeeded, or for as long as
+    /// [`timeout`](Process::timeout) allows: in async code, await
     /// [`prepare`](Process::prepare) before.
     ///
     /// Seed: `to_fh`.
     #[doc(alias = "to_fh")]
     pub fn into_fd(self) -> Result<OwnedFd> {
+        let deadline = self.state().options.deadline();
         self.state().come_into_being();
         let (base, error) = self.base();
         match error {
             Some(error) => Err(error),
-            None => base.wait_prepared(None).and_then(|()| base.share()),
+            None => base.wait_prepared(deadline).and_then(|()| base.share()),
         }
     }
 

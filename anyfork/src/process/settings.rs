@@ -51,7 +51,8 @@ use crate::settings::Setting;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 impl Process {
-    /// Sets a variable of the environment, beside those that the template has.
+    /// Sets a variable of the environment, beside those that the template has. A
+    /// name that is empty or has a `=` in it, and a NUL, are refused by the launch.
     #[must_use = "the process is consumed and given back"]
     pub fn env(self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Process {
         let value = value.as_ref().to_owned();
@@ -179,7 +180,7 @@ impl Process {
     }
 
     /// How long a launch may take to be ready, from the call that starts it. One
-    /// that takes longer is killed, and fails with
+    /// that is waited for longer is killed, and fails with
     /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut).
     #[must_use = "the process is consumed and given back"]
     pub fn timeout(mut self, limit: Duration) -> Process {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 /// What to wait for.
@@ -67,6 +68,23 @@ fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<b
             result => return Ok(result? > 0),
         }
     }
+}
+
+/// A descriptor that is readable from a [`notify`] to the next [`attend`]
+/// (eventfd(2)).
+pub(crate) fn bell() -> io::Result<OwnedFd> {
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    Ok(EventFd::from_flags(flags)?.into())
+}
+
+/// Makes the bell readable. It stays so if it is already.
+pub(crate) fn notify(bell: BorrowedFd<'_>) {
+    let _ = nix::unistd::write(bell, &1u64.to_ne_bytes());
+}
+
+/// Makes it unreadable.
+pub(crate) fn attend(bell: BorrowedFd<'_>) {
+    let _ = nix::unistd::read(bell, &mut [0; 8]);
 }
 
 /// A descriptor that is readable from that moment on (timerfd_create(2)).

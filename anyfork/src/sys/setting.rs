@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Pid, Uid, geteuid, setgid, setgroups, setpgid, setuid};
+use nix::unistd::{Gid, Pid, Uid, getuid, setgid, setgroups, setpgid, setuid};
 
 /// `/dev/null`, to read from and to write to.
 pub(crate) fn null() -> io::Result<OwnedFd> {
@@ -71,9 +71,9 @@ pub(crate) fn user(id: u32) -> io::Result<()> {
     Ok(setuid(Uid::from_raw(id))?)
 }
 
-/// Whether the process has the rights of root.
+/// Whether the user is root.
 pub(crate) fn is_root() -> bool {
-    geteuid().is_root()
+    getuid().is_root()
 }
 
 /// Enters a directory (chdir(2)).

@@ -88,6 +88,9 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         attached,
     } = request;
     report::begin(status.as_fd());
+    if head.following > 0 {
+        enter::wake_template();
+    }
     let own = Own {
         socket,
         status: ManuallyDrop::new(status),
@@ -117,6 +120,9 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         (Some(_), false) => title::template(),
         (None, false) if program.is_some() => {}
         (None, false) => title::worker(&name),
+    }
+    if !settings.is_empty() {
+        enter::wake_template();
     }
     if let Err(error) = settings::apply(settings) {
         let error = match &program {

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::call::{Call, Hooks};
 use crate::error::{Error, Result};
 use crate::protocol::answer;
 use crate::registry::Function;
-use crate::sys::{boot, descriptor, fork};
+use crate::sys::{boot, descriptor, fork, poll};
 
 /// The exit code of a Rust program that panicked.
 pub(super) const PANICKED: u8 = 101;
@@ -94,6 +95,24 @@ fn flush_at_end() {
     }
 }
 
+/// What wakes the template of a process that was a spare.
+static WAKE: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// This process was a spare, and its template is to be woken: not now, when the
+/// caller has better use for the processors, but before anything happens that
+/// might take long.
+pub(super) fn wake_later(wake: OwnedFd) {
+    *WAKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
+}
+
+/// Wakes the template, if that was put off.
+pub(super) fn wake_template() {
+    let wake = WAKE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(wake) = wake {
+        poll::notify(wake.as_fd());
+    }
+}
+
 /// Whether this process dies with its caller.
 static GUARDED: AtomicBool = AtomicBool::new(false);
 
@@ -103,6 +122,7 @@ pub(super) fn guard(socket: &UnixStream) -> Result<()> {
     if GUARDED.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
+    wake_template();
     descriptor::die_with_peer(socket.as_fd())
         .map_err(|error| Error::io("watch the caller's end", error))
 }
@@ -126,6 +146,7 @@ pub(super) fn say_ready(socket: &UnixStream) -> Result<()> {
     let sent = socket
         .send_with_fd(&frame, &[pidfd.as_raw_fd()])
         .map_err(failed)?;
+    wake_template();
     match sent == frame.len() {
         true => Ok(()),
         false => Err(failed(io::ErrorKind::WriteZero.into())),

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use super::enter::run_worker;
 #[cfg(feature = "plugin")]
+use super::enter::wake_template;
+#[cfg(feature = "plugin")]
 use super::plugin::{self, PluginFunction};
 use super::prepare::run_init;
 use crate::args::Args;
@@ -42,7 +44,11 @@ impl Found {
         match self {
             Found::Own(worker) => run_worker(worker, args, socket, status),
             #[cfg(feature = "plugin")]
-            Found::Plugin(worker) => worker.work(args, socket, status),
+            Found::Plugin(worker) => {
+                // Its own copy of this library does not know how.
+                wake_template();
+                worker.work(args, socket, status)
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use super::child::{self, Inherited};
 use super::limits::Limits;
 use super::reap::Children;
 use super::request::{Arrival, Request};
-use super::spare;
+use super::spare::{self, Channel};
 use crate::args::Args;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::keep::{self, Keep, Notice};
@@ -55,7 +55,7 @@ pub(super) struct Template {
 struct Warm {
     wanted: usize,
     /// What they and the template talk over, once there are any.
-    channel: Option<(OwnedFd, OwnedFd)>,
+    channel: Option<Channel>,
     /// The last one could not be forked: not before something has happened.
     failed: bool,
 }
@@ -209,9 +209,9 @@ impl Template {
 
     fn try_add_spare(&mut self) -> io::Result<()> {
         if self.warm.channel.is_none() {
-            let (reads, writes) = spare::channel()?;
-            self.events.add(&reads, NOTICES)?;
-            self.warm.channel = Some((reads, writes));
+            let channel = Channel::new()?;
+            self.events.add(&channel.bell, NOTICES)?;
+            self.warm.channel = Some(channel);
         }
         let template = std::process::id();
         match fork::fork()? {
@@ -222,12 +222,12 @@ impl Template {
             Side::Child => {
                 let control = self.control.take();
                 let channel = self.warm.channel.take();
-                let (Some(control), Some((_, notices))) = (control, channel) else {
+                let (Some(control), Some(channel)) = (control, channel) else {
                     fork::leave(1)
                 };
                 spare::live(spare::Place {
                     control,
-                    notices,
+                    channel,
                     template,
                     buffer: &mut self.buffer,
                     inherited: Inherited {
@@ -242,9 +242,14 @@ impl Template {
 
     /// Reads what spares have to say.
     fn read_notices(&mut self) {
-        while let Some((reads, _)) = &self.warm.channel {
+        if let Some(channel) = &self.warm.channel {
+            // Before the reading: what comes after it rings again.
+            poll::attend(channel.bell.as_fd());
+        }
+        while let Some(channel) = &self.warm.channel {
             let (mut octets, mut fds) = ([0; keep::LEN], Vec::new());
-            let Ok(received) = message::receive(reads.as_fd(), &mut octets, &mut fds) else {
+            let Ok(received) = message::receive(channel.reads.as_fd(), &mut octets, &mut fds)
+            else {
                 return;
             };
             match (keep::parse_notice(&octets[..received.len]), fds.pop()) {

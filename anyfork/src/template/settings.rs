@@ -15,18 +15,18 @@ pub(super) fn apply(mut settings: Vec<Setting>) -> Result<()> {
         return Ok(());
     }
     settings.sort_by_key(Setting::rank);
-    drop_groups(&mut settings);
+    drop_groups(&settings);
     settings.into_iter().try_for_each(apply_one)
 }
 
 /// A process that gives up the rights of root gives up root's groups, too,
-/// unless it was told which to have: as std does.
-fn drop_groups(settings: &mut Vec<Setting>) {
+/// unless it was told which to have: as std does. A root that may not do so keeps
+/// them, there and here.
+fn drop_groups(settings: &[Setting]) {
     let has = |wanted: fn(&Setting) -> bool| settings.iter().any(wanted);
     let changes_user = has(|it| matches!(it, Setting::User(_)));
     if changes_user && !has(|it| matches!(it, Setting::Groups(_))) && setting::is_root() {
-        settings.insert(0, Setting::Groups(Vec::new()));
-        settings.sort_by_key(Setting::rank);
+        let _ = setting::groups(&[]);
     }
 }
 

@@ -5,8 +5,11 @@
 //! A spare has done all that a child does before it knows what it is to become:
 //! it has closed what belongs to the template and to others, and has paid for
 //! most of the memory that it will write to. It runs no code of the program's.
-//! When it has taken a request, it tells the template, which takes over the
-//! status pipe and forks the next.
+//! When it has taken a request, it leaves a notice for the template, which takes
+//! over the status pipe and forks the next. The notice lies there before anybody
+//! can know of the process, but it wakes the template only when the process is
+//! ready, or something comes that might take long: until then the caller is to
+//! have the processors. A process that ends before that wakes it by its end.
 
 use std::hint::black_box;
 use std::io;
@@ -14,17 +17,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::child::{self, Inherited};
 use super::request::{Arrival, Request};
-use super::title;
+use super::{enter, title};
 use crate::early;
 use crate::protocol::keep::{self, Keep, Notice};
 use crate::sys::message::{self, Wait};
-use crate::sys::{descriptor, fork, signal};
+use crate::sys::{descriptor, fork, poll, signal};
 
 /// What a spare has from its template.
 pub(super) struct Place<'a> {
     pub(super) control: OwnedFd,
-    /// Where it tells the template.
-    pub(super) notices: OwnedFd,
+    pub(super) channel: Channel,
     /// The template's pid.
     pub(super) template: u32,
     pub(super) buffer: &'a mut [u8],
@@ -35,13 +37,14 @@ pub(super) struct Place<'a> {
 pub(super) fn live(place: Place<'_>) -> ! {
     let Place {
         control,
-        notices,
+        channel,
         template,
         buffer,
         inherited,
     } = place;
     early::be_a_child();
-    let own = [control.as_raw_fd(), notices.as_raw_fd()];
+    let Channel { notices, bell, .. } = channel;
+    let own = [&control, &notices, &bell].map(AsRawFd::as_raw_fd);
     let settled = child::isolate(own, &inherited)
         .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
     if settled.is_err() {
@@ -56,7 +59,8 @@ pub(super) fn live(place: Place<'_>) -> ! {
             Arrival::Closed | Arrival::Keep(Keep::Fewer, _) => fork::leave(0),
             Arrival::Keep(Keep::Spares(count), owner) => {
                 let owner = owner.as_ref().map(AsFd::as_fd);
-                let _ = tell(&notices, Notice::Spares(count), owner);
+                let _ = tell(&notices, &bell, Notice::Spares(count), owner);
+                poll::notify(bell.as_fd());
             }
             Arrival::Request(request) => {
                 // Before anybody can learn of this process: a worker's whole life
@@ -65,8 +69,9 @@ pub(super) fn live(place: Place<'_>) -> ! {
                     pid: std::process::id(),
                     kill_on_drop: request.head.kill_on_drop,
                 };
-                let told = tell(&notices, taken, Some(request.status.as_fd()));
+                let told = tell(&notices, &bell, taken, Some(request.status.as_fd()));
                 drop((control, notices));
+                enter::wake_later(bell);
                 if told.is_err() {
                     // The template is gone, and nobody would collect this process
                     // or its status.
@@ -80,10 +85,24 @@ pub(super) fn live(place: Place<'_>) -> ! {
     }
 }
 
-/// Tells the template. Waits while it has much to read.
-fn tell(notices: &OwnedFd, notice: Notice, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+/// Leaves a notice for the template, which does not wake it. Waits if it has to
+/// read others before.
+fn tell(
+    notices: &OwnedFd,
+    bell: &OwnedFd,
+    notice: Notice,
+    fd: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     let octets = keep::notice(notice);
-    message::send_or_wait(notices.as_fd(), Wait::Yes, &octets, fd.as_slice()).map(drop)
+    let send =
+        |wait| message::send_or_wait(notices.as_fd(), wait, &octets, fd.as_slice()).map(drop);
+    match send(Wait::No) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            poll::notify(bell.as_fd());
+            send(Wait::Yes)
+        }
+        sent => sent,
+    }
 }
 
 /// Writes where a request will be written, so that the pages are this process's
@@ -102,9 +121,26 @@ fn rehearse(buffer: &mut [u8]) {
     }
 }
 
-/// What spares and their template talk over: the template's end, and the spares'.
-pub(super) fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (reads, writes) = descriptor::message_pair()?;
-    descriptor::set_blocking(writes.as_fd())?;
-    Ok((reads, writes))
+/// What spares and their template talk over. The template has all of it, a spare
+/// the last two.
+pub(super) struct Channel {
+    /// Where the template reads the notices.
+    pub(super) reads: OwnedFd,
+    /// Where a spare leaves them.
+    notices: OwnedFd,
+    /// Tells the template that there are any.
+    pub(super) bell: OwnedFd,
+}
+
+impl Channel {
+    pub(super) fn new() -> io::Result<Channel> {
+        let (reads, notices) = descriptor::message_pair()?;
+        descriptor::set_blocking(notices.as_fd())?;
+        let bell = poll::bell()?;
+        Ok(Channel {
+            reads,
+            notices,
+            bell,
+        })
+    }
 }
