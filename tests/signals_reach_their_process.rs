@@ -6,11 +6,10 @@ use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command, Stdio};
-use std::thread;
 
 use anyfork::{ErrorKind, Process, blocking};
 use anyfork_tests::births::succeed;
@@ -42,15 +41,21 @@ fn receive(mut socket: UnixStream) -> io::Result<()> {
     }
 }
 
-/// Leads a child that stays, and has the pipe.
+/// Leads a child that stays, and has the pipe for as long as the test has it.
 #[anyfork::worker]
 fn lead(mut socket: UnixStream, pipe: OwnedFd) -> io::Result<()> {
     // SAFETY: this process has one thread.
     if unsafe { libc::fork() } == 0 {
         drop(socket);
-        loop {
-            thread::park();
-        }
+        let mut pipe = libc::pollfd {
+            fd: pipe.as_raw_fd(),
+            events: 0,
+            revents: 0,
+        };
+        // SAFETY: waits for one descriptor, whose other end is to be closed.
+        unsafe { libc::poll(&raw mut pipe, 1, -1) };
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(0) };
     }
     drop(pipe);
     socket.write_all(b"!")?;
