@@ -212,10 +212,10 @@ fn run(result: Result<Output, (io::ErrorKind, Option<i32>)>) -> Run {
     result.map(|output| (output.status, lines(&output.stdout), lines(&output.stderr)))
 }
 
-/// As text, for a difference to be seen.
-fn lines(octets: &[u8]) -> Vec<String> {
+/// What was printed, as text, for a difference to be seen; without the signals
+/// that are ignored, which for std depends on who has started this program.
+pub fn lines(octets: &[u8]) -> Vec<String> {
     let lines = octets.split(|octet| *octet == b'\n');
-    // Which signals std leaves ignored depends on who has started this.
     let kept = lines.filter(|line| !line.starts_with(b"SigIgn"));
     kept.map(|line| line.escape_ascii().to_string()).collect()
 }
@@ -279,7 +279,7 @@ pub fn compare(parent: &str, cases: &[Case]) {
 }
 
 /// The first lines that differ.
-fn difference(ours: &Outcome, expected: &Outcome) -> String {
+pub fn difference<T: std::fmt::Debug>(ours: &T, expected: &T) -> String {
     let (ours, expected) = (format!("{ours:#?}"), format!("{expected:#?}"));
     let lines = ours.lines().zip(expected.lines());
     let differ = lines.filter(|(ours, expected)| ours != expected).take(3);
@@ -296,8 +296,8 @@ fn outcome(parent: &str, work: impl FnOnce(&mut Ground) -> [Run; 2]) -> Outcome 
 }
 
 /// std leaves to its children what whoever started this program has left open
-/// for it.
-fn close_on_exec_all() {
+/// for it: from here on it does not.
+pub fn close_on_exec_all() {
     for number in descriptors(std::process::id())
         .into_keys()
         .filter(|it| *it > 2)
