@@ -8,6 +8,7 @@
 //! | `--to=N` | tell it to this descriptor, in place of 1 |
 //! | `--brief` | leave out what is long: environment and limits |
 //! | `--stdin` | read the standard input to its end, and tell it |
+//! | `--read=N` | read descriptor N to its end, and tell it |
 //! | `--err=TEXT` | print the text to descriptor 2 |
 //! | `--exit=N`, `--signal=N` | end so |
 #![no_main]
@@ -90,6 +91,13 @@ fn tell(text: &mut String) -> std::fmt::Result {
         }
         text.push_str(&fs::read_to_string("/proc/self/limits").expect("/proc"));
     }
+    for number in values("--read=") {
+        let mut content = String::new();
+        // SAFETY: it is used as what it is, and not closed.
+        let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(number) });
+        let read = file.read_to_string(&mut content);
+        writeln!(text, "read {number} {:?} {content}", read.is_ok())?;
+    }
     if is_told("--stdin") {
         let mut content = Vec::new();
         // SAFETY: it is used as what it is, and not closed.
@@ -157,6 +165,11 @@ fn is_told(what: &str) -> bool {
 
 fn value(name: &str) -> Option<String> {
     env::args_os().find_map(|arg| Some(arg.to_str()?.strip_prefix(name)?.to_owned()))
+}
+
+fn values(name: &str) -> Vec<i32> {
+    let given = env::args_os().filter_map(|arg| arg.to_str()?.strip_prefix(name)?.parse().ok());
+    given.collect()
 }
 
 fn number(name: &str) -> Option<i32> {
