@@ -229,7 +229,7 @@ fn what_an_init_has_made() {
         place(command.init(prepare::NAME, args), [4]);
         let told = told(&mut command);
         assert_eq!(told[0], format!("init was here, argument 0 {TELL}"));
-        assert_eq!(with_word(&told, "directory "), ["Ok(\"/\")"]);
+        assert_eq!(with_word(&told, "directory "), ["/"]);
         let variables = with_word(&told, "variable ");
         assert!(variables.contains(&"FROM_INIT=its value"), "{variables:?}");
         assert!(variables.contains(&"OF_COMMAND=set"), "{variables:?}");

@@ -44,9 +44,10 @@ fn tell(text: &mut String) -> std::fmt::Result {
         writeln!(text, "argument {number} {}", escaped(&arg))?;
     }
     writeln!(text, "file {}", escaped(file()))?;
-    let directory = env::current_dir();
-    let directory = directory.map_err(|error| error.kind());
-    writeln!(text, "directory {directory:?}")?;
+    match env::current_dir() {
+        Ok(directory) => writeln!(text, "directory {}", escaped(directory.as_os_str()))?,
+        Err(error) => writeln!(text, "no directory: {:?}", error.kind())?,
+    }
     tell_descriptors(text)?;
     let status = fs::read_to_string("/proc/self/status").expect("/proc");
     for line in status.lines() {

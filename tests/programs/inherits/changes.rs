@@ -32,6 +32,7 @@ pub(crate) fn main() {
         "streams" => scene.compare(&["--stdin", "--err=to stderr"]),
         "exchanged" => exchanged(&mut scene),
         "taken" => taken(&mut scene),
+        "prepared" => prepared(&mut scene),
         "closed" => closed(&mut scene),
         other => panic!("{other}"),
     }
@@ -138,6 +139,59 @@ fn taken(scene: &mut Scene) {
         );
     });
     assert_eq!(printed, [lines(b""), lines(b"err\n")]);
+}
+
+#[anyfork::init]
+fn prepare() {
+    env::set_current_dir("/usr").expect("a directory");
+    // SAFETY: this process has one thread.
+    unsafe {
+        env::set_var("GIVEN", "prepared");
+        env::remove_var("HOME");
+    }
+}
+
+/// What a preparation has changed stays, whatever the caller changes after it;
+/// the rest is the caller's.
+fn prepared(scene: &mut Scene) {
+    let folder = env::args().nth(2).expect("a folder");
+    let other = File::create(format!("{folder}/other")).expect("a file");
+    let template = Process::new().expect("a template");
+    let template = template.init(prepare::NAME, ()).stderr(other);
+    let template = template.prepare().blocking().expect("a template");
+    // SAFETY: no other thread runs.
+    unsafe {
+        env::set_var("GIVEN", "by the caller");
+        env::set_var("HOME", "changed");
+        env::set_var("NEW", "new");
+    }
+    env::set_current_dir(&folder).expect("a folder");
+    let run = |command: &mut Command| {
+        let args = ["--stdin", "--err=to stderr"];
+        let status = command.args(args).status();
+        let status = bounded("status", || status.blocking());
+        assert!(status.expect("a status").success());
+    };
+    let printed = scene.printed(|tell| run(&mut template.fork().exec(tell)));
+    let has = |line: &str| printed[0].iter().any(|it| it == line);
+    for line in [
+        "directory /usr",
+        "variable GIVEN=prepared",
+        "variable NEW=new",
+    ] {
+        assert!(has(line), "no `{line}` in {printed:?}");
+    }
+    assert!(!printed[0].iter().any(|it| it.starts_with("variable HOME=")));
+    // Its stdout is the caller's, and its stderr the preparation's.
+    assert_eq!(printed[1], lines(b""));
+    let other = fs::read(format!("{folder}/other")).expect("a file");
+    assert_eq!(other, b"to stderr");
+    // A relative path is relative to the caller's directory.
+    fs::create_dir("below").expect("a folder");
+    let printed = scene.printed(|tell| run(template.fork().exec(tell).current_dir("below")));
+    let here = env::current_dir().expect("a directory");
+    let line = format!("directory {}/below", here.display());
+    assert!(printed[0].contains(&line), "no `{line}` in {printed:?}");
 }
 
 /// A stream that is closed leads nowhere; above all it is not the template's.
