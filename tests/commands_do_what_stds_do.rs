@@ -218,11 +218,10 @@ fn rights_and_groups() {
     // What only root may do must be refused with the same error.
     run(&[
         case!("a group of its own", |_| TELL, process_group(0)),
-        // SAFETY: takes nothing.
         case!(
             "the caller's group",
             |_| TELL,
-            process_group(unsafe { libc::getpgrp() })
+            process_group(nix::unistd::getpgrp().as_raw())
         ),
         case!("a group that cannot be", |_| TELL, process_group(-1)),
         case!("another's group", |_| TELL, process_group(i32::MAX)),

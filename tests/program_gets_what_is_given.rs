@@ -70,8 +70,10 @@ fn assert_placed(command: &mut Command, mut numbers: Vec<i32>) {
 
 #[test]
 fn nothing_that_was_not_given() {
-    let _others = File::open("/dev/null").unwrap();
-    each_way(|mut command| assert_placed(&mut command, vec![]));
+    each_way(|mut command| {
+        let _others = File::open("/dev/null").unwrap();
+        assert_placed(&mut command, vec![]);
+    });
 }
 
 #[test]
@@ -300,7 +302,7 @@ fn settings() {
         let before = told(&mut command);
         let nice = |told: &[String]| with_word(told, "nice ")[0].parse::<i32>().unwrap();
         command.nice(3).process_group(0);
-        command.rlimit(libc::RLIMIT_CORE as u32, 0, 0);
+        command.rlimit(libc::RLIMIT_CORE as _, 0, 0);
         let after = told(&mut command);
         assert_eq!(nice(&after), (nice(&before) + 3).min(19));
         assert_eq!(with_word(&after, "group "), ["its own"]);

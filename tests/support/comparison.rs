@@ -25,8 +25,11 @@ pub struct Case {
     /// As std's command.
     pub std: fn(&mut Ground) -> std::process::Command,
     /// As anyfork's, which the function makes.
-    pub ours: fn(&mut Ground, &dyn Fn(&OsStr) -> Command) -> Command,
+    pub ours: fn(&mut Ground, &New) -> Command,
 }
+
+/// Makes a command from a program.
+pub type New<'a> = dyn Fn(&OsStr) -> Command + 'a;
 
 /// A [`Case`]: its name, a name for the [`Ground`], the program, and the methods
 /// that are called. `Stdio` is the type that belongs to the command.
