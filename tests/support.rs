@@ -3,6 +3,8 @@
 
 #[path = "support/births.rs"]
 pub mod births;
+#[path = "support/comparison.rs"]
+pub mod comparison;
 #[path = "support/rights.rs"]
 pub mod rights;
 #[path = "support/scene.rs"]

@@ -1,7 +1,7 @@
 //! What is set in a process before any of the user's code runs there. The
 //! caller's side collects settings, the child's side applies them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -65,9 +65,21 @@ impl Setting {
             Setting::Title(_) | Setting::Warm(_) => 9,
             Setting::OfCaller { what, .. } => match what {
                 OfCaller::Stream(..) => 0,
-                OfCaller::Directory(_) => 7,
+                // No directory is entered anew: std's child is there already,
+                // whatever its user may do.
+                OfCaller::Directory(_) => 0,
                 OfCaller::Environment(_) => 8,
             },
+        }
+    }
+
+    /// Whether a variable or a directory has a NUL in it.
+    pub(crate) fn has_nul(&self) -> bool {
+        let has_nul = |text: &OsStr| text.as_encoded_bytes().contains(&0);
+        match self {
+            Setting::Directory(path) => has_nul(path.as_os_str()),
+            Setting::Env(name, value) => has_nul(name) || value.as_deref().is_some_and(has_nul),
+            _ => false,
         }
     }
 

@@ -218,27 +218,24 @@ impl Command {
     /// relative to the caller's; a relative path of the program is taken relative
     /// to this.
     pub fn current_dir(&mut self, path: impl AsRef<Path>) -> &mut Command {
-        self.set(Setting::Directory(path.as_ref().to_owned()))
+        self.replace(Setting::Directory(path.as_ref().to_owned()))
     }
 
     /// The standard input: the caller's for [`spawn`](Command::spawn) and
     /// [`status`](Command::status), `/dev/null` for [`output`](Command::output).
     pub fn stdin(&mut self, stream: impl Into<Stdio>) -> &mut Command {
-        self.streams[0] = Some(stream.into());
-        self
+        self.stream(0, stream.into())
     }
 
     /// The standard output: the caller's for [`spawn`](Command::spawn) and
     /// [`status`](Command::status), a pipe for [`output`](Command::output).
     pub fn stdout(&mut self, stream: impl Into<Stdio>) -> &mut Command {
-        self.streams[1] = Some(stream.into());
-        self
+        self.stream(1, stream.into())
     }
 
     /// The standard error, as [`stdout`](Command::stdout).
     pub fn stderr(&mut self, stream: impl Into<Stdio>) -> &mut Command {
-        self.streams[2] = Some(stream.into());
-        self
+        self.stream(2, stream.into())
     }
 
     /// Gives the program a descriptor under a number of the caller's choice. Any
@@ -271,22 +268,22 @@ impl Command {
 
     /// The process group: [`Process::process_group`].
     pub fn process_group(&mut self, group: i32) -> &mut Command {
-        self.set(Setting::ProcessGroup(group))
+        self.replace(Setting::ProcessGroup(group))
     }
 
     /// The user id: [`Process::uid`].
     pub fn uid(&mut self, id: u32) -> &mut Command {
-        self.set(Setting::User(id))
+        self.replace(Setting::User(id))
     }
 
     /// The group id: [`Process::gid`].
     pub fn gid(&mut self, id: u32) -> &mut Command {
-        self.set(Setting::Group(id))
+        self.replace(Setting::Group(id))
     }
 
     /// The supplementary groups: [`Process::groups`].
     pub fn groups(&mut self, ids: impl AsRef<[u32]>) -> &mut Command {
-        self.set(Setting::Groups(ids.as_ref().to_owned()))
+        self.replace(Setting::Groups(ids.as_ref().to_owned()))
     }
 
     /// The limits of a resource: [`Process::rlimit`].
@@ -321,6 +318,18 @@ impl Command {
     #[doc(alias = "get_program")]
     pub fn program(&self) -> &OsStr {
         &self.program
+    }
+
+    fn stream(&mut self, number: u8, stream: Stdio) -> &mut Command {
+        self.setup.forget_stream(number);
+        self.streams[usize::from(number)] = Some(stream);
+        self
+    }
+
+    /// As std does it, of two calls the last one counts.
+    fn replace(&mut self, setting: Setting) -> &mut Command {
+        self.setup.replace(setting);
+        self
     }
 
     fn set(&mut self, setting: Setting) -> &mut Command {

@@ -1,6 +1,7 @@
 //! [`Setup`]: what is collected for a process until it comes into being.
 
 use std::io;
+use std::mem;
 
 use super::builder::Process;
 use super::options::Options;
@@ -49,10 +50,36 @@ impl Setup {
         self.settings.push(setting);
     }
 
+    /// Sets what can be set only once: the last one counts.
+    pub(super) fn replace(&mut self, setting: Setting) {
+        let kind = mem::discriminant(&setting);
+        self.settings.retain(|it| mem::discriminant(it) != kind);
+        self.set(setting);
+    }
+
+    /// Whether a text of a setting has a NUL in it, which none can have for the
+    /// kernel.
+    pub(super) fn has_nul(&self) -> bool {
+        self.settings.iter().any(Setting::has_nul)
+    }
+
     /// Whether a standard stream was set.
     pub(super) fn has_stream(&self, stream: u8) -> bool {
         let is_it =
             |it: &Setting| matches!(it, Setting::Stream { number, .. } if *number == stream);
+        self.settings.iter().any(is_it)
+    }
+
+    /// Unsets a standard stream, for which another is given.
+    pub(super) fn forget_stream(&mut self, stream: u8) {
+        let is_it =
+            |it: &Setting| matches!(it, Setting::Stream { number, .. } if *number == stream);
+        self.settings.retain(|it| !is_it(it));
+    }
+
+    /// Whether a directory was set.
+    pub(super) fn has_directory(&self) -> bool {
+        let is_it = |it: &Setting| matches!(it, Setting::Directory(_));
         self.settings.iter().any(is_it)
     }
 

@@ -43,12 +43,15 @@ pub(crate) fn status_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 fn above_standard(
     pair: (impl Into<OwnedFd>, impl Into<OwnedFd>),
 ) -> io::Result<(OwnedFd, OwnedFd)> {
-    let above = |fd: OwnedFd| match fd.as_raw_fd() {
+    Ok((above(pair.0.into())?, above(pair.1.into())?))
+}
+
+fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
+    match fd.as_raw_fd() {
         // std duplicates to 3 and above, close-on-exec.
         ..=2 => fd.try_clone(),
         _ => Ok(fd),
-    };
-    Ok((above(pair.0.into())?, above(pair.1.into())?))
+    }
 }
 
 /// Makes every further message of the peer's fail (shutdown(2)). What it has
@@ -206,7 +209,7 @@ pub(crate) fn current_directory() -> io::Result<OwnedFd> {
     options
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_DIRECTORY);
-    options.open(".").map(OwnedFd::from)
+    above(options.open(".")?.into())
 }
 
 /// What is there now; `None` if the number is not open (fstat(2)).

@@ -100,7 +100,10 @@ fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString
         return Ok(vec![c_string(program.to_owned())?]);
     }
     let path = path.unwrap_or_else(|| DEFAULT_PATH.into()).into_vec();
-    let folders = path.split(|octet| *octet == b':');
+    // The C library passes over a folder that cannot be one.
+    let folders = path
+        .split(|octet| *octet == b':')
+        .filter(|folder| folder.len() < libc::PATH_MAX as usize);
     let candidate = |folder: &[u8]| {
         let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
         let octets = [folder, slash, program.as_bytes()].concat();
@@ -193,6 +196,8 @@ mod tests {
         assert_eq!(paths("b", Some("/x::y")), ["/x/b", "b", "y/b"]);
         assert_eq!(paths("b", Some("")), ["b"]);
         assert_eq!(paths("b", None), ["/bin/b", "/usr/bin/b"]);
+        let long = "x".repeat(libc::PATH_MAX as usize);
+        assert_eq!(paths("b", Some(&format!("{long}:y"))), ["y/b"]);
         assert!(candidates("".as_ref(), None).is_err());
     }
 

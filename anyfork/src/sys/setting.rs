@@ -10,9 +10,14 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid, getuid, setgid, setgroups, setpgid, setuid};
 
-/// `/dev/null`, to read from and to write to.
-pub(crate) fn null() -> io::Result<OwnedFd> {
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+/// `/dev/null`, to read from for standard input and to write to for the others,
+/// as std opens it.
+pub(crate) fn null(number: u8) -> io::Result<OwnedFd> {
+    let reads = number == 0;
+    let null = OpenOptions::new()
+        .read(reads)
+        .write(!reads)
+        .open("/dev/null");
     null.map(OwnedFd::from)
 }
 

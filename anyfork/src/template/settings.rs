@@ -40,7 +40,7 @@ fn apply_one(it: Setting) -> Result<()> {
             return Ok(());
         }
         Setting::Stream { number, to } => {
-            let fd = to.map_or_else(setting::null, Ok);
+            let fd = to.map_or_else(|| setting::null(number), Ok);
             let set = fd.and_then(|fd| setting::stream(number, fd.as_fd()));
             (set, STREAMS[usize::from(number)].to_owned())
         }

@@ -101,11 +101,18 @@ impl Command {
         // Only a process that was given can have been prepared.
         let prepared = self.base.is_some();
         let mut setup = Setup::default();
-        let mut of_caller = |what| setup.set(Setting::OfCaller { what, prepared });
-        of_caller(OfCaller::Environment(env::vars_os().collect()));
+        let environment = OfCaller::Environment(env::vars_os().collect());
+        setup.set(Setting::OfCaller {
+            what: environment,
+            prepared,
+        });
         // A directory that was removed, or may not be looked at, is nobody's.
         if let Ok(directory) = descriptor::current_directory() {
-            of_caller(OfCaller::Directory(directory));
+            setup.set(Setting::OfCaller {
+                what: OfCaller::Directory(directory),
+                // A relative path is taken relative to the caller's.
+                prepared: prepared && !self.setup.has_directory(),
+            });
         }
         for number in 0..=2 {
             let index = usize::from(number);
@@ -153,7 +160,7 @@ impl Command {
             .chain(&self.arg0)
             .chain(&self.args);
         let has_nul = |text: &OsString| text.as_encoded_bytes().contains(&0);
-        match texts.any(has_nul) {
+        match texts.any(has_nul) || self.setup.has_nul() {
             true => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "nul byte found in provided data",
