@@ -6,19 +6,31 @@ use std::env;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::rates::window;
 use crate::server::Server;
 use crate::system::{Result, time};
+use crate::workers;
 
 /// Tells this program's copy what it is.
 const MARKER: &str = "ANYFORK_BENCH_BARE";
+
+/// Orders a spaced block.
+const SPACED: &str = "spaced";
 
 pub(crate) const NAME: &str = "bare fork";
 
 /// Executes this program again, to be the empty process.
 pub(crate) fn server() -> Result<Server> {
     Server::start(NAME, Command::new("/proc/self/exe").env(MARKER, "1"))
+}
+
+/// The same for forks as far apart as those of a program that has other things to
+/// do: its processor may sleep in between.
+pub(crate) fn spaced() -> Result<Server> {
+    Ok(server()?.spaced("bare fork, 1 ms apart", SPACED))
 }
 
 /// Whether this process is that copy.
@@ -34,10 +46,15 @@ pub(crate) fn serve() -> Result<()> {
         let (what, count) = order.split_once(' ').ok_or("an order has two words")?;
         let count: usize = count.parse()?;
         let answer = match what.split_once('-') {
-            None if what == "starts" => time(count, || fork(Child::Leaves)?.reap())?
-                .iter()
-                .map(|time| time.as_nanos().to_string())
-                .collect(),
+            None if what == "starts" => nanos(&time(count, || fork(Child::Leaves)?.reap())?),
+            None if what == SPACED => {
+                let mut times = Vec::new();
+                for _ in 0..count {
+                    thread::sleep(workers::PAUSE);
+                    times.extend(time(1, || fork(Child::Leaves)?.reap())?);
+                }
+                nanos(&times)
+            }
             None if what == "hold" => {
                 held = (0..count)
                     .map(|_| fork(Child::Stays))
@@ -59,6 +76,11 @@ pub(crate) fn serve() -> Result<()> {
         println!("{}", answer.join(" "));
     }
     Ok(())
+}
+
+fn nanos(times: &[Duration]) -> Vec<String> {
+    let nanos = times.iter().map(|time| time.as_nanos().to_string());
+    nanos.collect()
 }
 
 enum Child {

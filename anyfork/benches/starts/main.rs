@@ -85,7 +85,8 @@ fn main() -> Result<()> {
     );
 
     let (cold, warm) = (workers::cold()?, workers::warm()?);
-    let mut systems: Vec<Box<dyn System>> = vec![Box::new(bare::server()?)];
+    let mut systems: Vec<Box<dyn System>> =
+        vec![Box::new(bare::server()?), Box::new(bare::spaced()?)];
     systems.extend(workers::systems(&cold, &warm));
     systems.extend(programs::systems()?);
     systems.extend(caller::systems()?);

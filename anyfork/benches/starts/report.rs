@@ -10,7 +10,8 @@ use crate::system::slug;
 pub(crate) struct Report(Vec<(String, f64, &'static str)>);
 
 /// Which is how many times which, at the same heap.
-const RATIOS: [(&str, &str); 11] = [
+const RATIOS: [(&str, &str); 12] = [
+    ("anyfork warm, ready, 1 ms apart", "bare fork, 1 ms apart"),
     ("AnyEvent::Fork", "anyfork cold, octet"),
     ("AnyEvent::Fork", "anyfork cold, ready"),
     ("CPython forkserver", "anyfork cold, octet"),

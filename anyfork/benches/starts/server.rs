@@ -12,9 +12,14 @@ use std::time::Duration;
 use crate::machine;
 use crate::system::{Result, System};
 
+/// Orders a block.
+const STARTS: &str = "starts";
+
 /// A process that takes orders. It ends when this is dropped.
 pub(crate) struct Server {
     name: &'static str,
+    /// With what a block is ordered.
+    starts: &'static str,
     child: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -26,10 +31,17 @@ impl Server {
         let mut child = command.spawn()?;
         Ok(Server {
             name,
+            starts: STARTS,
             orders: child.stdin.take(),
             answers: BufReader::new(child.stdout.take().expect("it is piped")),
             child,
         })
+    }
+
+    /// The same with another order for its blocks, which are spaced.
+    pub(crate) fn spaced(mut self, name: &'static str, starts: &'static str) -> Server {
+        (self.name, self.starts) = (name, starts);
+        self
     }
 
     /// Gives an order: the numbers of the answer.
@@ -63,8 +75,12 @@ impl System for Server {
     }
 
     fn block(&mut self, starts: usize) -> Result<Vec<Duration>> {
-        let nanos = self.order("starts", starts)?;
+        let nanos = self.order(self.starts, starts)?;
         Ok(nanos.into_iter().map(Duration::from_nanos).collect())
+    }
+
+    fn back_to_back(&self) -> bool {
+        self.starts == STARTS
     }
 
     fn heap(&mut self, size: usize) -> Result<bool> {
@@ -77,6 +93,9 @@ impl System for Server {
     }
 
     fn hold(&mut self, count: usize) -> Result<Option<Vec<u32>>> {
+        if self.starts != STARTS {
+            return Ok(None);
+        }
         let pids = self.order("hold", count)?;
         let pids = pids.into_iter().map(u32::try_from);
         Ok(Some(pids.collect::<std::result::Result<_, _>>()?))

@@ -17,7 +17,7 @@ use crate::system::{Result, System};
 const SPARES: usize = 8;
 
 /// Between the starts of a program that has other things to do.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 
 #[anyfork::worker]
 pub(crate) fn nothing() {}
