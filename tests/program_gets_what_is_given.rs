@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use anyfork::{Command, Process, args, take_args};
 use anyfork_tests::{Scene, alone, bounded, pipe_with};
+use nix::sys::resource::{Resource, getrlimit};
 
 #[anyfork::early]
 fn preload() {}
@@ -97,6 +98,17 @@ fn numbers_that_the_library_uses_itself() {
 fn numbers_in_any_order_and_far_apart() {
     each_way(|mut command| {
         let numbers: Vec<_> = (0..40).map(|n| 3 + n * 77 % 197).collect();
+        place(&mut command, numbers.clone());
+        assert_placed(&mut command, numbers);
+    });
+}
+
+#[test]
+fn the_last_numbers_that_are_allowed() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    each_way(|mut command| {
+        command.rlimit(libc::RLIMIT_NOFILE as _, 512, hard);
+        let numbers = vec![511, 3, 510, 509];
         place(&mut command, numbers.clone());
         assert_placed(&mut command, numbers);
     });

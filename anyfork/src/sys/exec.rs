@@ -1,6 +1,7 @@
 //! Becoming an external program, for a process that was just forked and has one
 //! thread.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
@@ -116,21 +117,29 @@ fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString
 pub(crate) struct Placing(Vec<(OwnedFd, RawFd)>);
 
 impl Placing {
-    /// Brings the descriptors, and `own`, out of each other's way: above all of
-    /// the numbers. Each is still closed by exec (fcntl(2)).
+    /// Brings the descriptors, and `own`, out of each other's way: to numbers that
+    /// none of them is to have. Each is still closed by exec (fcntl(2)).
     pub(crate) fn new(
         placed: impl IntoIterator<Item = (OwnedFd, RawFd)>,
         own: BorrowedFd<'_>,
     ) -> io::Result<(Placing, OwnedFd)> {
         let placed: Vec<_> = placed.into_iter().collect();
-        let numbers = placed.iter().map(|(_, number)| *number);
-        let above = numbers.max().unwrap_or(2).max(2) + 1;
-        let moved = placed.into_iter().map(|(fd, number)| {
-            let fd = duplicate_above(fd.as_fd(), above)?;
-            Ok((fd, number))
-        });
-        let moved = moved.collect::<io::Result<_>>()?;
-        Ok((Placing(moved), duplicate_above(own, above)?))
+        let numbers: BTreeSet<_> = placed.iter().map(|(_, number)| *number).collect();
+        let mut least = 3;
+        let mut move_away = |fd: BorrowedFd<'_>| -> io::Result<OwnedFd> {
+            loop {
+                let moved = duplicate_above(fd, least)?;
+                least = moved.as_raw_fd() + 1;
+                if !numbers.contains(&moved.as_raw_fd()) {
+                    return Ok(moved);
+                }
+            }
+        };
+        let own = move_away(own)?;
+        let moved = placed
+            .into_iter()
+            .map(|(fd, number)| Ok((move_away(fd.as_fd())?, number)));
+        Ok((Placing(moved.collect::<io::Result<_>>()?), own))
     }
 
     /// Gives each its number, where exec leaves it open (dup2(2)). What else had

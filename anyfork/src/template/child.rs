@@ -218,9 +218,13 @@ fn become_program(program: Program, steps: Vec<Step>, inherited: Args, socket: U
     };
     let (error, socket) = match prepare() {
         Ok(args) => program::execute(program, args, socket),
-        Err(error) => (error.during(what), socket),
+        Err(error) => (error, socket),
     };
-    refuse(&socket, &error)
+    match error.kind() {
+        // It names the program already.
+        ErrorKind::ExecFailed => refuse(&socket, &error),
+        _ => refuse(&socket, &error.during(what)),
+    }
 }
 
 fn start_of(program: &Program) -> String {
