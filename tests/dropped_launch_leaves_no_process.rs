@@ -9,10 +9,11 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use anyfork::{Arg, ArgError, FromArg, IntoArg, Launch, Process, Worker};
+use anyfork::{Arg, ArgError, Command, FromArg, IntoArg, Launch, Process, Worker};
 use anyfork_tests::{
     Scene, alone, bounded, held, pipe_with, release, send_signal, stat, status, until,
 };
+use tokio::task::spawn_blocking;
 
 #[anyfork::early]
 fn preload() {}
@@ -193,6 +194,51 @@ fn a_future_that_is_cancelled_while_it_waits() {
         }
     });
     scene.must_return();
+}
+
+/// Nobody has a handle to kill its group with.
+#[test]
+fn a_program_that_leads_a_group() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let (mut program, mut read) = leader();
+    let launch = program.spawn();
+    drop(program);
+    read.read_exact(&mut [0]).unwrap();
+    drop(launch);
+    bounded("all have ended", || io::read_to_string(read)).unwrap();
+    scene.must_return();
+}
+
+#[test]
+fn a_program_that_leads_a_group_and_is_waited_for() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let (mut program, read) = leader();
+    let mut started = read.try_clone().unwrap();
+    runtime().block_on(async {
+        let launch = program.status();
+        drop(program);
+        let started = spawn_blocking(move || started.read_exact(&mut [0]));
+        tokio::select! {
+            exit = launch.into_future() => panic!("{exit:?}"),
+            started = started => started.unwrap().unwrap(),
+        }
+    });
+    bounded("all have ended", || io::read_to_string(read)).unwrap();
+    scene.must_return();
+}
+
+/// A program that tells when it has started another, and a pipe that both hold
+/// open.
+fn leader() -> (Command, io::PipeReader) {
+    let (read, write) = io::pipe().unwrap();
+    let mut program = Command::new("sh");
+    program
+        .args(["-c", "sleep 1000 & echo; wait"])
+        .stdout(write)
+        .process_group(0);
+    (program, read)
 }
 
 #[test]

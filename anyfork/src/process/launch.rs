@@ -45,7 +45,8 @@ use flight::{Step, Unanswered};
 /// A launch of an external program resolves when it is executed; one that is to
 /// give its [`Exit`] or its [`Output`], when it has ended.
 ///
-/// Dropped before, directly or as a future, it leaves no process behind.
+/// Dropped before, directly or as a future, it leaves no process behind; nor, if
+/// a program leads a [process group](Process::process_group), one of the group.
 ///
 /// # Errors
 ///

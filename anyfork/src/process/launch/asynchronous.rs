@@ -85,8 +85,8 @@ pub(super) async fn child(pending: ProcessUnderWay) -> Result<Child> {
     Ok(Child::new(running, streams))
 }
 
-/// Kills a program whose end nobody waits for any more, unless it is told not
-/// to.
+/// Kills a program whose end nobody waits for any more, and the group that it
+/// leads, unless it is told not to.
 pub(super) struct CallOff(Option<Child>);
 
 impl CallOff {
@@ -102,6 +102,7 @@ impl CallOff {
 impl Drop for CallOff {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
+            let _ = child.signal_group(libc::SIGKILL);
             let _ = child.start_kill();
         }
     }

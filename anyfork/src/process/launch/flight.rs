@@ -540,14 +540,16 @@ impl<S: AsFd> Drop for Unanswered<S> {
 }
 
 /// After the shutdown the child can say "ready" no more, and ends by itself; if
-/// it has said so already, its pidfd is there and it is killed.
+/// it has said so already, its pidfd is there and it is killed. A program may run
+/// by then, and lead a group, of which nobody would know either.
 fn call_off(socket: BorrowedFd<'_>) {
     let _ = descriptor::stop_receiving(socket);
     let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
     let _ = message::receive(socket, &mut head, &mut fds);
-    if let Ok(answer::Head::Ready { .. }) = answer::parse_head(&head)
+    if let Ok(answer::Head::Ready { pid }) = answer::parse_head(&head)
         && let Some(pidfd) = fds.first()
     {
+        let _ = fork::signal_group(pidfd.as_fd(), pid, libc::SIGKILL);
         let _ = fork::signal(pidfd.as_fd(), libc::SIGKILL);
     }
 }
