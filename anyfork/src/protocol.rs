@@ -131,6 +131,7 @@
 //! | 8 | peak memory, in octets |
 
 pub(crate) mod answer;
+pub(crate) mod body;
 pub(crate) mod boot;
 pub(crate) mod keep;
 pub(crate) mod request;

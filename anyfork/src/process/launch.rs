@@ -6,6 +6,7 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod flight;
+mod unanswered;
 
 use std::fmt;
 use std::mem;
@@ -33,8 +34,9 @@ use asynchronous::CallOff;
 #[cfg(feature = "tokio")]
 pub(super) use asynchronous::news;
 pub(super) use flight::Flight;
+use flight::Step;
 pub(super) use flight::{Order, too_late};
-use flight::{Step, Unanswered};
+use unanswered::Unanswered;
 
 /// An operation under way.
 ///

@@ -8,7 +8,7 @@ use super::options::Options;
 use super::stdio::{self, Streams};
 use crate::args::{Args, IntoArg};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::request::Body;
+use crate::protocol::body::Body;
 use crate::settings::Setting;
 use crate::step::Step;
 

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::error::{Error, Result};
-use crate::protocol::request::{Body, Head};
+use crate::protocol::body::Body;
+use crate::protocol::request::Head;
 use crate::sys::{memory, message, poll};
 
 /// Gathers a request's body, from wherever it is, and its descriptors.

@@ -22,7 +22,7 @@ use super::title;
 use crate::args::{Arg, Args};
 use crate::early;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::request::Body;
+use crate::protocol::body::Body;
 use crate::registry::Kind;
 use crate::settings::Setting;
 use crate::step::{Program, Step};

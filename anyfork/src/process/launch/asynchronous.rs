@@ -15,7 +15,8 @@ use tokio::net::{UnixDatagram, UnixStream};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use super::flight::{Flight, MOMENT, Step, Unanswered, Wait, too_late};
+use super::flight::{Flight, MOMENT, Step, Wait, too_late};
+use super::unanswered::Unanswered;
 use super::{Launch, ProcessUnderWay, Target};
 use crate::error::{Error, Result};
 use crate::process::child::{Child, Registered, Worker};

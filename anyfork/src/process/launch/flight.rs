@@ -7,6 +7,8 @@
 //! pipe has the record of the child's end, written by its template, or is at
 //! its end too, and the template is gone.
 
+mod arrival;
+
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,10 +22,11 @@ use super::super::running::Running;
 use super::super::status::{Look, StatusPipe};
 use super::super::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::request::{Body, Head, Place, Then};
-use crate::protocol::{MAX_ATTACHED, Malformed, answer};
+use crate::protocol::MAX_ATTACHED;
+use crate::protocol::body::Body;
+use crate::protocol::request::{Head, Place, Then};
 use crate::sys::poll::Interest;
-use crate::sys::{descriptor, fork, memory, message, poll};
+use crate::sys::{descriptor, memory, message, poll};
 
 /// A request under way.
 pub(in super::super) struct Flight {
@@ -329,24 +332,6 @@ impl Flight {
         Ok(None)
     }
 
-    /// Reads what has come of the answer. If the record of the child's end has
-    /// come, too, nothing more will: what the child has forked may hold the
-    /// socket open.
-    fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
-        match self.receive_once(socket)? {
-            Step::Wait(Wait::Answer(Interest::Readable)) if self.has_ended()? => {}
-            step => return Ok(step),
-        }
-        match self.receive_once(socket)? {
-            Step::Wait(Wait::Answer(Interest::Readable)) => match self.announced.take() {
-                // It may have been executed: its end tells.
-                Some((pid, fds)) => self.ready(pid, fds),
-                None => self.examine(),
-            },
-            step => Ok(step),
-        }
-    }
-
     /// Whether there is nothing to come any more on the answer socket.
     fn is_over(&self, socket: BorrowedFd<'_>) -> Result<bool> {
         Ok(poll::is_hung_up(socket) || self.has_ended()?)
@@ -369,90 +354,6 @@ impl Flight {
             None => Ok(false),
         }
     }
-
-    fn receive_once(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
-        loop {
-            match &mut self.stage {
-                Stage::Failure { kind, text, filled } => {
-                    match receive_some(socket, &mut text[*filled..], &mut Vec::new())? {
-                        None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
-                        Some(0) => self.stage = Stage::Autopsy,
-                        Some(n) if *filled + n < text.len() => *filled += n,
-                        Some(_) => return Err(answer::parse_failure(*kind, text)?),
-                    }
-                }
-                Stage::Autopsy => return self.examine(),
-                _ => {
-                    let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
-                    match receive_some(socket, &mut head, &mut fds)? {
-                        None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
-                        Some(0) => match self.announced.take() {
-                            Some((pid, fds)) => return self.ready(pid, fds),
-                            None => self.stage = Stage::Autopsy,
-                        },
-                        // A child writes the head at once, so it comes at once.
-                        Some(answer::HEAD) => match answer::parse_head(&head)? {
-                            answer::Head::Born => {}
-                            answer::Head::Ready { pid } if self.then == Then::Program => {
-                                self.announced = Some((pid, fds));
-                            }
-                            answer::Head::Ready { pid } => return self.ready(pid, fds),
-                            answer::Head::Failed { kind, rest } => {
-                                let text = vec![0; rest];
-                                self.stage = Stage::Failure {
-                                    kind,
-                                    text,
-                                    filled: 0,
-                                };
-                            }
-                        },
-                        Some(_) => return Err(Malformed::Because("an answer is cut off").into()),
-                    }
-                }
-            }
-        }
-    }
-
-    fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
-        let status = self.status.take().expect("there until here");
-        let pidfd = match fds.pop() {
-            Some(pidfd) => Ok(pidfd),
-            // It was cut off, because the table is full. There is a place for one,
-            // unless another thread takes it.
-            None => {
-                self.place = None;
-                reopen(pid, &status)
-            }
-        };
-        let pidfd = pidfd.map_err(|error| {
-            let message = format!("receive the pidfd of `{}`", self.what);
-            Error::io(message, error)
-        })?;
-        self.trace.ready(pid);
-        let trace = self.trace.clone();
-        let running = Running::new(pid, pidfd, status, self.kill_on_drop, trace);
-        Ok(Step::Ready(running))
-    }
-
-    /// Finds out what a child that is gone died of.
-    fn examine(&mut self) -> Result<Step> {
-        // It is a write end of the pipe, which has to come to its end.
-        self.place = None;
-        let Some(status) = &self.status else {
-            return Err(self.origin.why_gone());
-        };
-        match status.look()? {
-            Look::Nothing => Ok(Step::Wait(Wait::Status)),
-            Look::Lost => Err(self.origin.why_lost()),
-            Look::Ended(exit) => {
-                let mut message = format!("`{}` ended before it was ready: {exit}", self.what);
-                if let Some(failure) = exit.failure() {
-                    message += &format!(" ({failure})");
-                }
-                Err(Error::new(ErrorKind::Died(exit), message))
-            }
-        }
-    }
 }
 
 /// The error for what was not ready at its deadline.
@@ -460,96 +361,4 @@ pub(in super::super) fn too_late(what: &str) -> Error {
     let message =
         format!("`{what}` was not ready in the time that `timeout` allows, and was killed");
     Error::new(ErrorKind::TimedOut, message)
-}
-
-/// Opens a pidfd in place of one that was lost, or ends the child. As long as
-/// the pipe has no record, the child was not collected, and its pid is its own.
-fn reopen(pid: u32, status: &StatusPipe) -> io::Result<OwnedFd> {
-    let pidfd = fork::pidfd(pid);
-    if matches!(status.look(), Ok(Look::Nothing)) {
-        if pidfd.is_err() {
-            let _ = fork::kill_child(pid);
-        }
-        return pidfd;
-    }
-    Err(io::Error::from_raw_os_error(libc::EMFILE))
-}
-
-/// Reads from the answer socket: `None` if there is nothing yet, 0 at its end.
-fn receive_some(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
-) -> Result<Option<usize>> {
-    match message::receive(socket, buffer, fds) {
-        Ok(received) => Ok(Some(received.len)),
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => Ok(None),
-            // The child went without having read all that was queued for it.
-            io::ErrorKind::ConnectionReset => Ok(Some(0)),
-            _ => Err(Error::io("read a worker's answer", error)),
-        },
-    }
-}
-
-/// The caller's end of an answer socket, as long as no answer has come.
-/// Dropped then, it calls the child off: nobody would know of it.
-pub(super) struct Unanswered<S: AsFd>(Option<S>);
-
-impl<S: AsFd> Unanswered<S> {
-    pub(super) fn new(socket: S) -> Unanswered<S> {
-        Unanswered(Some(socket))
-    }
-
-    /// The same socket as another type, which `map` makes of a duplicate: if that
-    /// fails, or panics, the child is called off.
-    #[cfg(feature = "tokio")]
-    pub(super) fn try_map<T: AsFd>(
-        self,
-        map: impl FnOnce(&S) -> Result<T>,
-    ) -> Result<Unanswered<T>> {
-        let mapped = map(self.get())?;
-        drop(self.settle());
-        Ok(Unanswered::new(mapped))
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(super) fn get(&self) -> &S {
-        self.0.as_ref().expect("taken only at the end")
-    }
-
-    /// The socket of a child that is known now.
-    pub(super) fn settle(mut self) -> S {
-        self.0.take().expect("taken only here and by drop")
-    }
-}
-
-impl<S: AsFd> AsFd for Unanswered<S> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        let socket = self.0.as_ref().expect("taken only at the end");
-        socket.as_fd()
-    }
-}
-
-impl<S: AsFd> Drop for Unanswered<S> {
-    fn drop(&mut self) {
-        if let Some(socket) = self.0.take() {
-            call_off(socket.as_fd());
-        }
-    }
-}
-
-/// After the shutdown the child can say "ready" no more, and ends by itself; if
-/// it has said so already, its pidfd is there and it is killed. A program may run
-/// by then, and lead a group, of which nobody would know either.
-fn call_off(socket: BorrowedFd<'_>) {
-    let _ = descriptor::stop_receiving(socket);
-    let (mut head, mut fds) = ([0; answer::HEAD], Vec::new());
-    let _ = message::receive(socket, &mut head, &mut fds);
-    if let Ok(answer::Head::Ready { pid }) = answer::parse_head(&head)
-        && let Some(pidfd) = fds.first()
-    {
-        let _ = fork::signal_group(pidfd.as_fd(), pid, libc::SIGKILL);
-        let _ = fork::signal(pidfd.as_fd(), libc::SIGKILL);
-    }
 }

@@ -1,0 +1,252 @@
+//! The body of a request, which the child reads. The table is in the parent.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use super::setting;
+use super::wire::{Reader, put_counted};
+use super::{MISSING, Malformed};
+use crate::args::{Arg, Args};
+use crate::settings::Setting;
+use crate::step::{Program, Step};
+
+/// What the child is to do.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// The worker's name; empty for others.
+    pub(crate) name: String,
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) steps: Vec<Step>,
+    /// What the child becomes, if it is an external program.
+    pub(crate) program: Option<Program>,
+}
+
+impl Body {
+    /// The octets, and the descriptors that travel beside them.
+    pub(crate) fn encode(self) -> (Vec<u8>, Vec<OwnedFd>) {
+        let (mut out, mut fds) = (Vec::new(), Vec::new());
+        put_counted(&mut out, self.name.as_bytes());
+        out.extend((self.settings.len() as u32).to_le_bytes());
+        for setting in self.settings {
+            setting::put(&mut out, &mut fds, setting);
+        }
+        for step in self.steps {
+            match step {
+                Step::Arg(arg) => put_arg(&mut out, &mut fds, arg),
+                Step::Init { name, args } => {
+                    out.push(2);
+                    put_counted(&mut out, name.as_bytes());
+                    out.extend((args.len() as u32).to_le_bytes());
+                    args.for_each(|arg| put_arg(&mut out, &mut fds, arg));
+                }
+                Step::Require(path) => {
+                    out.push(3);
+                    put_counted(&mut out, path.as_os_str().as_bytes());
+                }
+            }
+        }
+        if let Some(program) = self.program {
+            out.push(4);
+            put_program(&mut out, &mut fds, program);
+        }
+        (out, fds)
+    }
+
+    /// Parses the octets, to which exactly these descriptors belong.
+    pub(crate) fn parse(octets: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
+        let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
+        let name = text(reader.counted()?)?;
+        let count = reader.u32()?;
+        let settings = (0..count).map(|_| setting::take(&mut reader, &mut fds));
+        let settings = settings.collect::<Result<_, Malformed>>()?;
+        let (mut steps, mut program) = (Vec::new(), None);
+        while !reader.is_empty() {
+            steps.push(match reader.u8()? {
+                2 => {
+                    let name = text(reader.counted()?)?;
+                    let count = reader.u32()?;
+                    let args = (0..count).map(|_| {
+                        let tag = reader.u8()?;
+                        take_arg(tag, &mut reader, &mut fds)
+                    });
+                    let args = args.collect::<Result<Args, Malformed>>()?;
+                    Step::Init { name, args }
+                }
+                4 => {
+                    program = Some(take_program(&mut reader, &mut fds)?);
+                    break;
+                }
+                3 => Step::Require(OsStr::from_bytes(reader.counted()?).into()),
+                tag => Step::Arg(take_arg(tag, &mut reader, &mut fds)?),
+            });
+        }
+        if !reader.is_empty() {
+            return Err(Malformed::Because("it goes on behind the program"));
+        }
+        match fds.next() {
+            None => Ok(Body {
+                name,
+                settings,
+                steps,
+                program,
+            }),
+            Some(_) => Err(Malformed::Because("more descriptors came than it names")),
+        }
+    }
+}
+
+fn put_arg(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, arg: Arg) {
+    match arg {
+        Arg::Bytes(octets) => {
+            out.push(0);
+            put_counted(out, &octets);
+        }
+        Arg::Fd(fd) => {
+            out.push(1);
+            fds.push(fd);
+        }
+    }
+}
+
+fn take_arg(
+    tag: u8,
+    reader: &mut Reader<'_>,
+    fds: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Arg, Malformed> {
+    match tag {
+        0 => Ok(Arg::Bytes(reader.counted()?.to_vec())),
+        1 => fds.next().map(Arg::Fd).ok_or(MISSING),
+        _ => Err(Malformed::Because("it has a step of an unknown kind")),
+    }
+}
+
+fn put_program(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, program: Program) {
+    put_counted(out, program.path.as_bytes());
+    put_counted(out, program.arg0.as_bytes());
+    out.extend((program.args.len() as u32).to_le_bytes());
+    for arg in program.args {
+        put_counted(out, arg.as_bytes());
+    }
+    out.extend((program.placed.len() as u32).to_le_bytes());
+    for (fd, number) in program.placed {
+        out.extend(number.to_le_bytes());
+        fds.push(fd);
+    }
+}
+
+fn take_program(
+    reader: &mut Reader<'_>,
+    fds: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Program, Malformed> {
+    let os = |octets: &[u8]| OsStr::from_bytes(octets).to_owned();
+    let (path, arg0) = (os(reader.counted()?), os(reader.counted()?));
+    let count = reader.u32()?;
+    let args = (0..count).map(|_| reader.counted().map(os));
+    let args = args.collect::<Result<_, _>>()?;
+    let count = reader.u32()?;
+    let placed = (0..count).map(|_| {
+        let number = reader.i32()?;
+        Ok((fds.next().ok_or(MISSING)?, number))
+    });
+    Ok(Program {
+        path,
+        arg0,
+        args,
+        placed: placed.collect::<Result<_, Malformed>>()?,
+    })
+}
+
+fn text(octets: &[u8]) -> Result<String, Malformed> {
+    let text = str::from_utf8(octets);
+    text.map(str::to_owned)
+        .map_err(|_| Malformed::Because("a name is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::{Head, Then};
+    use super::*;
+
+    fn null() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
+    #[test]
+    fn golden_preparation() {
+        let args = [Arg::Bytes(b"x".to_vec()), Arg::Fd(null())];
+        let init = Step::Init {
+            name: "load".into(),
+            args: args.into_iter().collect(),
+        };
+        let steps = vec![init, Step::Require("/p.so".into())];
+        let (octets, fds) = Body {
+            name: String::new(),
+            settings: Vec::new(),
+            steps,
+            program: None,
+        }
+        .encode();
+        let golden = b"\0\0\0\0\0\0\0\0\0\0\0\0\x02\x04\0\0\0\0\0\0\0load\x02\0\0\0\
+            \0\x01\0\0\0\0\0\0\0x\x01\x03\x05\0\0\0\0\0\0\0/p.so";
+        assert_eq!(octets, golden);
+        let body = Body::parse(&octets, fds).unwrap();
+        let [Step::Init { name, args }, Step::Require(path)] = &body.steps[..] else {
+            panic!("{body:?}")
+        };
+        assert_eq!(
+            (&name[..], args.len(), path.to_str()),
+            ("load", 2, Some("/p.so"))
+        );
+    }
+
+    #[test]
+    fn golden_program() {
+        let program = || Program {
+            path: "cat".into(),
+            arg0: "c".into(),
+            args: vec!["x".into()],
+            placed: vec![(null(), 7)],
+        };
+        let (octets, fds) = Body {
+            name: String::new(),
+            settings: Vec::new(),
+            steps: Vec::new(),
+            program: Some(program()),
+        }
+        .encode();
+        let golden = b"\0\0\0\0\0\0\0\0\0\0\0\0\x04\x03\0\0\0\0\0\0\0cat\
+            \x01\0\0\0\0\0\0\0c\x01\0\0\0\x01\0\0\0\0\0\0\0x\x01\0\0\0\x07\0\0\0";
+        assert_eq!(octets, golden);
+        let head = Head::new(Then::Program, &octets, 1).encode(&octets);
+        assert_eq!(
+            (Head::parse(&head).unwrap().0.then, head[3]),
+            (Then::Program, 3)
+        );
+        let back = Body::parse(&octets, fds).unwrap().program.unwrap();
+        assert_eq!((back.path, back.arg0, back.args), {
+            let Program {
+                path, arg0, args, ..
+            } = program();
+            (path, arg0, args)
+        });
+        assert_eq!(back.placed[0].1, 7);
+        let longer = [&octets[..], &[0]].concat();
+        assert!(Body::parse(&longer, vec![null()]).is_err());
+        assert!(Body::parse(&octets, Vec::new()).is_err());
+    }
+
+    #[test]
+    fn descriptors_must_be_as_many_as_named() {
+        let steps = || vec![Step::Arg(Arg::Fd(null()))];
+        let (octets, fds) = Body {
+            name: String::new(),
+            settings: Vec::new(),
+            steps: steps(),
+            program: None,
+        }
+        .encode();
+        assert!(Body::parse(&octets, Vec::new()).is_err());
+        assert!(Body::parse(&octets, fds.into_iter().chain([null()]).collect()).is_err());
+    }
+}
