@@ -31,8 +31,8 @@ pub(super) fn spare() {
 
 /// Calls this process by the last part of the name of the worker that it runs.
 pub(super) fn worker(name: &str) {
-    let (_, name) = name.rsplit_once("::").unwrap_or(("", name));
-    set(name);
+    // By a character, because a search for text is set up anew each time.
+    set(name.rsplit(':').next().unwrap_or(name));
 }
 
 fn set(what: &str) {
