@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::time::ClockId as Clock;
 
 use super::message::Wait;
 
@@ -70,6 +71,14 @@ fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<b
             result => return Ok(result? > 0),
         }
     }
+}
+
+/// The time since a moment that is the same in all processes, in nanoseconds; it
+/// does not go back (clock_gettime(2)).
+pub(crate) fn now() -> io::Result<u64> {
+    let now = Duration::from(Clock::CLOCK_MONOTONIC.now()?);
+    // It is full after 584 years.
+    Ok(now.as_nanos() as u64)
 }
 
 /// A descriptor that is readable from that moment on (timerfd_create(2)).

@@ -53,10 +53,11 @@ pub(super) fn live(place: Place<'_>) -> ! {
         let arrival = Request::receive(control.as_fd(), Wait::Yes, buffer, inherited.limits);
         match arrival {
             Arrival::Nothing => {}
+            Arrival::Refused => buffer.fill(0),
             Arrival::Closed | Arrival::Keep(Keep::Fewer, _) => fork::leave(0),
-            Arrival::Keep(Keep::Spares(count), owner) => {
+            Arrival::Keep(Keep::Spares(wanted), owner) => {
                 let owner = owner.as_ref().map(AsFd::as_fd);
-                let _ = tell(&notices, Notice::Spares(count), owner);
+                let _ = tell(&notices, Notice::Spares(wanted), owner);
             }
             Arrival::Request(request) => {
                 // Before anybody can learn of this process: a worker's whole life
