@@ -9,6 +9,8 @@ pub mod comparison;
 pub mod rights;
 #[path = "support/scene.rs"]
 mod scene;
+#[path = "support/spares.rs"]
+pub mod spares;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

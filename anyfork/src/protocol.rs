@@ -63,14 +63,15 @@
 //!
 //! # Spares
 //!
-//! Two messages of eight octets on a control socket are no requests. Each goes to
-//! one receiver, the template or a spare.
+//! Two messages of 16 octets on a control socket are no requests. Each goes to one
+//! receiver, the template or a spare.
 //!
 //! | octets | |
 //! |---|---|
 //! | 2, 1 | `"AF"`, the version |
 //! | 1 | 4: so many spares are to be kept; an owner's end comes with it. 5: the spare that gets this ends |
 //! | 4 | the number, or 0 |
+//! | 8 | when it was said, in nanoseconds of the system's monotonic clock, or 0 |
 //!
 //! A spare tells its template, over a socket of their own:
 //!
@@ -80,6 +81,7 @@
 //! | 1 | 1 if it is to be killed when nobody reads its status pipe any more; else 0 |
 //! | 2 | 0 |
 //! | 4 | its pid, or the number |
+//! | 8 | 0, or when it was said: two spares may tell of two numbers in another order |
 //!
 //! # Boot
 //!

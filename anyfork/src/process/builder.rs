@@ -71,6 +71,8 @@ struct State {
     forked_from: bool,
     /// What is given since, and what went wrong.
     setup: Setup,
+    /// How many spares it was asked to keep, as the template that it is or is to be.
+    warm: u32,
     /// What holds for this process and all that are forked from it.
     options: Options,
 }
@@ -82,6 +84,7 @@ impl Process {
             base,
             forked_from,
             setup: Setup::default(),
+            warm: 0,
             options: Options::default(),
         }))
     }
@@ -114,6 +117,7 @@ impl Process {
             base: Arc::clone(&state.base),
             forked_from: false,
             setup: Setup::failed(state.setup.error()),
+            warm: 0,
             options: state.options.clone(),
         }))
     }
@@ -328,7 +332,7 @@ impl Process {
     /// these, too. If more are asked for at once, the others are forked then. 0
     /// ends those that there are. It is not inherited by a [`fork`](Process::fork)
     /// that becomes a template itself, and a template that is prepared further is
-    /// another one, with spares of its own that know the new preparation.
+    /// another one, with as many spares of its own that know the new preparation.
     ///
     /// # Errors
     ///
@@ -342,6 +346,7 @@ impl Process {
     pub fn keep_warm(mut self, count: usize) -> Process {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let state = self.state_mut();
+        state.warm = count;
         // A template that is not there yet begins with them.
         if !state.forked_from || !state.setup.is_empty() {
             state.setup.set(Setting::Warm(count));
@@ -440,7 +445,11 @@ impl State {
         if self.setup.error().is_some() || (self.forked_from && self.setup.is_empty()) {
             return;
         }
-        match Origin::fork(&self.base, std::mem::take(&mut self.setup), &self.options) {
+        let mut setup = std::mem::take(&mut self.setup);
+        if self.forked_from && self.warm > 0 {
+            setup.set(Setting::Warm(self.warm));
+        }
+        match Origin::fork(&self.base, setup, &self.options) {
             Ok(origin) => {
                 self.base = Arc::new(origin);
                 self.forked_from = true;

@@ -15,7 +15,7 @@ use super::trace::Trace;
 use crate::early::TemplateEnd;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::answer;
-use crate::protocol::keep::{self, Keep};
+use crate::protocol::keep::{self, Keep, Wanted};
 use crate::protocol::request::Then;
 use crate::sys::poll::{self, Interest};
 use crate::sys::{descriptor, message};
@@ -87,7 +87,10 @@ impl Origin {
 
     /// Has the template keep so many spares. Waits for room, as a request does.
     pub(super) fn keep_warm(&self, count: u32) -> Result<()> {
-        let (control, octets) = (self.control(), keep::encode(Keep::Spares(count)));
+        let failed = |error| Error::io("keep a template's children warm", error);
+        let at = poll::now().map_err(failed)?;
+        let octets = keep::encode(Keep::Spares(Wanted { count, at }));
+        let control = self.control();
         loop {
             let error = match message::send(control, &octets, &[control]) {
                 Ok(_) => return Ok(()),
@@ -101,7 +104,7 @@ impl Origin {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
                     return Err(self.why_gone());
                 }
-                _ => return Err(Error::io("keep a template's children warm", error)),
+                _ => return Err(failed(error)),
             }
         }
     }

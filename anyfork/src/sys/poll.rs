@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::time::ClockId as Clock;
 
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,14 @@ pub(crate) fn notify(bell: BorrowedFd<'_>) {
 /// Makes it unreadable.
 pub(crate) fn attend(bell: BorrowedFd<'_>) {
     let _ = nix::unistd::read(bell, &mut [0; 8]);
+}
+
+/// The time since a moment that is the same in all processes, in nanoseconds; it
+/// does not go back (clock_gettime(2)).
+pub(crate) fn now() -> io::Result<u64> {
+    let now = Duration::from(Clock::CLOCK_MONOTONIC.now()?);
+    // It is full after 584 years.
+    Ok(now.as_nanos() as u64)
 }
 
 /// A descriptor that is readable from that moment on (timerfd_create(2)).

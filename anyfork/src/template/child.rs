@@ -110,7 +110,8 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         steps,
         program,
     } = body;
-    let warm = settings.iter().find_map(|it| match it {
+    // The last of them counts.
+    let warm = settings.iter().rev().find_map(|it| match it {
         Setting::Warm(count) => Some(*count as usize),
         _ => None,
     });

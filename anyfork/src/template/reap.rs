@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::protocol::status;
@@ -24,7 +25,9 @@ pub(super) struct Children {
 }
 
 struct Child {
-    /// `None` for a spare: nobody waits for it yet.
+    /// A spare: nobody waits for it yet.
+    idle: bool,
+    /// `None` for a spare, and if there was no room for it.
     status: Option<OwnedFd>,
     kill_on_drop: bool,
     /// Closed last: who looks from outside sees by it what is still held.
@@ -57,7 +60,7 @@ impl Children {
         let child = u32::try_from(token)
             .ok()
             .and_then(|pid| self.running.get(&pid));
-        child.is_some_and(|child| child.status.is_none())
+        child.is_some_and(|child| child.idle)
     }
 
     /// Watches a child that was just forked, to report its end to `status`; if it
@@ -95,6 +98,7 @@ impl Children {
         let pidfd = fork::pidfd(pid)?;
         events.add(&pidfd, pid.into())?;
         let child = Child {
+            idle: true,
             status: None,
             kill_on_drop: false,
             pidfd,
@@ -115,7 +119,7 @@ impl Children {
         let Some(child) = self.running.get_mut(&pid) else {
             return;
         };
-        if child.status.is_none() {
+        if mem::take(&mut child.idle) {
             self.idle -= 1;
         }
         let token = u64::from(pid) | ABANDONED;
@@ -125,6 +129,16 @@ impl Children {
         }
         child.status = Some(status);
         child.kill_on_drop = kill_on_drop;
+    }
+
+    /// A spare has become a child of whose end nobody can be told. Whoever waits
+    /// for it sees that the pipe is nobody's any more, and asks the kernel.
+    pub(super) fn lose(&mut self, pid: u32) {
+        if let Some(child) = self.running.get_mut(&pid)
+            && mem::take(&mut child.idle)
+        {
+            self.idle -= 1;
+        }
     }
 
     /// Does what has to be done about the child behind `token`.
@@ -158,12 +172,13 @@ impl Children {
             return;
         }
         let _ = events.remove(&child.pidfd);
-        match &child.status {
+        if let (Some(status), true) = (&child.status, child.kill_on_drop) {
             // What the child has forked may hold the same pipe, which would stay
             // in the set with it.
-            Some(status) if child.kill_on_drop => drop(events.remove(status)),
-            Some(_) => {}
-            None => self.idle -= 1,
+            let _ = events.remove(status);
+        }
+        if child.idle {
+            self.idle -= 1;
         }
         collect(pid, look, child.status.as_ref());
         self.running.remove(&pid);

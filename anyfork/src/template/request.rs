@@ -26,8 +26,9 @@ pub(super) struct Request<'a> {
 
 /// What a look at the control socket has found.
 pub(super) enum Arrival<'a> {
-    /// Nothing, or nothing that makes sense: it was answered.
     Nothing,
+    /// Nothing that can be served: it was answered. The buffer has octets of it.
+    Refused,
     /// The last owner is gone.
     Closed,
     Request(Request<'a>),
@@ -86,5 +87,5 @@ fn refuse<'a>(fds: Vec<OwnedFd>, error: &Error) -> Arrival<'a> {
     if let Some(socket) = fds.into_iter().next() {
         answer_failure(&socket.into(), error);
     }
-    Arrival::Nothing
+    Arrival::Refused
 }

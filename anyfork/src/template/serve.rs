@@ -22,7 +22,7 @@ use super::request::{Arrival, Request};
 use super::spare::{self, Channel};
 use crate::args::Args;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::keep::{self, Keep, Notice};
+use crate::protocol::keep::{self, Keep, Notice, Wanted};
 use crate::protocol::request::HEAD;
 use crate::protocol::{self, answer};
 use crate::sys::fork::{self, Side};
@@ -54,6 +54,11 @@ pub(super) struct Template {
 #[derive(Default)]
 struct Warm {
     wanted: usize,
+    /// When that was said.
+    said: u64,
+    /// So many are to be told to end, through this owner's end: held until there
+    /// is room for it in the queue, which the spares make.
+    surplus: Option<(usize, OwnedFd)>,
     /// What they and the template talk over, once there are any.
     channel: Option<Channel>,
     /// The last one could not be forked: not before something has happened.
@@ -138,6 +143,7 @@ impl Template {
                         self.children.attend(child, &self.events);
                     }
                 }
+                self.end_surplus();
                 self.listen();
             }
             if idle && self.lacks_spares() {
@@ -157,14 +163,18 @@ impl Template {
             // One for a spare, which are fewer already.
             Arrival::Nothing | Arrival::Keep(Keep::Fewer, _) => return,
             Arrival::Closed => return self.retire(),
-            Arrival::Keep(Keep::Spares(count), owner) => return self.set_spares(count, owner),
+            Arrival::Keep(Keep::Spares(wanted), owner) => return self.set_spares(wanted, owner),
+            Arrival::Refused => return self.buffer.fill(0),
             Arrival::Request(request) => request,
         };
-        if self.limits.are_near(self.children.len()) {
-            return answer_failure(&request.socket, &self.limits.full());
-        }
         let used = request.body.len() + HEAD;
-        match fork::fork() {
+        let side = match self.limits.are_near(self.children.len()) {
+            true => Err(self.limits.full()),
+            false => fork::fork().map_err(|error| {
+                Error::os(ErrorKind::ForkFailed, "the template could not fork", error)
+            }),
+        };
+        match side {
             Ok(Side::Child) => {
                 let inherited = Inherited {
                     args: std::mem::take(&mut self.args),
@@ -178,10 +188,7 @@ impl Template {
                 self.children
                     .add(pid, request.status, kill_on_drop, &self.events);
             }
-            Err(error) => {
-                let error = Error::os(ErrorKind::ForkFailed, "the template could not fork", error);
-                answer_failure(&request.socket, &error);
-            }
+            Err(error) => answer_failure(&request.socket, &error),
         }
         // The next child's memory begins as a copy of this one.
         self.buffer[..used].fill(0);
@@ -256,8 +263,10 @@ impl Template {
                 (Some(Notice::Taken { pid, kill_on_drop }), Some(status)) => {
                     self.children.take(pid, status, kill_on_drop, &self.events);
                 }
-                (Some(Notice::Spares(count)), owner) => self.set_spares(count, owner),
-                _ => {}
+                // There was no room for its status pipe.
+                (Some(Notice::Taken { pid, .. }), None) => self.children.lose(pid),
+                (Some(Notice::Spares(wanted)), owner) => self.set_spares(wanted, owner),
+                (None, _) => {}
             }
         }
     }
@@ -265,15 +274,32 @@ impl Template {
     /// From now on there are so many spares. Those that are too many are told to
     /// end, each by a message that one of them gets: so none can be on the way to
     /// a request that it has just taken.
-    fn set_spares(&mut self, count: u32, owner: Option<OwnedFd>) {
-        self.warm.wanted = count as usize;
+    fn set_spares(&mut self, wanted: Wanted, owner: Option<OwnedFd>) {
+        // What was said before may be heard later, from another spare.
+        if wanted.at < self.warm.said {
+            return;
+        }
+        self.warm.said = wanted.at;
+        self.warm.wanted = wanted.count as usize;
         let surplus = self.children.idle().saturating_sub(self.warm.wanted);
-        let Some(owner) = owner else { return };
-        for _ in 0..surplus {
-            let octets = keep::encode(Keep::Fewer);
-            if message::send(owner.as_fd(), &octets, &[]).is_err() {
-                break;
+        self.warm.surplus = owner.map(|owner| (surplus, owner));
+        self.end_surplus();
+    }
+
+    /// Tells those to end for whom there is room in the queue now.
+    fn end_surplus(&mut self) {
+        while let Some((left, owner)) = &mut self.warm.surplus {
+            if *left > 0 {
+                match message::send(owner.as_fd(), &keep::encode(Keep::Fewer), &[]) {
+                    Ok(_) => {
+                        *left -= 1;
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                    Err(_) => {}
+                }
             }
+            self.warm.surplus = None;
         }
     }
 

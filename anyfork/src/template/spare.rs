@@ -56,10 +56,11 @@ pub(super) fn live(place: Place<'_>) -> ! {
         let arrival = Request::receive(control.as_fd(), Wait::Yes, buffer, inherited.limits);
         match arrival {
             Arrival::Nothing => {}
+            Arrival::Refused => buffer.fill(0),
             Arrival::Closed | Arrival::Keep(Keep::Fewer, _) => fork::leave(0),
-            Arrival::Keep(Keep::Spares(count), owner) => {
+            Arrival::Keep(Keep::Spares(wanted), owner) => {
                 let owner = owner.as_ref().map(AsFd::as_fd);
-                let _ = tell(&notices, &bell, Notice::Spares(count), owner);
+                let _ = tell(&notices, &bell, Notice::Spares(wanted), owner);
                 poll::notify(bell.as_fd());
             }
             Arrival::Request(request) => {
