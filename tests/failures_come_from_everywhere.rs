@@ -174,7 +174,9 @@ fn a_worker_of_a_plugin_tells() {
         assert!(place.contains("programs/plugin.rs:"), "{place}");
         assert_eq!(failure.thread(), None);
         let backtrace = failure.backtrace().unwrap();
-        assert!(backtrace.contains("plugin_end"), "{backtrace}");
+        // By the path of the function, or by its file, as the build has kept it.
+        let named = ["plugin_of_tests", "plugin.rs"].map(|name| backtrace.contains(name));
+        assert_ne!(named, [false, false], "{backtrace}");
     }
     let exit = exit_of(with_plugin().send_arg("7").run("plugin_end"));
     assert_eq!((exit.code(), exit.failure()), (Some(7), None));
