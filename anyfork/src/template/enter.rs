@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
@@ -29,14 +29,8 @@ pub(super) const PANICKED: u8 = 101;
 
 /// Enters a worker of this program (or, in a plugin, of the plugin) and reports
 /// how it ended.
-pub(super) fn run_worker(
-    worker: &Function,
-    args: Args,
-    socket: UnixStream,
-    status: BorrowedFd<'_>,
-) -> u8 {
+pub(super) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u8 {
     let name = worker.name;
-    report::begin(status);
     report::enter(name);
     let hooks = Hooks {
         guard,

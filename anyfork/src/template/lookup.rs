@@ -41,8 +41,11 @@ impl Found {
     /// Enters this worker and gives its exit code. Its failure is told in the pipe
     /// `status`.
     pub(super) fn work(self, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
+        // This copy of the library knows it since the process began.
+        #[cfg(not(feature = "plugin"))]
+        let _ = status;
         match self {
-            Found::Own(worker) => run_worker(worker, args, socket, status),
+            Found::Own(worker) => run_worker(worker, args, socket),
             #[cfg(feature = "plugin")]
             Found::Plugin(worker) => {
                 // Its own copy of this library does not know how.

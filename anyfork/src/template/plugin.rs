@@ -105,8 +105,9 @@ impl Entrance for Own {
     fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
         // A plugin has a standard library of its own, and so a hook of its own.
         report::install_over();
+        report::begin(status);
         be_guarded();
-        run_worker(&Kind::Worker.own()[index], args, socket, status)
+        run_worker(&Kind::Worker.own()[index], args, socket)
     }
 
     fn forked() -> bool {

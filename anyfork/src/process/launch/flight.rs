@@ -46,6 +46,8 @@ pub(in super::super) struct Flight {
     /// this one is at hand, and was sent already.
     place: Option<OwnedFd>,
     stage: Stage,
+    /// The answer was waited for once.
+    has_waited: bool,
 }
 
 enum Stage {
@@ -182,6 +184,7 @@ impl Flight {
             status: Some(StatusPipe::new(status)),
             place: None,
             stage: Stage::Queueing(following, Request { message, fds }),
+            has_waited: false,
         };
         flight.send(mine.as_fd())?;
         Ok((mine, flight))
@@ -189,12 +192,17 @@ impl Flight {
 
     /// Goes on as far as possible.
     pub(in super::super) fn step(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
-        match self.send(socket)? {
-            Some(wait) => Ok(Step::Wait(wait)),
-            None if self.then == Then::Program && !self.is_over(socket)? => {
+        if let Some(wait) = self.send(socket)? {
+            return Ok(Step::Wait(wait));
+        }
+        // Right after the request there is no answer: not worth a look.
+        let has_waited = mem::replace(&mut self.has_waited, true);
+        match self.then {
+            Then::Program if !has_waited || !self.is_over(socket)? => {
                 Ok(Step::Wait(Wait::Executed))
             }
-            None => self.receive(socket),
+            Then::Worker if !has_waited => Ok(Step::Wait(Wait::Answer(Interest::Readable))),
+            _ => self.receive(socket),
         }
     }
 
