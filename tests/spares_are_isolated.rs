@@ -43,14 +43,15 @@ fn own(child: u32, template: u32, sent: &[&String]) -> BTreeMap<i32, String> {
 }
 
 /// A spare has its template's end of the control socket, which the others have,
-/// too, and the socket that it tells its template by.
+/// too, the socket that it tells its template by, and what it wakes it with.
 fn assert_spare(spare: u32, template: u32, sent: &[&String]) -> BTreeSet<String> {
-    let open = own(spare, template, sent);
-    assert_eq!(open.len(), 2, "{open:?}");
-    assert!(
-        open.values().all(|it| it.starts_with("socket:")),
-        "{open:?}"
-    );
+    let mut open = own(spare, template, sent);
+    assert_eq!(open.len(), 3, "{open:?}");
+    let sockets = open.values().filter(|it| it.starts_with("socket:"));
+    assert_eq!(sockets.count(), 2, "{open:?}");
+    let bells = open.values().filter(|it| it.contains("[eventfd]"));
+    assert_eq!(bells.count(), 1, "{open:?}");
+    open.retain(|_, it| !it.contains("[eventfd]"));
     let callers: BTreeSet<_> = descriptors(id()).into_values().collect();
     assert!(open.values().all(|it| !callers.contains(it)), "{open:?}");
     open.into_values().collect()
