@@ -153,15 +153,13 @@ fn a_signal_to_a_spare_is_not_its_workers() {
     scene.must_return();
 }
 
-/// Asks for no signal at its template's end, whose child a spare was.
+/// Tells which signal it gets at its template's end, with whom a spare goes.
 #[anyfork::worker]
 fn parents_end(mut socket: UnixStream, _rest: Args) -> io::Result<()> {
     let mut signal = -1;
     // SAFETY: writes a number.
-    assert_eq!(
-        unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) },
-        0
-    );
+    let asked = unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
+    assert_eq!(asked, 0);
     write!(socket, "{signal}")
 }
 
