@@ -7,6 +7,8 @@ pub mod births;
 pub mod rights;
 #[path = "support/scene.rs"]
 mod scene;
+#[path = "support/spares.rs"]
+pub mod spares;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
