@@ -1,0 +1,213 @@
+//! Where there is no room for a spare, a template forks when it is asked to, or
+//! says why it cannot; once there is room again, it has its spares again. What it
+//! had to refuse leaves nothing in it.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
+
+use anyfork::{Args, ErrorKind, Process, blocking};
+use anyfork_tests::births::stop;
+use anyfork_tests::spares::{idle, remembers, until_idle, until_settled, warm};
+use anyfork_tests::{Scene, alone, bounded, error_number, held, release};
+use anyfork_tests::{send_signal, set_soft_limit, stat, try_held, until};
+use nix::sys::prctl;
+use nix::unistd::{Gid, Uid, setresgid, setresuid};
+
+/// The kernel exempts root from limits: root's template gives its rights up, and
+/// then only a process of its new user may change its limits.
+#[anyfork::early]
+fn give_up_root() -> Result<(), nix::Error> {
+    if Uid::effective().is_root() {
+        let (uid, gid) = (Uid::from_raw(54_322), Gid::from_raw(54_322));
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+        // Its workers look at themselves in `/proc`.
+        prctl::set_dumpable(true)?;
+    }
+    Ok(())
+}
+
+/// Sets a soft limit of its template as it is told; tells what it was.
+#[anyfork::worker]
+fn limit(mut socket: UnixStream) -> io::Result<()> {
+    let mut order = [0; 16];
+    while socket.read_exact(&mut order).is_ok() {
+        let [resource, soft] =
+            [0, 8].map(|at| u64::from_le_bytes(order[at..at + 8].try_into().unwrap()));
+        let before = set_soft_limit(parent_id(), resource as u32, soft)?;
+        socket.write_all(&before.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// A template of this test's own with so many spares, and a worker that can set
+/// its limits when it can fork no more.
+struct Limited {
+    template: Process,
+    pid: u32,
+    limiter: blocking::Worker,
+}
+
+impl Limited {
+    fn new(spares: usize) -> Limited {
+        let (template, pid) = warm(Process::new().unwrap(), spares);
+        let limiter = limit::run(template.fork()).blocking().unwrap();
+        until_idle(pid, spares);
+        Limited {
+            template,
+            pid,
+            limiter,
+        }
+    }
+
+    fn set(&mut self, resource: u32, soft: u64) -> u64 {
+        let order = [u64::from(resource).to_le_bytes(), soft.to_le_bytes()].concat();
+        self.limiter.socket.write_all(&order).unwrap();
+        let mut before = [0; 8];
+        self.limiter.socket.read_exact(&mut before).unwrap();
+        u64::from_le_bytes(before)
+    }
+
+    /// Waits until it has so many spares, and one serves.
+    fn must_be_well(&self, spares: usize) {
+        let found = until_idle(self.pid, spares);
+        let worker = held(self.template.fork());
+        assert!(found.contains(&worker.pid()));
+        release(worker);
+        until_settled(self.pid, spares, &[self.limiter.pid()]);
+    }
+}
+
+#[test]
+fn a_template_that_may_not_fork_uses_what_it_has() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let mut limited = Limited::new(3);
+    let before = limited.set(libc::RLIMIT_NPROC, 0);
+    let workers: Vec<_> = (0..3).map(|_| held(limited.template.fork())).collect();
+    for _ in 0..5 {
+        let error = try_held(limited.template.fork()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ForkFailed, "{error}");
+    }
+    limited.set(libc::RLIMIT_NPROC, before);
+    // Whatever happens next, it tries again.
+    workers.into_iter().for_each(release);
+    limited.must_be_well(3);
+    drop(limited);
+    scene.must_return();
+}
+
+#[test]
+fn a_template_without_room_for_a_status_pipe_serves_on() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let mut limited = Limited::new(1);
+    for _ in 0..5 {
+        let before = limited.set(libc::RLIMIT_NOFILE, 0);
+        // The spare has room; its template has none for what it tells.
+        let mut worker = held(limited.template.fork());
+        for _ in 0..2 {
+            let error = try_held(limited.template.fork()).unwrap_err();
+            assert_eq!(error_number(&error), Some(libc::EMFILE), "{error}");
+        }
+        limited.set(libc::RLIMIT_NOFILE, before);
+        worker.socket.shutdown(std::net::Shutdown::Write).unwrap();
+        // The kernel knows how it ended, or nobody (before Linux 6.15).
+        match bounded("an end", || worker.wait()) {
+            Ok(exit) => assert!(exit.success(), "{exit}"),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error}"),
+        }
+        limited.must_be_well(1);
+    }
+    drop(limited);
+    scene.must_return();
+}
+
+/// Tells whether a secret is in its memory, or in that of what it was forked from.
+#[anyfork::worker]
+fn search(mut socket: UnixStream, rest: Args) -> io::Result<()> {
+    write!(socket, "{}", remembers(SECRET)?)?;
+    drop(rest);
+    Ok(())
+}
+
+const SECRET: &[u8; 16] = b"kqjzxwvkqjzxwvkr";
+
+fn found(process: Process) -> bool {
+    let mut worker = search::run(process, Args::new()).blocking().unwrap();
+    let mut text = String::new();
+    worker.socket.read_to_string(&mut text).unwrap();
+    assert!(worker.wait().unwrap().success());
+    text.parse().unwrap()
+}
+
+#[test]
+fn what_was_refused_is_in_no_later_process() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let mut limited = Limited::new(0);
+    let secret = SECRET.repeat(600);
+    let mut refused = 0;
+    for resource in [libc::RLIMIT_NOFILE, libc::RLIMIT_NPROC] {
+        // There is room for nothing, or for what is needed to say no.
+        for soft in (0..16).step_by(2) {
+            let before = limited.set(resource, soft);
+            let result = try_held(limited.template.fork().send_arg(&secret[..]));
+            limited.set(resource, before);
+            match result {
+                Ok(worker) => release(worker),
+                Err(_) => refused += 1,
+            }
+            assert!(!found(limited.template.fork()), "{resource} {soft}");
+        }
+    }
+    assert!(refused > 2);
+    limited.template = limited.template.keep_warm(2);
+    until_idle(limited.pid, 2);
+    assert!(!found(limited.template.fork()));
+    // It would be found.
+    assert!(found(limited.template.fork().send_arg(&secret[..])));
+    drop(limited);
+    scene.must_return();
+}
+
+/// The queue may be full of large requests when those that are too many are to
+/// be told to end.
+#[test]
+fn a_full_queue_keeps_none_from_ending() {
+    const SPARES: usize = 30;
+    let _alone = alone();
+    let scene = Scene::early();
+    let (template, pid) = warm(Process::new().unwrap(), SPARES);
+    let spares = until_idle(pid, SPARES);
+    spares.iter().for_each(|&spare| stop(spare));
+    stop(pid);
+    let template = template.keep_warm(0);
+    let mut launches = vec![template.fork().run("hold")];
+    for size in [60, 60, 60, 60, 32, 16, 8, 4, 2, 1] {
+        let large = vec![0; size * 1024];
+        launches.push(template.fork().send_arg(large).run("hold"));
+    }
+    // It hears of the number, and takes the one request that is small.
+    send_signal(spares[0], libc::SIGCONT);
+    until("it has taken one", || !idle(pid).contains(&spares[0]));
+    // Its template tells the others, of whom none can hear it yet.
+    send_signal(pid, libc::SIGCONT);
+    until("the template waits", || {
+        stat(pid).is_some_and(|(state, _)| state == 'S')
+    });
+    for &spare in &spares[1..] {
+        send_signal(spare, libc::SIGCONT);
+    }
+    let workers = launches.into_iter().map(|launch| launch.blocking());
+    let workers: Vec<_> = bounded("launches", || workers.map(Result::unwrap).collect());
+    let pids: Vec<_> = workers.iter().map(|it| it.pid()).collect();
+    until_settled(pid, 0, &pids);
+    for mut worker in workers {
+        worker.socket.read_exact(&mut [0]).unwrap();
+        release(worker);
+    }
+    drop(template);
+    scene.must_return();
+}
