@@ -161,6 +161,31 @@ fn a_template_with_too_many_children_answers() {
     early.must_return();
 }
 
+/// Those that are forked in advance take descriptors of the template, too.
+#[test]
+fn a_template_with_spares_and_too_many_children_answers() {
+    let _alone = alone();
+    for soft in 30..36 {
+        let template = Process::new()
+            .unwrap()
+            .rlimit(libc::RLIMIT_NOFILE as u32, soft, soft)
+            .keep_warm(1);
+        let mut workers = Vec::new();
+        let error = bounded("launches up to the limit", || {
+            loop {
+                match try_held(template.fork()) {
+                    Ok(worker) => workers.push(worker),
+                    Err(error) => return error,
+                }
+            }
+        });
+        assert_eq!(error.kind(), ErrorKind::Io, "{soft}: {error}");
+        assert_eq!(error_number(&error), Some(libc::EMFILE), "{soft}: {error}");
+        workers.into_iter().for_each(release);
+        launch(template.fork()).unwrap();
+    }
+}
+
 #[test]
 fn a_killed_template_is_gone() {
     let _alone = alone();

@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process;
 
 use anyfork::{Process, blocking};
-use anyfork_tests::{Scene, alone, descriptors, flags, held, pipe_with, release, template_of};
+use anyfork_tests::{Scene, alone, children, descriptors, flags, held};
+use anyfork_tests::{pipe_with, release, template_of, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -143,6 +144,22 @@ fn a_worker_of_a_nested_template_is_isolated_too() {
         assert_isolated(&worker, &sent);
         release(worker);
     }
+}
+
+#[test]
+fn workers_of_a_template_that_was_a_spare_are_isolated_too() {
+    let _alone = alone();
+    let warm = Process::new().unwrap().keep_warm(1).prepare();
+    let warm = warm.blocking().unwrap();
+    until("there is a spare", || {
+        !children(warm.pid().unwrap()).is_empty()
+    });
+    let template = warm.fork();
+    let workers: Vec<_> = (0..3).map(|_| held(template.fork())).collect();
+    for worker in &workers {
+        assert_isolated(worker, &[]);
+    }
+    workers.into_iter().for_each(release);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn above_standard(
     Ok((above(pair.0.into())?, above(pair.1.into())?))
 }
 
-fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
     match fd.as_raw_fd() {
         // std duplicates to 3 and above, close-on-exec.
         ..=2 => fd.try_clone(),

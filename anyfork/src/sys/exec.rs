@@ -17,7 +17,7 @@ use super::fork::c_string;
 /// Where programs are looked for without a `PATH`, as the C library does it.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// A program that is ready to be executed: from here on nothing is allocated.
+/// A program that is ready to be executed.
 pub(crate) struct Image {
     /// Where it may be, in the order of trying.
     paths: Vec<CString>,

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
 
+use super::descriptor::above;
+
 /// The two sides of a [`fork`].
 pub(crate) enum Side {
     /// The new process.
@@ -66,7 +68,7 @@ pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     match fd {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: the kernel has just made it for us.
-        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+        fd => above(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
     }
 }
 

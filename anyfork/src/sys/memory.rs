@@ -7,11 +7,13 @@ use std::os::unix::fs::FileExt;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::descriptor::above;
+
 /// Puts `bytes` into a file that has no name (memfd_create(2)).
 pub(crate) fn store(bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(c"anyfork arguments", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(bytes)?;
-    Ok(file.into())
+    above(file.into())
 }
 
 /// Reads the `len` octets of such a file; the position does not matter.

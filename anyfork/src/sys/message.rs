@@ -148,11 +148,21 @@ fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
             let empty = unsafe { libc::CMSG_LEN(0) } as usize;
             #[allow(clippy::unnecessary_cast, reason = "it is a u32 with musl")]
             let count = (message.cmsg_len as usize - empty) / size_of::<RawFd>();
+            let before = fds.len();
             for i in 0..count {
                 // SAFETY: recvmsg wrote `count` descriptors there.
                 let fd = unsafe { ptr::read_unaligned(data.add(i)) };
                 // SAFETY: recvmsg made it, and it is taken here once.
                 fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+            // The number of a standard stream that is closed stays free, unless
+            // there is no other.
+            for fd in &mut fds[before..] {
+                if fd.as_raw_fd() <= 2
+                    && let Ok(moved) = fd.try_clone()
+                {
+                    *fd = moved;
+                }
             }
         }
         // SAFETY: `next` is a header of this message.

@@ -11,6 +11,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::ClockId as Clock;
 
+use super::descriptor::above;
+
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
@@ -104,7 +106,7 @@ pub(crate) fn timer(at: Instant) -> io::Result<OwnedFd> {
     let left = at.saturating_duration_since(Instant::now());
     let left = left.max(Duration::from_nanos(1));
     timer.set(Expiration::OneShot(left.into()), TimerSetTimeFlags::empty())?;
-    Ok(timer.into())
+    above(timer.into())
 }
 
 /// Whether the other end of a socket is closed.
@@ -131,7 +133,8 @@ pub(crate) struct Set(Epoll);
 
 impl Set {
     pub(crate) fn new() -> io::Result<Set> {
-        Ok(Set(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
+        let Epoll(set) = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        Ok(Set(Epoll(above(set)?)))
     }
 
     /// Reports `token` while the descriptor is readable or hung up.

@@ -196,6 +196,8 @@ fn become_template(
             let message = format!("the preparation of a template {why}");
             Error::new(ErrorKind::InitFailed, message)
         })?;
+        // What is open now is taken for the program's: the bell must not be.
+        enter::wake_template();
         Template::new(control.as_fd(), args, &[socket.as_fd(), status])
     };
     match prepare() {

@@ -30,6 +30,11 @@ impl Limits {
         })
     }
 
+    /// The template has so many more, which are there without any child.
+    pub(super) fn count(&mut self, more: u64) {
+        self.own += more;
+    }
+
     /// Gives the child what the program had.
     pub(super) fn restore(&self) -> io::Result<()> {
         match self.raised {

@@ -219,6 +219,7 @@ impl Template {
             let channel = Channel::new()?;
             self.events.add(&channel.bell, NOTICES)?;
             self.warm.channel = Some(channel);
+            self.limits.count(Channel::DESCRIPTORS);
         }
         let template = std::process::id();
         match fork::fork()? {

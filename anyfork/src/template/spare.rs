@@ -134,6 +134,9 @@ pub(super) struct Channel {
 }
 
 impl Channel {
+    /// How many it takes.
+    pub(super) const DESCRIPTORS: u64 = 3;
+
     pub(super) fn new() -> io::Result<Channel> {
         let (reads, notices) = descriptor::message_pair()?;
         descriptor::set_blocking(notices.as_fd())?;

@@ -202,11 +202,15 @@ fn prepared(scene: &mut Scene) {
 fn closed(scene: &mut Scene) {
     // SAFETY: nothing refers to the number but the standard input.
     assert_eq!(unsafe { libc::close(0) }, 0);
+    // What the library holds for another program does not take the number.
+    let other = Command::new("sleep").arg("60").kill_on_drop(true).spawn();
+    let other = bounded("a launch", || other.blocking()).expect("a program");
     let [printed, _] = scene.printed(|tell| {
         let status = Command::new(tell).arg("--brief").status();
         let status = bounded("status", || status.blocking());
         assert!(status.expect("a status").success());
     });
+    drop(other);
     let stdin = printed.iter().find(|line| line.starts_with("descriptor 0"));
     let stdin = stdin.expect("it is open");
     assert!(stdin.starts_with("descriptor 0 is /dev/null"), "{stdin}");
