@@ -168,7 +168,7 @@ fn a_template_with_spares_and_too_many_children_answers() {
     for soft in 30..36 {
         let template = Process::new()
             .unwrap()
-            .rlimit(libc::RLIMIT_NOFILE as u32, soft, soft)
+            .rlimit(libc::RLIMIT_NOFILE, soft, soft)
             .keep_warm(1);
         let mut workers = Vec::new();
         let error = bounded("launches up to the limit", || {
