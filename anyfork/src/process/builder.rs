@@ -323,11 +323,19 @@ impl State {
             return;
         }
         let mut setup = std::mem::take(&mut self.setup);
-        if self.forked_from && self.warm > 0 {
+        let renews = self.forked_from && self.warm > 0;
+        if renews {
             setup.set(Setting::Warm(self.warm));
         }
+        // Nobody else can start anything from the one before.
+        let is_last = Arc::strong_count(&self.base) == 1;
         match Origin::fork(&self.base, setup, &self.options) {
             Ok(origin) => {
+                if renews && is_last {
+                    // Its spares do not know the new preparation. Where this is
+                    // refused, they stay as long as it does.
+                    let _ = self.base.keep_warm(0, self.options.deadline());
+                }
                 self.base = Arc::new(origin);
                 self.forked_from = true;
             }

@@ -135,6 +135,11 @@ impl Child {
     /// [`ErrorKind::Died`](crate::ErrorKind::Died), with an [`Exit`] that has
     /// neither code nor signal, if the template was killed, the process did not come
     /// to its own end, and the kernel (before Linux 6.15) has not kept the status.
+    ///
+    /// # Caveats
+    ///
+    /// While its template is stopped (SIGSTOP), the end of a process that was killed
+    /// is not told.
     pub async fn wait(&mut self) -> Result<Exit> {
         drop(self.stdin.take());
         loop {

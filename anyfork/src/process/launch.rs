@@ -66,6 +66,18 @@ use unanswered::Unanswered;
 /// | [`TimedOut`] | it is not ready in the time that [`Process::timeout`] allows |
 /// | [`Io`] | a system call fails, as when the descriptor table is full, or for a setting that is not allowed |
 ///
+/// # Panics
+///
+/// Awaited in a tokio runtime that was built without I/O, as tokio's own types do.
+/// One without time is enough.
+///
+/// # Caveats
+///
+/// While the template is stopped (SIGSTOP), a launch waits for it, for as long as
+/// [`Process::timeout`] allows. A process that an init function of the template
+/// has forked and left behind holds the template's socket: if the template is
+/// killed then, only `timeout` ends a launch.
+///
 /// [`UnknownWorker`]: crate::ErrorKind::UnknownWorker
 /// [`AmbiguousName`]: crate::ErrorKind::AmbiguousName
 /// [`BadArgument`]: crate::ErrorKind::BadArgument

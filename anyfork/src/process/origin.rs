@@ -86,7 +86,7 @@ impl Origin {
     }
 
     /// Has the template keep so many spares. Waits for room, as a request does.
-    pub(super) fn keep_warm(&self, count: u32) -> Result<()> {
+    pub(super) fn keep_warm(&self, count: u32, deadline: Option<Instant>) -> Result<()> {
         let failed = |error| Error::io("keep a template's children warm", error);
         let at = poll::now().map_err(failed)?;
         let octets = keep::encode(Keep::Spares(Wanted { count, at }));
@@ -98,8 +98,10 @@ impl Origin {
             };
             match error.kind() {
                 io::ErrorKind::WouldBlock => {
-                    poll::wait(control, Interest::Writable, None)
-                        .map_err(|error| Error::io("wait for a template", error))?;
+                    let room = poll::wait(control, Interest::Writable, deadline);
+                    if !room.map_err(|error| Error::io("wait for a template", error))? {
+                        return Err(too_late("a template"));
+                    }
                 }
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
                     return Err(self.why_gone());
@@ -141,7 +143,8 @@ impl Origin {
             return self.why_gone();
         }
         let error = io::Error::from_raw_os_error(libc::EMFILE);
-        let message = "the template has no room for the descriptors of a request";
+        let message = "the template has no room for the descriptors of a request, \
+                       or the spare that took it was killed";
         Error::io(message, error)
     }
 

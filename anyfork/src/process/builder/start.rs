@@ -80,7 +80,9 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// Each takes the memory of an idle worker. More than are started at about
+    /// On a template that serves already this waits for room, as
+    /// [`fork`](Process::fork) does. Each spare takes the memory of an idle worker.
+    /// More than are started at about
     /// the same time are of no use. Spares go with their template.
     #[must_use = "the process is consumed and given back"]
     pub fn keep_warm(mut self, count: usize) -> Process {
@@ -90,7 +92,7 @@ impl Process {
         // A template that is not there yet begins with them.
         if !state.forked_from || !state.setup.is_empty() {
             state.setup.set(Setting::Warm(count));
-        } else if let Err(error) = state.base.keep_warm(count) {
+        } else if let Err(error) = state.base.keep_warm(count, state.options.deadline()) {
             state.setup.fail(error);
         }
         self
