@@ -246,6 +246,8 @@ fn a_template_that_is_prepared_further_renews_them() {
         let spares = until_idle(second, 2);
         assert_eq!(known(&template, &spares), "all");
     }
+    // Those that do not know it are of no use any more.
+    until_idle(first, 0);
     // As many as were asked for last, of whichever it was asked.
     let template = template.keep_warm(3).send_arg("x");
     let third = serving(&template);
