@@ -16,7 +16,7 @@
 //! | template | `epoll_wait`, `recvmsg`, `prlimit`, `clone` | `pidfd_open`, `epoll_ctl`, `close`; at the end `epoll_wait`, 2 `waitid`, `epoll_ctl`, `write`, 2 `close` |
 //! | child | `set_robust_list`, 3 `close_range`, `newfstatat`, 2 `prctl`, `rt_sigprocmask`, 2 `getpid`, `pidfd_open`, `sendmsg` | 2 `close`, `unshare`, 2 `getrusage`, `newfstatat`, `write`, `exit_group` |
 //!
-//! A spare has done the child's first four before; it has `recvmsg`, `sendmsg`, 3
+//! A spare has done the child's first four before; it has `recvmsg`, `sendmsg`, `write`, 3
 //! `close`, `prctl` and `rt_sigpending` instead, and the template is on the way to
 //! neither. What is left is the kernel's: two page tables to copy and to drop, some
 //! 25 page faults of the child and 15 of the template, and a wake-up each for
