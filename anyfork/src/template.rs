@@ -30,6 +30,7 @@ mod child;
 mod enter;
 mod limits;
 mod lookup;
+mod plain;
 #[cfg(feature = "plugin")]
 mod plugin;
 mod prepare;

@@ -1,4 +1,5 @@
-//! The body of a request, which the child reads. The table is in the parent.
+//! The body of a request, which the child reads, or the template if it is plain.
+//! The table is in the parent.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -10,6 +11,9 @@ use super::{MISSING, Malformed};
 use crate::args::{Arg, Args};
 use crate::settings::Setting;
 use crate::step::{Program, Step};
+
+const NO_TEXT: Malformed = Malformed::Because("a name is not UTF-8");
+const TOO_MANY: Malformed = Malformed::Because("more descriptors came than it names");
 
 /// What the child is to do.
 #[derive(Debug)]
@@ -53,6 +57,40 @@ impl Body {
         (out, fds)
     }
 
+    /// Whether the octets ask for no more than a worker and its arguments.
+    pub(crate) fn is_plain(octets: &[u8]) -> bool {
+        let mut reader = Reader(octets);
+        let mut is_plain = || {
+            reader.counted()?;
+            let mut is_plain = reader.u32()? == 0;
+            while is_plain && !reader.is_empty() {
+                match reader.u8()? {
+                    0 => drop(reader.counted()?),
+                    tag => is_plain = tag == 1,
+                }
+            }
+            Ok::<_, Malformed>(is_plain)
+        };
+        is_plain().unwrap_or(false)
+    }
+
+    /// Parses octets that are, to which exactly these descriptors belong, into the
+    /// worker's name and the arguments.
+    pub(crate) fn parse_plain(octets: &[u8], fds: Vec<OwnedFd>) -> Result<(&str, Args), Malformed> {
+        let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
+        let name = str::from_utf8(reader.counted()?).map_err(|_| NO_TEXT)?;
+        reader.u32()?;
+        let mut args = Args::new();
+        while !reader.is_empty() {
+            let tag = reader.u8()?;
+            args.extend([take_arg(tag, &mut reader, &mut fds)?]);
+        }
+        match fds.next() {
+            None => Ok((name, args)),
+            Some(_) => Err(TOO_MANY),
+        }
+    }
+
     /// Parses the octets, to which exactly these descriptors belong.
     pub(crate) fn parse(octets: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
         let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
@@ -91,7 +129,7 @@ impl Body {
                 steps,
                 program,
             }),
-            Some(_) => Err(Malformed::Because("more descriptors came than it names")),
+            Some(_) => Err(TOO_MANY),
         }
     }
 }
@@ -158,9 +196,9 @@ fn take_program(
 }
 
 fn text(octets: &[u8]) -> Result<String, Malformed> {
-    let text = str::from_utf8(octets);
-    text.map(str::to_owned)
-        .map_err(|_| Malformed::Because("a name is not UTF-8"))
+    str::from_utf8(octets)
+        .map(str::to_owned)
+        .map_err(|_| NO_TEXT)
 }
 
 #[cfg(test)]
@@ -198,6 +236,38 @@ mod tests {
             (&name[..], args.len(), path.to_str()),
             ("load", 2, Some("/p.so"))
         );
+    }
+
+    #[test]
+    fn plain_is_a_name_and_arguments() {
+        let body = |settings, steps| Body {
+            name: "greet".to_owned(),
+            settings,
+            steps,
+            program: None,
+        };
+        let args = || {
+            let args = [Arg::Bytes(b"x".to_vec()), Arg::Fd(null())];
+            args.into_iter().map(Step::Arg).collect::<Vec<_>>()
+        };
+        let (octets, fds) = body(Vec::new(), args()).encode();
+        assert!(Body::is_plain(&octets));
+        let (name, mut parsed) = Body::parse_plain(&octets, fds).unwrap();
+        assert_eq!((name, parsed.len()), ("greet", 2));
+        assert!(matches!(parsed.next(), Some(Arg::Bytes(x)) if x == b"x"));
+        assert!(Body::parse_plain(&octets, Vec::new()).is_err());
+        assert!(Body::parse_plain(&octets, vec![null(), null()]).is_err());
+        for end in 0..octets.len() - 1 {
+            let is_whole = end == 17 || end == 27;
+            assert_eq!(Body::is_plain(&octets[..end]), is_whole, "{end}");
+        }
+
+        let (octets, _) = body(vec![Setting::EnvClear], args()).encode();
+        assert!(!Body::is_plain(&octets));
+        let mut steps = args();
+        steps.push(Step::Require("/p.so".into()));
+        let (octets, _) = body(Vec::new(), steps).encode();
+        assert!(!Body::is_plain(&octets));
     }
 
     #[test]

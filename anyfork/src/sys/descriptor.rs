@@ -154,21 +154,38 @@ fn set_signal(socket: BorrowedFd<'_>, pid: libc::pid_t, signal: i32) -> io::Resu
 /// Not in libc for this target: the generic number (fcntl(2)).
 const F_SETSIG: libc::c_int = 10;
 
-/// Closes every descriptor above 2 but `kept`, which is sorted in place
-/// (close_range(2)).
-///
-/// For a process that has just been forked and has one thread: whoever owns the
-/// other descriptors in this address space must not use or drop them again.
-pub(crate) fn close_all_but(kept: &mut [RawFd]) -> io::Result<()> {
-    kept.sort_unstable();
-    let mut first = 3;
-    for &fd in kept.iter() {
-        close_range(first, fd - 1)?;
-        first = first.max(fd + 1);
+/// Descriptors that stay open when all others are closed.
+pub(crate) struct Kept(Vec<RawFd>);
+
+impl Kept {
+    pub(crate) fn new(fds: impl IntoIterator<Item = RawFd>) -> Kept {
+        let mut kept: Vec<_> = fds.into_iter().collect();
+        kept.sort_unstable();
+        Kept(kept)
     }
-    close_range(first, RawFd::MAX)
+
+    /// Closes every descriptor above 2 but these (close_range(2)).
+    ///
+    /// For a process that has just been forked and has one thread: whoever owns the
+    /// other descriptors in this address space must not use or drop them again.
+    #[inline]
+    pub(crate) fn close_others(&self) -> io::Result<()> {
+        let mut first = 3;
+        for &fd in &self.0 {
+            close_range(first, fd - 1)?;
+            first = first.max(fd + 1);
+        }
+        close_range(first, RawFd::MAX)
+    }
 }
 
+/// Closes every descriptor above 2 but these, as
+/// [`close_others`](Kept::close_others) does.
+pub(crate) fn close_all_but(kept: impl IntoIterator<Item = RawFd>) -> io::Result<()> {
+    Kept::new(kept).close_others()
+}
+
+#[inline]
 fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     if first > last {
         return Ok(());

@@ -8,8 +8,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::boot::stat_field;
 
@@ -25,6 +23,7 @@ pub(crate) struct End {
 
 /// What this process and the children that it waited for have used (getrusage(2)).
 /// The status is 0.
+#[inline]
 pub(crate) fn usage() -> End {
     let mut end = End {
         status: 0,
@@ -32,14 +31,16 @@ pub(crate) fn usage() -> End {
         system_micros: 0,
         peak_memory: 0,
     };
-    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
-        if let Ok(usage) = getrusage(who) {
-            let micros = |time: TimeVal| time.num_microseconds().unsigned_abs();
-            end.user_micros += micros(usage.user_time());
-            end.system_micros += micros(usage.system_time());
-            let peak = usage.max_rss().unsigned_abs() * 1024;
-            end.peak_memory = end.peak_memory.max(peak);
-        }
+    for who in [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN] {
+        // SAFETY: all-zero is a valid rusage.
+        let mut usage: libc::rusage = unsafe { mem::zeroed() };
+        // SAFETY: fills a local; what is refused stays zero.
+        unsafe { libc::getrusage(who, &raw mut usage) };
+        let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+        end.user_micros += micros(usage.ru_utime);
+        end.system_micros += micros(usage.ru_stime);
+        let peak = usage.ru_maxrss.unsigned_abs() * 1024;
+        end.peak_memory = end.peak_memory.max(peak);
     }
     end
 }

@@ -29,6 +29,13 @@ pub(crate) fn fork() -> io::Result<Side> {
     }
 }
 
+/// This process's pid (getpid(2)).
+#[inline]
+pub(crate) fn own_pid() -> u32 {
+    // SAFETY: getpid has no preconditions.
+    unsafe { libc::getpid() }.cast_unsigned()
+}
+
 /// Has the kernel kill this process when its parent dies, which has one thread;
 /// an error if that has happened already (`PR_SET_PDEATHSIG`, prctl(2)).
 pub(crate) fn die_with_parent(parent: u32) -> io::Result<()> {
@@ -62,6 +69,7 @@ pub(crate) fn flush_c_streams() {
 
 /// A descriptor for a process (pidfd_open(2)). `pid` must not have been reaped
 /// yet: a child of this process's, or the process itself.
+#[inline]
 pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes two numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };

@@ -1,16 +1,15 @@
 //! Messages with descriptors over Unix sockets.
 //!
-//! `recvmsg` is called through libc: nix answers a message whose descriptors
-//! were cut off (a full descriptor table) with an error and loses those that
-//! did arrive. Here every received descriptor is owned before anything can
-//! return.
+//! Both calls go through libc. nix's `recvmsg` answers a message whose
+//! descriptors were cut off (a full descriptor table) with an error and loses
+//! those that did arrive; here every received descriptor is owned before anything
+//! can return. Its `sendmsg` allocates, which a process that was just forked pays
+//! for with page faults.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 /// So many descriptors the kernel takes with one message (`SCM_MAX_FD`).
 pub(crate) const MAX_DESCRIPTORS: usize = 253;
@@ -42,26 +41,71 @@ pub(crate) fn send_or_wait(
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
-    let mut raw = [0; MAX_DESCRIPTORS];
-    let raw = &mut raw[..fds.len()];
-    for (raw, fd) in raw.iter_mut().zip(fds) {
-        *raw = fd.as_raw_fd();
-    }
-    let rights = [ControlMessage::ScmRights(raw)];
-    let control = if fds.is_empty() { &[] } else { &rights[..] };
-    let mut flags = MsgFlags::MSG_NOSIGNAL;
-    flags.set(MsgFlags::MSG_DONTWAIT, wait == Wait::No);
-    loop {
-        match sendmsg::<()>(
-            socket.as_raw_fd(),
-            &[IoSlice::new(bytes)],
-            control,
-            flags,
-            None,
-        ) {
-            Err(nix::Error::EINTR) => {}
-            result => return Ok(result?),
+    assert!(fds.len() <= MAX_DESCRIPTORS, "the kernel takes no more");
+    let mut control = Control::new();
+    let mut slice = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut header = control.header(&mut slice);
+    if fds.is_empty() {
+        header.msg_control = ptr::null_mut();
+        header.msg_controllen = 0;
+    } else {
+        let len = size_of_val(fds) as u32;
+        // SAFETY: CMSG_SPACE only computes.
+        header.msg_controllen = unsafe { libc::CMSG_SPACE(len) } as _;
+        // SAFETY: there is room for a header and so many descriptors, aligned, in
+        // `control`; a borrowed descriptor is its number.
+        unsafe {
+            let first = libc::CMSG_FIRSTHDR(&raw const header);
+            (*first).cmsg_level = libc::SOL_SOCKET;
+            (*first).cmsg_type = libc::SCM_RIGHTS;
+            (*first).cmsg_len = libc::CMSG_LEN(len) as _;
+            ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(first), len as usize);
         }
+    }
+    let mut flags = libc::MSG_NOSIGNAL;
+    if wait == Wait::No {
+        flags |= libc::MSG_DONTWAIT;
+    }
+    loop {
+        // SAFETY: the header points to locals and to `bytes`, which are only read.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
+        match usize::try_from(sent) {
+            Ok(sent) => return Ok(sent),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Room for one control message with the most descriptors, aligned.
+#[repr(align(8))]
+struct Control(MaybeUninit<[u8; ROOM]>);
+
+const ROOM: usize =
+    // SAFETY: CMSG_SPACE only computes.
+    unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<RawFd>()) as u32) as usize };
+
+impl Control {
+    fn new() -> Control {
+        Control(MaybeUninit::uninit())
+    }
+
+    /// The header of a message with all of this room.
+    fn header(&mut self, slice: &mut libc::iovec) -> libc::msghdr {
+        // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = slice;
+        header.msg_iovlen = 1;
+        header.msg_control = self.0.as_mut_ptr().cast();
+        header.msg_controllen = ROOM as _;
+        header
     }
 }
 
@@ -93,25 +137,12 @@ pub(crate) fn receive_or_wait(
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<Received> {
-    /// Room for one control message with the most descriptors, aligned.
-    const ROOM: usize =
-        // SAFETY: CMSG_SPACE only computes.
-        unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<RawFd>()) as u32) as usize };
-    #[repr(align(8))]
-    struct Control(MaybeUninit<[u8; ROOM]>);
-
-    let mut control = Control(MaybeUninit::uninit());
+    let mut control = Control::new();
     let mut slice = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
-    // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut slice;
-    header.msg_iovlen = 1;
-    header.msg_control = control.0.as_mut_ptr().cast();
-    header.msg_controllen = ROOM as _;
-
+    let mut header = control.header(&mut slice);
     let flags = match wait {
         Wait::Yes => libc::MSG_CMSG_CLOEXEC,
         Wait::No => libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,

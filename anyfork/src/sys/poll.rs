@@ -171,7 +171,7 @@ impl Set {
         &self,
         room: &'a mut [EpollEvent],
         limit: Option<Duration>,
-    ) -> io::Result<impl Iterator<Item = u64> + use<'a>> {
+    ) -> io::Result<impl Iterator<Item = u64> + Clone + use<'a>> {
         let n = loop {
             match self.wait_once(room, limit) {
                 Err(Errno::EINTR) => {}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::ptr;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
@@ -58,9 +59,24 @@ impl Drop for HeldBack {
     }
 }
 
-/// Lets every signal through.
+/// Lets every signal through (rt_sigprocmask(2)).
+#[inline]
 pub(crate) fn unblock_all() -> io::Result<()> {
-    set_mask(&SigSet::empty())
+    let (none, before) = (0u64, ptr::null_mut::<u64>());
+    // SAFETY: reads a local of the length that is given, the kernel's for a mask.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            before,
+            size_of_val(&none),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Takes back every signal that waits until it is let through (sigpending(2),
@@ -75,9 +91,8 @@ pub(crate) fn forget_pending() {
     // SAFETY: fills a local.
     while unsafe { libc::sigpending(&raw mut pending) } == 0 && !is_empty(&pending) {
         // SAFETY: reads locals, and wants no information back.
-        let taken = unsafe {
-            libc::sigtimedwait(&raw const pending, std::ptr::null_mut(), &raw const nothing)
-        };
+        let taken =
+            unsafe { libc::sigtimedwait(&raw const pending, ptr::null_mut(), &raw const nothing) };
         if taken == -1 {
             return;
         }

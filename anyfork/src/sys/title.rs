@@ -1,31 +1,82 @@
 //! What a process is called where processes are listed.
 
-use std::ffi::CString;
+use std::fmt::{self, Write};
 use std::fs;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::boot::stat_field;
 
-/// Sets the short name (`PR_SET_NAME`, prctl(2)) and the command line. The short
-/// name is cut to 15 octets.
-///
-/// For processes with one thread.
-pub(crate) fn set(title: &str) {
-    let clean: Vec<u8> = title.bytes().filter(|octet| *octet != 0).collect();
-    let short = &clean[..title_boundary(&clean, SHORT)];
-    if let Ok(short) = CString::new(short.trim_ascii_end()) {
-        // SAFETY: reads a C string.
-        unsafe { libc::prctl(libc::PR_SET_NAME, short.as_ptr()) };
+/// A title, as it will be shown.
+pub(crate) struct Title {
+    /// Ends with a NUL, as the other does.
+    short: [u8; SHORT + 1],
+    line: [u8; LINE],
+    /// Octets of the line, without the NUL.
+    len: usize,
+}
+
+impl Title {
+    /// The short name is cut to 15 octets.
+    pub(crate) fn new(title: impl fmt::Display) -> Title {
+        let mut line = Line {
+            octets: [0; LINE],
+            len: 0,
+        };
+        // What does not fit is left out.
+        let _ = write!(line, "{title}");
+        let Line { octets: line, len } = line;
+        let cut = line[..boundary(&line[..len], SHORT)].trim_ascii_end();
+        let mut short = [0; SHORT + 1];
+        short[..cut.len()].copy_from_slice(cut);
+        Title { short, line, len }
     }
-    set_command_line(&clean[..title_boundary(&clean, TEXT - 1)]);
+
+    /// Calls this process so: the short name (`PR_SET_NAME`, prctl(2)) and the
+    /// command line.
+    ///
+    /// For processes with one thread.
+    #[inline]
+    pub(crate) fn set(&self) {
+        // SAFETY: reads octets to a NUL.
+        unsafe { libc::prctl(libc::PR_SET_NAME, self.short.as_ptr()) };
+        let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Place::Unknown = *place {
+            *place = make_place();
+        }
+        if let Place::At(line) = &mut *place {
+            line[..=self.len].copy_from_slice(&self.line[..=self.len]);
+        }
+    }
+}
+
+/// A line that is written to, without NULs, until it is full. It takes no memory
+/// from the heap: a template makes many of them.
+struct Line {
+    octets: [u8; LINE],
+    len: usize,
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split('\0') {
+            let room = &mut self.octets[self.len..LINE - 2];
+            let len = boundary(part.as_bytes(), room.len());
+            room[..len].copy_from_slice(&part.as_bytes()[..len]);
+            self.len += len;
+            if len < part.len() {
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Octets of a short name.
 const SHORT: usize = 15;
 
 /// Where to cut text in UTF-8, so that no character is cut.
-fn title_boundary(text: &[u8], room: usize) -> usize {
+fn boundary(text: &[u8], room: usize) -> usize {
     match text.len() <= room {
         true => text.len(),
         false => (0..=room)
@@ -35,35 +86,45 @@ fn title_boundary(text: &[u8], room: usize) -> usize {
     }
 }
 
-/// Room for a command line, with a NUL at its end.
-const TEXT: usize = 256;
+/// Room for a command line, with a NUL at its end, and the octet behind it.
+const LINE: usize = 257;
 
-/// Where `/proc/PID/cmdline` is read from: on the heap, because the kernel reads
-/// it in anonymous memory only. A fork has its own at the same place.
-static COMMAND_LINE: Mutex<Option<Box<[u8; TEXT]>>> = Mutex::new(None);
+/// Where the command line of this process is.
+enum Place {
+    /// Where it was: it was not moved yet.
+    Unknown,
+    /// Where it was: it cannot be moved.
+    Nowhere,
+    /// On the heap, because the kernel reads it in anonymous memory only. A fork
+    /// has its own at the same place.
+    At(Box<[u8; LINE]>),
+}
 
-/// Has the kernel show `text` for the command line (`PR_SET_MM_MAP`, prctl(2)).
+static PLACE: Mutex<Place> = Mutex::new(Place::Unknown);
+
+/// Has the kernel show another text for the command line (`PR_SET_MM_MAP`,
+/// prctl(2)).
 ///
 /// It is told a new place for it: the arguments stay where and what they are,
 /// for `std::env::args`. A kernel without that (`CONFIG_CHECKPOINT_RESTORE`), or
 /// a system without `/proc`, goes on showing the arguments.
-fn set_command_line(text: &[u8]) {
-    static MAP: OnceLock<Option<Map>> = OnceLock::new();
-    let Some(map) = MAP.get_or_init(|| Map::read().ok()) else {
-        return;
+///
+/// A place whose last octet is not 0 is read to the first 0 (proc(5), on
+/// `cmdline`): so a title can be changed there by writing to it.
+#[cold]
+fn make_place() -> Place {
+    let Ok(mut map) = Map::read() else {
+        return Place::Nowhere;
     };
-    let mut place = COMMAND_LINE.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = place.get_or_insert_with(|| Box::new([0; TEXT]));
-    place[..text.len()].copy_from_slice(text);
-    place[text.len()] = 0;
-    let mut map = *map;
+    let mut place = Box::new([0; LINE]);
+    place[LINE - 1] = 1;
     map.arg_start = place.as_ptr().addr() as u64;
-    map.arg_end = map.arg_start + text.len() as u64 + 1;
+    map.arg_end = map.arg_start + LINE as u64;
     // SAFETY: moves the end of the heap by nothing.
     map.brk = unsafe { libc::sbrk(0) }.addr() as u64;
     // SAFETY: reads a structure of that size, whose addresses are the process's
     // own, but for the new place of the arguments, which stays mapped.
-    unsafe {
+    let moved = unsafe {
         libc::prctl(
             libc::PR_SET_MM,
             PR_SET_MM_MAP,
@@ -72,6 +133,10 @@ fn set_command_line(text: &[u8]) {
             0,
         )
     };
+    match moved {
+        0 => Place::At(place),
+        _ => Place::Nowhere,
+    }
 }
 
 const PR_SET_MM_MAP: libc::c_ulong = 14;
@@ -128,7 +193,7 @@ mod tests {
     #[test]
     fn text_is_cut_between_characters() {
         for (text, room, len) in [("abc", 15, 3), ("abc", 2, 2), ("aé", 2, 1), ("é", 1, 0)] {
-            assert_eq!(title_boundary(text.as_bytes(), room), len, "{text}");
+            assert_eq!(boundary(text.as_bytes(), room), len, "{text}");
         }
     }
 }

@@ -90,7 +90,7 @@ fn live(
     let prepare = || {
         // The program's descriptors are not held open behind its back.
         let own = [control.as_raw_fd(), answering.as_raw_fd()];
-        descriptor::close_all_but(&mut [kept, &own].concat())
+        descriptor::close_all_but([kept, &own].concat())
             .and_then(|()| descriptor::open_standard_streams())
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
         signal::reset_actions();

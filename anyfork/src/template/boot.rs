@@ -58,8 +58,8 @@ fn accept_boot(number: &str) -> Option<(OwnedFd, UnixStream)> {
         answer_failure(&answering, &error);
         fork::leave(1);
     }
-    let mut kept = [control.as_raw_fd(), answering.as_raw_fd()];
-    if let Err(error) = opened.and_then(|()| descriptor::close_all_but(&mut kept)) {
+    let kept = [control.as_raw_fd(), answering.as_raw_fd()];
+    if let Err(error) = opened.and_then(|()| descriptor::close_all_but(kept)) {
         answer_failure(&answering, &Error::io("set the descriptors up", error));
         fork::leave(1);
     }

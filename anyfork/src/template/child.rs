@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::lookup::look_up;
 use super::prepare;
 use super::program;
-use super::report;
+use super::report::{self, Beginning};
 use super::request::Request;
 use super::serve::{Template, answer_failure};
 use super::settings;
@@ -26,7 +26,8 @@ use crate::protocol::body::Body;
 use crate::registry::Kind;
 use crate::settings::Setting;
 use crate::step::{Program, Step};
-use crate::sys::{descriptor, fork, signal};
+use crate::sys::descriptor::Kept;
+use crate::sys::{fork, signal};
 
 /// What a child has from its template.
 pub(super) struct Inherited<'a> {
@@ -36,18 +37,30 @@ pub(super) struct Inherited<'a> {
     pub(super) limits: &'a Limits,
 }
 
-/// Closes all that belongs to the template and to other children, but `own`.
-pub(super) fn isolate(
-    own: impl IntoIterator<Item = RawFd>,
-    inherited: &Inherited<'_>,
-) -> Result<()> {
-    let mut kept: Vec<_> = own.into_iter().collect();
-    kept.extend(inherited.shared);
-    kept.extend(inherited.args.iter().filter_map(|arg| match arg {
+/// Gives this process the limits that the program had.
+#[inline]
+pub(super) fn restore_limits(limits: &Limits) -> Result<()> {
+    let restored = limits.restore();
+    restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
+}
+
+/// What is open in a child: `own`, and what it has from its template.
+pub(super) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'_>) -> Kept {
+    let args = inherited.args.iter().filter_map(|arg| match arg {
         Arg::Fd(fd) => Some(fd.as_raw_fd()),
         Arg::Bytes(_) => None,
-    }));
-    descriptor::close_all_but(&mut kept)
+    });
+    Kept::new(
+        own.into_iter()
+            .chain(inherited.shared.iter().copied())
+            .chain(args),
+    )
+}
+
+/// Closes all that belongs to the template and to other children.
+#[inline]
+pub(super) fn isolate(kept: &Kept) -> Result<()> {
+    kept.close_others()
         .map_err(|error| Error::io("close the template's descriptors in the child", error))
 }
 
@@ -57,7 +70,8 @@ pub(super) fn isolate_and_run(request: Request<'_>, inherited: Inherited<'_>) ->
     let fixed = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
     let received = request.control.iter().chain(&request.memory);
     let received = received.chain(&request.attached).map(AsRawFd::as_raw_fd);
-    if let Err(error) = isolate(fixed.into_iter().chain(received), &inherited) {
+    let kept = kept(fixed.into_iter().chain(received), &inherited);
+    if let Err(error) = isolate(&kept) {
         refuse(&request.socket, &error);
         fork::leave(1)
     }
@@ -66,7 +80,12 @@ pub(super) fn isolate_and_run(request: Request<'_>, inherited: Inherited<'_>) ->
 
 /// Becomes what the request asks for.
 pub(super) fn run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
-    let code = catch_unwind(AssertUnwindSafe(|| become_asked(request, inherited)));
+    end_with(|| become_asked(request, inherited))
+}
+
+/// Ends this process with the code that `last` gives.
+pub(super) fn end_with(last: impl FnOnce() -> u8) -> ! {
+    let code = catch_unwind(AssertUnwindSafe(last));
     let code = code.unwrap_or_else(|panic| {
         report::unwound(&*panic);
         // Its destructor is the user's code, and might panic, too.
@@ -87,7 +106,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         memory,
         attached,
     } = request;
-    report::begin(status.as_fd());
+    Beginning::of_process(status.as_fd()).begin();
     if head.following > 0 {
         enter::wake_template();
     }
@@ -97,8 +116,8 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         control,
     };
     let arrived = gather(&own.socket, &head, body, memory, attached).and_then(|body| {
-        let restored = inherited.limits.restore().map(|()| body);
-        restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
+        restore_limits(inherited.limits)?;
+        Ok(body)
     });
     let body = match arrived {
         Ok(body) => body,
@@ -120,7 +139,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         (_, true) => {}
         (Some(_), false) => title::template(),
         (None, false) if program.is_some() => {}
-        (None, false) => title::worker(&name),
+        (None, false) => title::worker(&name).set(),
     }
     if !settings.is_empty() {
         enter::wake_template();

@@ -3,26 +3,23 @@
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use sendfd::SendWithFd;
-
 use super::report;
 use super::serve::answer_failure;
 use crate::args::Args;
-use crate::call::{Call, Hooks, Outcome};
+use crate::call::{Call, Host, Outcome};
 use crate::error::{Error, Result};
 use crate::protocol::answer;
 use crate::registry::Function;
-use crate::sys::{boot, descriptor, fork, poll};
+use crate::sys::{boot, descriptor, fork, message, poll};
 
 /// The exit code of a Rust program that panicked.
 pub(super) const PANICKED: u8 = 101;
@@ -30,16 +27,43 @@ pub(super) const PANICKED: u8 = 101;
 /// Enters a worker of this program (or, in a plugin, of the plugin) and reports
 /// how it ended.
 pub(super) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u8 {
-    let name = worker.name;
-    report::enter(name);
-    let hooks = Hooks {
-        guard,
-        ready: say_ready,
-    };
-    let mut call = Call::worker(name, args, socket, hooks);
-    let returned = catch_unwind(AssertUnwindSafe(|| {
-        __anyfork_begin_short_backtrace(worker, &mut call)
-    }));
+    report::enter(worker.name);
+    let mut host = OwnProcess;
+    let mut call = Call::worker(worker.name, args, socket, &mut host);
+    let returned = enter(worker, &mut call);
+    conclude(returned, call.into_socket().as_ref())
+}
+
+/// A process that was forked for its worker alone.
+struct OwnProcess;
+
+impl Host for OwnProcess {
+    fn settle(&mut self, _: &UnixStream) -> Result<()> {
+        Ok(())
+    }
+
+    fn guard(&mut self, socket: &UnixStream) -> Result<()> {
+        guard(socket)
+    }
+
+    fn ready(&mut self, socket: &UnixStream) -> Result<()> {
+        say_ready(socket)
+    }
+}
+
+/// How a worker's call has ended, if it did not panic.
+pub(super) type Returned = thread::Result<Result<Outcome>>;
+
+/// Enters a worker.
+pub(super) fn enter(worker: &Function, call: &mut Call<'_>) -> Returned {
+    catch_unwind(AssertUnwindSafe(|| {
+        __anyfork_begin_short_backtrace(worker, call)
+    }))
+}
+
+/// In the worker's own process: reports how it ended, and gives its exit code. The
+/// socket is that of a worker that was not entered.
+pub(super) fn conclude(returned: Returned, socket: Option<&UnixStream>) -> u8 {
     let code = match returned {
         Err(panic) => {
             report::unwound(&*panic);
@@ -56,7 +80,7 @@ pub(super) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
             outcome.code()
         }
         Ok(Err(error)) => {
-            match call.socket() {
+            match socket {
                 Some(socket) => answer_failure(socket, &error),
                 None => report::returned(&error.to_string()),
             }
@@ -71,7 +95,7 @@ pub(super) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
 /// Calls the worker. A backtrace that is shown ends at this function, which is
 /// found by its name also where a build keeps no more of it.
 #[inline(never)]
-fn __anyfork_begin_short_backtrace(worker: &Function, call: &mut Call) -> Result<Outcome> {
+fn __anyfork_begin_short_backtrace(worker: &Function, call: &mut Call<'_>) -> Result<Outcome> {
     let returned = (worker.enter)(call);
     // Else this frame would be the callee's.
     black_box(());
@@ -144,15 +168,13 @@ pub(super) fn be_guarded() {
 /// pid, and a pidfd that it opens on itself, for which no race is possible.
 pub(super) fn say_ready(socket: &UnixStream) -> Result<()> {
     let failed = |error| Error::io("tell the caller that the process is ready", error);
-    let pid = process::id();
+    let pid = fork::own_pid();
     let pidfd = fork::pidfd(pid).map_err(failed)?;
     if GUARDED.swap(false, Ordering::Relaxed) {
         descriptor::outlive_peer(socket.as_fd()).map_err(failed)?;
     }
     let frame = answer::ready(pid);
-    let sent = socket
-        .send_with_fd(&frame, &[pidfd.as_raw_fd()])
-        .map_err(failed)?;
+    let sent = message::send(socket.as_fd(), &frame, &[pidfd.as_fd()]).map_err(failed)?;
     wake_template();
     match sent == frame.len() {
         true => Ok(()),

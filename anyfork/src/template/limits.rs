@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::sys::descriptor;
 
 /// How many descriptors the template may have, and what its children get back.
+#[derive(Clone)]
 pub(super) struct Limits {
     original: (u64, u64),
     raised: bool,
@@ -36,6 +37,7 @@ impl Limits {
     }
 
     /// Gives the child what the program had.
+    #[inline]
     pub(super) fn restore(&self) -> io::Result<()> {
         match self.raised {
             true => descriptor::set_descriptor_limit(self.original),

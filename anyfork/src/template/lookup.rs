@@ -37,6 +37,12 @@ pub(super) fn look_up(kind: Kind, name: &str) -> Result<Found> {
     find(kind, own, name)
 }
 
+/// Finds a worker where no plugin is loaded.
+pub(super) fn own_worker(name: &str) -> Result<&'static Function> {
+    let kind = Kind::Worker;
+    find(kind, kind.own().iter().map(|it| (it.name, it)), name)
+}
+
 impl Found {
     /// Enters this worker and gives its exit code. Its failure is told in the pipe
     /// `status`.

@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::enter::{be_guarded, run_worker};
 use super::prepare::{after_fork_hooks, run_init};
-use super::report;
+use super::report::{self, Beginning};
 use crate::args::Args;
 use crate::early;
 use crate::error::{Error, ErrorKind, Result};
@@ -105,7 +105,7 @@ impl Entrance for Own {
     fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
         // A plugin has a standard library of its own, and so a hook of its own.
         report::install_over();
-        report::begin(status);
+        Beginning::of_process(status).begin();
         be_guarded();
         run_worker(&Kind::Worker.own()[index], args, socket)
     }

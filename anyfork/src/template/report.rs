@@ -19,7 +19,7 @@ use std::thread::{self, ThreadId};
 use crate::failure::Failure;
 use crate::protocol::status;
 use crate::sys::descriptor::Remembered;
-use crate::sys::end;
+use crate::sys::{end, fork};
 
 static STATE: Mutex<State> = Mutex::new(State {
     who: Who::Template,
@@ -90,16 +90,39 @@ pub(super) fn install_over() {
     }));
 }
 
-/// From here on this process is one that was asked for, and tells of its failure
-/// and its end in this pipe.
-pub(super) fn begin(pipe: BorrowedFd<'_>) {
-    let mut state = state();
-    state.who = Who::Process;
-    state.pid = process::id();
-    state.pipe = Remembered::new(pipe);
-    state.thread = Some(thread::current().id());
-    state.panics.clear();
-    state.has_told = false;
+/// A process that was asked for, and tells of its failure and its end in a pipe.
+/// What can be found out before it is forked was.
+pub(super) struct Beginning(State);
+
+impl Beginning {
+    /// Of a process that is no worker yet, or something else.
+    pub(super) fn of_process(pipe: BorrowedFd<'_>) -> Beginning {
+        Beginning::of(Who::Process, pipe)
+    }
+
+    pub(super) fn of_worker(name: &'static str, pipe: BorrowedFd<'_>) -> Beginning {
+        Beginning::of(Who::Worker(name), pipe)
+    }
+
+    fn of(who: Who, pipe: BorrowedFd<'_>) -> Beginning {
+        Beginning(State {
+            who,
+            pid: 0,
+            pipe: Remembered::new(pipe),
+            thread: Some(thread::current().id()),
+            panics: Vec::new(),
+            has_told: false,
+        })
+    }
+
+    /// From here on it is this process.
+    #[inline]
+    pub(super) fn begin(self) {
+        let pid = fork::own_pid();
+        let before = mem::replace(&mut *state(), State { pid, ..self.0 });
+        // It is the parent's, and empty there.
+        mem::forget(before);
+    }
 }
 
 /// From here on it is that worker's.
@@ -112,7 +135,7 @@ pub(super) fn enter(worker: &'static str) {
 /// reads this waits for the end first.
 pub(super) fn end(code: u8) {
     let state = state();
-    if state.pid != process::id() {
+    if state.pid != fork::own_pid() {
         return;
     }
     if let Some(pipe) = &state.pipe {
@@ -248,7 +271,7 @@ impl State {
     }
 
     fn tell(&mut self, failure: &Failure) {
-        if self.pid != process::id() || mem::replace(&mut self.has_told, true) {
+        if self.pid != fork::own_pid() || mem::replace(&mut self.has_told, true) {
             return;
         }
         if let Some(pipe) = &self.pipe {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::child::{self, Inherited};
 use super::limits::Limits;
+use super::plain::Plain;
 use super::reap::Children;
 use super::request::{Arrival, Request};
 use super::spare::{self, Channel};
@@ -129,7 +130,10 @@ impl Template {
                 fork::leave(1)
             };
             let mut idle = true;
-            for token in ready {
+            // Who asks is waiting for the answer; who has ended can wait.
+            let asked = ready.clone().filter(|token| *token == CONTROL);
+            let others = ready.filter(|token| *token != CONTROL);
+            for token in asked.chain(others) {
                 idle = false;
                 self.warm.failed = false;
                 match token {
@@ -168,30 +172,38 @@ impl Template {
             Arrival::Request(request) => request,
         };
         let used = request.body.len() + HEAD;
-        let side = match self.limits.are_near(self.children.len()) {
-            true => Err(self.limits.full()),
-            false => fork::fork().map_err(|error| {
-                Error::os(ErrorKind::ForkFailed, "the template could not fork", error)
-            }),
-        };
-        match side {
-            Ok(Side::Child) => {
-                let inherited = Inherited {
-                    args: std::mem::take(&mut self.args),
-                    shared: &self.shared,
-                    limits: &self.limits,
-                };
-                child::isolate_and_run(request, inherited)
+        if self.limits.are_near(self.children.len()) {
+            answer_failure(&request.socket, &self.limits.full());
+        } else {
+            match Plain::take(request, &self.args) {
+                Ok(Some(plain)) => plain.start(self),
+                Ok(None) => {}
+                Err(request) => {
+                    let inherited = || Inherited {
+                        args: std::mem::take(&mut self.args),
+                        shared: &self.shared,
+                        limits: &self.limits,
+                    };
+                    start(request, inherited, &mut self.children, &self.events);
+                }
             }
-            Ok(Side::Parent(pid)) => {
-                let kill_on_drop = request.head.kill_on_drop;
-                self.children
-                    .add(pid, request.status, kill_on_drop, &self.events);
-            }
-            Err(error) => answer_failure(&request.socket, &error),
         }
         // The next child's memory begins as a copy of this one.
         self.buffer[..used].fill(0);
+    }
+
+    /// Watches a child that was just forked for a request.
+    pub(super) fn take_in(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool) {
+        self.children.add(pid, status, kill_on_drop, &self.events);
+    }
+
+    /// What a child has from here, but for arguments.
+    pub(super) fn inherited(&self) -> Inherited<'_> {
+        Inherited {
+            args: Args::new(),
+            shared: &self.shared,
+            limits: &self.limits,
+        }
     }
 
     /// The last owner is gone: no more requests. The spares see it, too.
@@ -315,6 +327,28 @@ impl Template {
             self.listens = listens;
         }
     }
+}
+
+/// Forks a child that finds out by itself what it is to become.
+fn start<'a>(
+    request: Request<'_>,
+    inherited: impl FnOnce() -> Inherited<'a>,
+    children: &mut Children,
+    events: &poll::Set,
+) {
+    match fork_for_request() {
+        Ok(Side::Child) => child::isolate_and_run(request, inherited()),
+        Ok(Side::Parent(pid)) => {
+            children.add(pid, request.status, request.head.kill_on_drop, events);
+        }
+        Err(error) => answer_failure(&request.socket, &error),
+    }
+}
+
+/// Forks, with an error for the caller.
+pub(super) fn fork_for_request() -> Result<Side> {
+    fork::fork()
+        .map_err(|error| Error::os(ErrorKind::ForkFailed, "the template could not fork", error))
 }
 
 /// Says why not, to a caller that may be gone.

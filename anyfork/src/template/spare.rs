@@ -45,7 +45,7 @@ pub(super) fn live(place: Place<'_>) -> ! {
     early::be_a_child();
     let Channel { notices, bell, .. } = channel;
     let own = [&control, &notices, &bell].map(AsRawFd::as_raw_fd);
-    let settled = child::isolate(own, &inherited)
+    let settled = child::isolate(&child::kept(own, &inherited))
         .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
     if settled.is_err() {
         fork::leave(1);

@@ -5,7 +5,7 @@ use std::env;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::sys::title;
+use crate::sys::title::Title;
 
 /// Whose the processes here are: the pid and the name of the program that owns
 /// the template.
@@ -21,28 +21,29 @@ pub(super) fn set_owner(pid: u32) {
 
 /// Calls this process a template.
 pub(super) fn template() {
-    set("template");
+    of("template").set();
 }
 
 /// Calls this process a spare.
 pub(super) fn spare() {
-    set("spare");
+    of("spare").set();
 }
 
-/// Calls this process by the last part of the name of the worker that it runs.
-pub(super) fn worker(name: &str) {
+/// The title of a worker: the last part of its name.
+pub(super) fn worker(name: &str) -> Title {
     // By a character, because a search for text is set up anew each time.
-    set(name.rsplit(':').next().unwrap_or(name));
+    of(name.rsplit(':').next().unwrap_or(name))
 }
 
-fn set(what: &str) {
+fn of(what: &str) -> Title {
     let owner = OWNER.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(owner) = &*owner {
-        title::set(&format!("anyfork: {what} of {owner}"));
+    match &*owner {
+        Some(owner) => Title::new(format_args!("anyfork: {what} of {owner}")),
+        None => Title::new(format_args!("anyfork: {what}")),
     }
 }
 
 /// Calls this process by the title that it was given.
 pub(super) fn given(text: &str) {
-    title::set(text);
+    Title::new(text).set();
 }
