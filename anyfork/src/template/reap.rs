@@ -2,13 +2,16 @@
 //! of its end into its status pipe.
 //!
 //! A pidfd per child, not SIGCHLD: signals coalesce, and searching all children
-//! for the one that ended would cost more the more there are.
+//! for the one that ended would cost more the more there are. Those that are
+//! many are in the hands of keepers, which are in `kept`.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::kept::{self, Kept};
+use super::limits::Limits;
 use super::watch::{ABANDONED, Child};
 use crate::protocol::status;
 use crate::sys::end::{self, End};
@@ -16,9 +19,12 @@ use crate::sys::{descriptor, fork, poll};
 
 /// The children that run, by their pids.
 pub(super) struct Children {
-    own: BTreeMap<u32, Child>,
+    /// Those that are watched here.
+    pub(super) own: BTreeMap<u32, Child>,
     /// How many of them are spares.
     idle: usize,
+    /// The others.
+    pub(super) kept: Kept,
 }
 
 impl Children {
@@ -26,15 +32,18 @@ impl Children {
         Children {
             own: BTreeMap::new(),
             idle: 0,
+            kept: Kept::new(),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.own.is_empty()
+        self.own.is_empty() && self.kept.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.own.len()
+    /// How many descriptors are held for them, or will be once the spares are
+    /// taken.
+    pub(super) fn descriptors(&self) -> u64 {
+        Child::DESCRIPTORS * self.own.len() as u64 + self.kept.descriptors()
     }
 
     /// How many are spares.
@@ -48,7 +57,21 @@ impl Children {
         child.is_some_and(|child| child.idle)
     }
 
-    /// Watches a child that was just forked, to
+    /// How many are watched here and are no spares.
+    pub(super) fn busy(&self) -> usize {
+        self.own.len() - self.idle
+    }
+
+    /// Takes those out that are watched here and are no spares.
+    pub(super) fn take_busy(&mut self) -> Vec<Child> {
+        let (idle, busy) = mem::take(&mut self.own)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(_, child)| child.idle);
+        self.own = idle;
+        busy.into_values().collect()
+    }
+
+    /// Watches a child that was just forked, or that a keeper has given back, to
     /// report its end to `status`; if it is to be killed when nobody waits for
     /// that any more, then that, too.
     pub(super) fn add(
@@ -66,6 +89,14 @@ impl Children {
             // Nobody would learn of its end: rather no child than a zombie. The
             // caller finds the record of its death by SIGKILL.
             Err(_) => put_down(pid, Some(&status)),
+        }
+    }
+
+    /// Watches a child of whose end nobody can be told.
+    pub(super) fn add_lost(&mut self, pid: u32, events: &poll::Set) {
+        match Child::new(pid, events) {
+            Ok(child) => drop(self.own.insert(pid, child)),
+            Err(_) => put_down(pid, None),
         }
     }
 
@@ -111,13 +142,15 @@ impl Children {
     }
 
     /// Does what has to be done about what is behind `token`.
-    pub(super) fn attend(&mut self, token: u64, events: &poll::Set) {
-        let Ok(pid) = u32::try_from(token & !ABANDONED) else {
+    pub(super) fn attend(&mut self, token: u64, events: &poll::Set, limits: &Limits) {
+        let Ok(pid) = u32::try_from(token & !(ABANDONED | kept::KEEPER)) else {
             return;
         };
+        // It may be a keeper's since the token was reported.
         match (token & !u64::from(pid), self.own.get_mut(&pid)) {
             (0, Some(_)) => self.collect(pid, events),
             (ABANDONED, Some(child)) => child.kill(events),
+            (kept::KEEPER, _) => self.listen(pid, events, limits),
             _ => {}
         }
     }
@@ -150,7 +183,7 @@ fn put_down(pid: u32, pipe: Option<&OwnedFd>) {
 /// In this order: to a caller, a child that was collected without a record is one
 /// whose template is gone. There is no record either if somebody else's code in
 /// this process collected it.
-fn collect(pid: u32, end: io::Result<Option<End>>, pipe: Option<&OwnedFd>) {
+pub(super) fn collect(pid: u32, end: io::Result<Option<End>>, pipe: Option<&OwnedFd>) {
     if let Ok(Some(end)) = end {
         if let Some(pipe) = pipe {
             write_record(pipe, &end);

@@ -2,7 +2,7 @@
 //!
 //! Nothing a request brings stays here: its descriptors are closed after the
 //! fork, its body is read by the child. What the template keeps of a child is
-//! in `reap`.
+//! in `reap`, and of those that are many in `kept`.
 //!
 //! What code of the program's has opened here, before the template serves, its
 //! children have, too, as the children of any process do: a preload's log file
@@ -140,10 +140,11 @@ impl Template {
                         if self.children.is_idle(child) {
                             self.read_notices();
                         }
-                        self.children.attend(child, &self.events);
+                        self.children.attend(child, &self.events, &self.limits);
                     }
                 }
                 self.end_surplus();
+                self.children.lighten(&self.events, &self.limits);
                 self.listen();
             }
             if idle && self.lacks_spares() {
@@ -151,6 +152,7 @@ impl Template {
                 self.listen();
             }
         }
+        self.children.dismiss_keepers();
         fork::leave(0)
     }
 
@@ -168,7 +170,7 @@ impl Template {
             Arrival::Request(request) => request,
         };
         let used = request.body.len() + HEAD;
-        let side = match self.limits.are_near(self.children.len()) {
+        let side = match self.limits.are_near(self.children.descriptors()) {
             true => Err(self.limits.full()),
             false => fork::fork().map_err(|error| {
                 Error::os(ErrorKind::ForkFailed, "the template could not fork", error)
@@ -206,7 +208,7 @@ impl Template {
         self.control.is_some()
             && self.children.idle() < self.warm.wanted
             && !self.warm.failed
-            && !self.limits.are_near(self.children.len())
+            && !self.limits.are_near(self.children.descriptors())
     }
 
     /// Forks a spare.

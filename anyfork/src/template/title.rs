@@ -29,6 +29,11 @@ pub(super) fn spare() {
     set("spare");
 }
 
+/// Calls this process a keeper.
+pub(super) fn keeper() {
+    set("keeper");
+}
+
 /// Calls this process by the last part of the name of the worker that it runs.
 pub(super) fn worker(name: &str) {
     // By a character, because a search for text is set up anew each time.

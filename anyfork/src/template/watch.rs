@@ -1,4 +1,4 @@
-//! A child as it is watched, by its template: for its end, and
+//! A child as it is watched, by its template or by a keeper: for its end, and
 //! for its caller's, if it is to be killed then.
 
 use std::io;
@@ -24,6 +24,9 @@ pub(super) struct Child {
 }
 
 impl Child {
+    /// So many descriptors are held of each, once somebody waits for it.
+    pub(super) const DESCRIPTORS: u64 = 2;
+
     /// Watches a child of this process's for its end.
     pub(super) fn new(pid: u32, events: &poll::Set) -> io::Result<Child> {
         let pidfd = fork::pidfd(pid)?;
@@ -47,6 +50,12 @@ impl Child {
         }
     }
 
+    /// Has another set watch the child, of which it knew nothing before.
+    pub(super) fn watch(&self, events: &poll::Set) -> io::Result<()> {
+        events.add(&self.pidfd, self.pid.into())?;
+        self.watch_caller(events)
+    }
+
     fn watch_caller(&self, events: &poll::Set) -> io::Result<()> {
         match &self.status {
             Some(status) if self.kill_on_drop => {
@@ -57,7 +66,8 @@ impl Child {
     }
 
     /// Takes the child out of the set. Others may hold what stands for it there,
-    /// which would stay in the set with them: what the child has forked the pipe.
+    /// which would stay in the set with them: a keeper the pidfd, what the child
+    /// has forked the pipe.
     pub(super) fn forget(&self, events: &poll::Set) {
         let _ = events.remove(&self.pidfd);
         if let (Some(status), true) = (&self.status, self.kill_on_drop) {
@@ -72,5 +82,10 @@ impl Child {
             let _ = events.remove(status);
         }
         let _ = fork::signal(self.pidfd.as_fd(), libc::SIGKILL);
+    }
+
+    /// What belongs to the child.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.status.iter().chain([&self.pidfd])
     }
 }
