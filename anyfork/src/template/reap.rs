@@ -20,7 +20,7 @@ use crate::sys::{descriptor, fork, poll};
 /// The children that run, by their pids.
 pub(super) struct Children {
     /// Those that are watched here.
-    pub(super) own: BTreeMap<u32, Child>,
+    own: BTreeMap<u32, Child>,
     /// How many of them are spares.
     idle: usize,
     /// The others.
