@@ -197,6 +197,40 @@ fn a_template_without_room_for_what_was_kept_serves_on() {
     early.must_return();
 }
 
+/// The kernel takes no more descriptors of a user's on their way than a process may
+/// have: keepers wait until there are less, and not for ever.
+#[test]
+fn all_ends_at_once_are_told_where_descriptors_are_few() {
+    const FEW: u64 = 128;
+    let _alone = alone();
+    let early = Scene::early();
+    // Three descriptors a worker here.
+    let soft = set_soft_limit(id(), libc::RLIMIT_NOFILE, 2_048).unwrap();
+    let limited = Process::new().unwrap();
+    let template = limited.rlimit(libc::RLIMIT_NOFILE, FEW, FEW);
+    let workers: Vec<_> = (0..400).map(|_| held(template.fork())).collect();
+    let pid = template_of(&workers[0]);
+    stop(pid);
+    for worker in &workers {
+        send_signal(worker.pid(), libc::SIGKILL);
+    }
+    until("all have ended", || {
+        workers.iter().all(|it| has_ended(it.pid()))
+    });
+    send_signal(pid, libc::SIGCONT);
+    for mut worker in workers {
+        match bounded("an end", || worker.wait()) {
+            Ok(exit) => assert_eq!(exit.signal(), Some(libc::SIGKILL)),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error}"),
+        }
+    }
+    until("nothing is left", || children(pid).is_empty());
+    launch(template.fork()).unwrap();
+    drop(template);
+    set_soft_limit(id(), libc::RLIMIT_NOFILE, soft).unwrap();
+    early.must_return();
+}
+
 /// Those that are forked in advance take descriptors of the template, too.
 #[test]
 fn a_template_with_spares_and_too_many_children_answers() {
