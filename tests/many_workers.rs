@@ -91,7 +91,7 @@ fn one_after_the_other() {
 #[test]
 fn at_the_same_time() {
     let _alone = alone();
-    // Three descriptors a worker here, and two in the template.
+    // Three descriptors a worker here, and up to two in the template.
     let limit = set_soft_limit(id(), libc::RLIMIT_NOFILE, 8_192).unwrap();
     let run = || {
         let count = room_for(500);

@@ -5,11 +5,12 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
+use std::process::id;
 
 use anyfork::{Args, ErrorKind, Process, blocking};
 use anyfork_tests::births::stop;
 use anyfork_tests::spares::{idle, remembers, until_idle, until_settled, warm};
-use anyfork_tests::{Scene, alone, bounded, error_number, held, release};
+use anyfork_tests::{Scene, alone, bounded, children, descriptors, error_number, held, release};
 use anyfork_tests::{send_signal, set_soft_limit, stat, try_held, until};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
@@ -210,4 +211,38 @@ fn a_full_queue_keeps_none_from_ending() {
     }
     drop(template);
     scene.must_return();
+}
+
+/// Then it holds them itself, and gives them into a keeper's hands later.
+#[test]
+fn a_template_that_may_not_fork_a_keeper_keeps_its_children() {
+    let _alone = alone();
+    let scene = Scene::early();
+    // Three descriptors a worker here.
+    let soft = set_soft_limit(id(), libc::RLIMIT_NOFILE, 2_048).unwrap();
+    let mut limited = Limited::new(3);
+    let mut workers: Vec<_> = (0..253).map(|_| held(limited.template.fork())).collect();
+    until_idle(limited.pid, 3);
+    let before = limited.set(libc::RLIMIT_NPROC, 0);
+    // From the second on, these are too many.
+    workers.extend((0..3).map(|_| held(limited.template.fork())));
+    until("all are watched", || pidfds(limited.pid) == 257);
+    assert_eq!(children(limited.pid).len(), 257);
+    release(workers.remove(7));
+    limited.set(libc::RLIMIT_NPROC, before);
+    until("a keeper has them", || {
+        workers.push(held(limited.template.fork()));
+        pidfds(limited.pid) < 100
+    });
+    workers.into_iter().for_each(release);
+    limited.must_be_well(3);
+    drop(limited);
+    set_soft_limit(id(), libc::RLIMIT_NOFILE, soft).unwrap();
+    scene.must_return();
+}
+
+/// How many children a template watches itself.
+fn pidfds(template: u32) -> usize {
+    let links = descriptors(template).into_values();
+    links.filter(|link| link.ends_with("[pidfd]")).count()
 }

@@ -3,15 +3,17 @@
 //! again it serves again.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
+use std::process::id;
 
 use anyfork::{Args, Error, ErrorKind, Process, blocking};
 use anyfork_tests::{
-    Scene, alone, bounded, descriptors, error_number, has_ended, held, pipe_with, release,
+    Scene, alone, bounded, children, descriptors, error_number, has_ended, held, pipe_with, release,
 };
-use anyfork_tests::{send_signal, set_soft_limit, status, template_of, try_held, until};
+use anyfork_tests::{send_signal, set_soft_limit, stat, status, template_of, try_held, until};
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 /// The kernel exempts root from limits: root's template gives its rights up,
@@ -129,8 +131,8 @@ fn a_template_with_a_full_descriptor_table_answers() {
     assert_eq!(seen, [true; 2]);
 }
 
-/// The template has two descriptors a child: it stops before nobody can be
-/// told any more, and goes on when children have ended.
+/// The template has two descriptors a child, if they are not worth a keeper: it
+/// stops before nobody can be told any more, and goes on when children have ended.
 #[test]
 fn a_template_with_too_many_children_answers() {
     let _alone = alone();
@@ -158,6 +160,74 @@ fn a_template_with_too_many_children_answers() {
     launch(template.fork().send_fds(pipes)).unwrap();
     scene.must_return();
     drop((limiter, template));
+    early.must_return();
+}
+
+/// Nor has it for what a keeper gives back.
+#[test]
+fn a_template_without_room_for_what_was_kept_serves_on() {
+    let _alone = alone();
+    let early = Scene::early();
+    // Three descriptors a worker here.
+    let soft = set_soft_limit(id(), libc::RLIMIT_NOFILE, 2_048).unwrap();
+    let (template, pid) = template();
+    let mut limiter = Limiter::of(template.fork());
+    let held_before = descriptors(pid).len();
+    let mut workers: Vec<_> = (0..300).map(|_| held(template.fork())).collect();
+    let before = limiter.set(libc::RLIMIT_NOFILE, 0);
+    for mut worker in workers.drain(..100) {
+        worker.socket.shutdown(Shutdown::Write).unwrap();
+        // The kernel knows how it ended, or nobody (before Linux 6.15).
+        match bounded("an end", || worker.wait()) {
+            Ok(exit) => assert!(exit.success(), "{exit}"),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error}"),
+        }
+        until("it is no zombie", || stat(worker.pid()).is_none());
+    }
+    limiter.set(libc::RLIMIT_NOFILE, before);
+    workers.into_iter().for_each(release);
+    launch(template.fork()).unwrap();
+    // The limiter was a keeper's, too, and has come back under other numbers.
+    until("nothing is left", || {
+        let left: Vec<_> = children(pid).into_keys().collect();
+        left == [limiter.0.pid()] && descriptors(pid).len() == held_before
+    });
+    drop((limiter, template));
+    set_soft_limit(id(), libc::RLIMIT_NOFILE, soft).unwrap();
+    early.must_return();
+}
+
+/// The kernel takes no more descriptors of a user's on their way than a process may
+/// have: keepers wait until there are less, and not for ever.
+#[test]
+fn all_ends_at_once_are_told_where_descriptors_are_few() {
+    const FEW: u64 = 128;
+    let _alone = alone();
+    let early = Scene::early();
+    // Three descriptors a worker here.
+    let soft = set_soft_limit(id(), libc::RLIMIT_NOFILE, 2_048).unwrap();
+    let limited = Process::new().unwrap();
+    let template = limited.rlimit(libc::RLIMIT_NOFILE, FEW, FEW);
+    let workers: Vec<_> = (0..400).map(|_| held(template.fork())).collect();
+    let pid = template_of(&workers[0]);
+    stop(pid);
+    for worker in &workers {
+        send_signal(worker.pid(), libc::SIGKILL);
+    }
+    until("all have ended", || {
+        workers.iter().all(|it| has_ended(it.pid()))
+    });
+    send_signal(pid, libc::SIGCONT);
+    for mut worker in workers {
+        match bounded("an end", || worker.wait()) {
+            Ok(exit) => assert_eq!(exit.signal(), Some(libc::SIGKILL)),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error}"),
+        }
+    }
+    until("nothing is left", || children(pid).is_empty());
+    launch(template.fork()).unwrap();
+    drop(template);
+    set_soft_limit(id(), libc::RLIMIT_NOFILE, soft).unwrap();
     early.must_return();
 }
 

@@ -83,6 +83,17 @@
 //! | 4 | its pid, or the number |
 //! | 8 | 0, or when it was said: two spares may tell of two numbers in another order |
 //!
+//! # Keepers
+//!
+//! A keeper gives its template a child back, over a socket of their own, with the
+//! child's status pipe, unless there is none:
+//!
+//! | octets | |
+//! |---|---|
+//! | 1 | 1 if it is to be killed when nobody reads its status pipe any more; else 0 |
+//! | 3 | 0 |
+//! | 4 | its pid |
+//!
 //! # Boot
 //!
 //! A process that is exec'ed as a template finds the number of its control
@@ -137,6 +148,7 @@ pub(crate) mod body;
 pub(crate) mod boot;
 pub(crate) mod keep;
 pub(crate) mod request;
+pub(crate) mod returned;
 mod setting;
 pub(crate) mod status;
 mod wire;

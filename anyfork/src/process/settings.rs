@@ -163,8 +163,9 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// The template does the latter. If it is killed, too, in the same moment,
-    /// the process stays.
+    /// The template does the latter, or a keeper, a process of its own, once
+    /// hundreds of its children live. If that one is killed, too, the process
+    /// stays.
     #[must_use = "the process is consumed and given back"]
     pub fn kill_on_drop(mut self, kill: bool) -> Process {
         self.options().kill_on_drop = kill;

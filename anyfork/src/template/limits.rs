@@ -16,7 +16,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Raises the template's own limit as far as it goes: it keeps two
+    /// Raises the template's own limit as far as it goes: it may keep two
     /// descriptors a child, and a request may bring 253.
     pub(super) fn raise(control: BorrowedFd<'_>) -> io::Result<Limits> {
         let original = descriptor::descriptor_limit()?;
@@ -46,12 +46,13 @@ impl Limits {
     }
 
     /// Whether the next request could come without its socket, so that nobody
-    /// could be told. Checked while there is still room to tell.
-    pub(super) fn are_near(&self, children: usize) -> bool {
+    /// could be told, if so many descriptors are held for children. Checked while
+    /// there is still room to tell.
+    pub(super) fn are_near(&self, held: u64) -> bool {
         /// Two for the child at hand, two for the next request, one to spare.
         const RESERVE: u64 = 5;
         let limit = descriptor::descriptor_limit().map_or(u64::MAX, |(soft, _)| soft);
-        self.own + 2 * children as u64 + RESERVE > limit
+        self.own + held + RESERVE > limit
     }
 
     pub(super) fn full(&self) -> Error {

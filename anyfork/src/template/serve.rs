@@ -2,7 +2,7 @@
 //!
 //! Nothing a request brings stays here: its descriptors are closed after the
 //! fork, its body is read by the child. What the template keeps of a child is
-//! in `reap`.
+//! in `reap`, and of those that are many in `kept`.
 //!
 //! What code of the program's has opened here, before the template serves, its
 //! children have, too, as the children of any process do: a preload's log file
@@ -144,10 +144,11 @@ impl Template {
                         if self.children.is_idle(child) {
                             self.read_notices();
                         }
-                        self.children.attend(child, &self.events);
+                        self.children.attend(child, &self.events, &self.limits);
                     }
                 }
                 self.end_surplus();
+                self.children.lighten(&self.events, &self.limits);
                 self.listen();
             }
             if idle && self.lacks_spares() {
@@ -155,6 +156,7 @@ impl Template {
                 self.listen();
             }
         }
+        self.children.dismiss_keepers();
         fork::leave(0)
     }
 
@@ -172,7 +174,7 @@ impl Template {
             Arrival::Request(request) => request,
         };
         let used = request.body.len() + HEAD;
-        if self.limits.are_near(self.children.len()) {
+        if self.limits.are_near(self.children.descriptors()) {
             answer_failure(&request.socket, &self.limits.full());
         } else {
             match Plain::take(request, &self.args) {
@@ -218,7 +220,7 @@ impl Template {
         self.control.is_some()
             && self.children.idle() < self.warm.wanted
             && !self.warm.failed
-            && !self.limits.are_near(self.children.len())
+            && !self.limits.are_near(self.children.descriptors())
     }
 
     /// Forks a spare.

@@ -29,6 +29,11 @@ pub(super) fn spare() {
     of("spare").set();
 }
 
+/// Calls this process a keeper.
+pub(super) fn keeper() {
+    of("keeper").set();
+}
+
 /// The title of a worker: the last part of its name.
 pub(super) fn worker(name: &str) -> Title {
     // By a character, because a search for text is set up anew each time.
