@@ -41,6 +41,7 @@ mod serve;
 mod settings;
 mod spare;
 mod title;
+mod young;
 
 pub(crate) use birth::snapshot;
 #[cfg(feature = "plugin")]
