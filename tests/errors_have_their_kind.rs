@@ -3,12 +3,14 @@
 //! template serves the next request.
 
 use std::fs::File;
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use anyfork::{Arg, ArgError, Args, Error, ErrorKind, FromArg, IntoArg, Process, args};
 use anyfork_tests::{Scene, alone, bounded, early_template, pipe_with, send_signal};
+use sendfd::SendWithFd;
 
 #[anyfork::early]
 fn preload() {}
@@ -243,5 +245,33 @@ fn errors_come_through_a_template_too() {
     let pid = template.pid().unwrap();
     assert_eq!(scene.workers(), [pid]);
     drop(template);
+    scene.must_return();
+}
+
+/// A request by hand, as another program might send it.
+#[test]
+fn a_request_with_a_wrong_number_of_descriptors() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let control = Process::new().unwrap().into_fd().unwrap();
+    let control = UnixDatagram::from(control);
+    // A worker without arguments: its socket and its status pipe.
+    let mut request = [0; 24];
+    request[..4].copy_from_slice(b"AF\x01\x01");
+    for count in [1, 3, 5] {
+        let (mut answer, theirs) = UnixStream::pair().unwrap();
+        let fds = vec![theirs.as_raw_fd(); count];
+        control.send_with_fd(&request, &fds).unwrap();
+        drop(theirs);
+        let mut text = Vec::new();
+        bounded("an answer", || answer.read_to_end(&mut text)).unwrap();
+        // Failed, of this version, as a violation of the protocol.
+        assert_eq!(text[..4], [2, 1, 6, 0]);
+        let text = String::from_utf8_lossy(&text);
+        let counts = format!("{count} descriptors came with a request that is to have 2");
+        assert!(text.contains(&counts), "{text}");
+    }
+    drop(control);
+    assert_eq!(early_template(), scene.template(), "it serves on");
     scene.must_return();
 }

@@ -2,12 +2,14 @@
 //! taken or killed are replaced, those that are too many end, and all go with
 //! their template. No launch waits for another, and none fails meanwhile.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::id;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyfork::{Args, ErrorKind, Process, args};
 use anyfork_tests::births::{end, kill_now, serving, stop};
@@ -95,6 +97,31 @@ fn those_that_are_killed_are_replaced() {
     let worker = held(template.fork());
     assert!(spares.contains(&worker.pid()));
     release(worker);
+    drop(template);
+    scene.must_return();
+}
+
+/// Else a template whose spares cannot live would do nothing but fork.
+#[test]
+fn those_that_die_at_their_start_are_put_off() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let (template, pid) = warm(new(), 1);
+    let mut killed = BTreeSet::new();
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(1) {
+        for (spare, state) in children(pid) {
+            if state != 'Z' && killed.insert(spare) {
+                kill_now(spare);
+            }
+        }
+    }
+    assert!((1..=30).contains(&killed.len()), "{}", killed.len());
+    // Meanwhile the template serves itself.
+    release(held(template.fork()));
+    let spares = until_idle(pid, 1);
+    assert_eq!(known(&template, &spares), "nothing");
+    until_settled(pid, 1, &[]);
     drop(template);
     scene.must_return();
 }

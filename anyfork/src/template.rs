@@ -50,6 +50,7 @@ mod settings;
 mod spare;
 mod title;
 mod watch;
+mod young;
 
 pub(crate) use birth::snapshot;
 #[cfg(feature = "plugin")]

@@ -74,9 +74,16 @@ use unanswered::Unanswered;
 /// # Caveats
 ///
 /// While the template is stopped (SIGSTOP), a launch waits for it, for as long as
-/// [`Process::timeout`] allows. A process that an init function of the template
-/// has forked and left behind holds the template's socket: if the template is
-/// killed then, only `timeout` ends a launch.
+/// [`Process::timeout`] allows.
+///
+/// A process that a preload or init function has forked and left behind holds the
+/// sockets that its parent had. If the template is killed then, its launches end
+/// all the same: those whose request it has not read after about a second, and
+/// those whose child was forked already with that child, which is waited for as
+/// long as it prepares itself. Only `timeout` ends a launch, or a
+/// [`prepare`](Process::prepare), if a template is killed while it is still being
+/// prepared, and has left such a process behind; if its own template is killed so
+/// before it was forked; or if it was handed over by another process.
 ///
 /// [`UnknownWorker`]: crate::ErrorKind::UnknownWorker
 /// [`AmbiguousName`]: crate::ErrorKind::AmbiguousName

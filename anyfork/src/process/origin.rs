@@ -5,8 +5,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::launch::{Flight, Order, too_late};
 use super::options::Options;
@@ -22,9 +22,15 @@ use crate::sys::{descriptor, message};
 
 /// A template that other processes are forked from. Dropping the last owner
 /// ends it once its children have ended.
+///
+/// That its control socket hangs up tells of its end, unless a process that its
+/// preparation has left behind holds the other end open. The pidfd tells in any
+/// case; it comes with the answer.
 pub(super) struct Origin {
     control: OwnedFd,
     answer: Mutex<Answer>,
+    /// Since when it is known that the template has ended.
+    ended: OnceLock<Instant>,
     /// The template that this one is forked from. Without an owner it might end
     /// before it has read our request.
     _base: Option<Arc<Origin>>,
@@ -33,11 +39,16 @@ pub(super) struct Origin {
 /// What is known of the template's preparation.
 enum Answer {
     /// Nothing yet: it will be said here.
-    Open(OwnedFd),
+    Open(Arc<OwnedFd>),
     Ready {
         pid: u32,
+        /// `None` if there was no room for it.
+        pidfd: Option<Arc<OwnedFd>>,
     },
-    Failed(Error),
+    /// It has said why it serves nobody. The socket is readable from then on.
+    Failed(Error, Arc<OwnedFd>),
+    /// It has ended before it said anything, or could not say it.
+    Silent(Error),
     /// It was given to another process.
     Elsewhere,
 }
@@ -45,25 +56,30 @@ enum Answer {
 impl Origin {
     /// The owner's end of a template that was not asked for by a request.
     pub(super) fn new(end: TemplateEnd) -> Origin {
-        Origin {
-            control: end.control,
-            answer: Mutex::new(Answer::Open(end.answer.into())),
-            _base: None,
-        }
+        let answer = Answer::Open(Arc::new(end.answer.into()));
+        Origin::with(end.control, answer, None)
     }
 
     /// A template that another process has handed over. Its answer stayed there.
     pub(super) fn handed_over(control: OwnedFd) -> Origin {
+        Origin::with(control, Answer::Elsewhere, None)
+    }
+
+    fn with(control: OwnedFd, answer: Answer, base: Option<Arc<Origin>>) -> Origin {
         Origin {
             control,
-            answer: Mutex::new(Answer::Elsewhere),
-            _base: None,
+            answer: Mutex::new(answer),
+            ended: OnceLock::new(),
+            _base: base,
         }
     }
 
     /// Forks a further template off `base`, which prepares itself by `setup`.
     /// Does not wait for it: if it fails, its children's launches say why.
     pub(super) fn fork(base: &Arc<Origin>, mut setup: Setup, options: &Options) -> Result<Origin> {
+        if base.ended().is_some() {
+            return Err(base.why_gone());
+        }
         let failed = |error| Error::io("fork a template", error);
         let (control, served) = descriptor::message_pair().map_err(failed)?;
         setup.close_pipes(options);
@@ -75,14 +91,9 @@ impl Origin {
             deadline: options.deadline(),
         };
         let (mine, mut flight) = Flight::start(base, order, Trace::none())?;
-        while let Some(wait) = flight.send(mine.as_fd())? {
-            flight.wait_blocking(wait, mine.as_fd())?;
-        }
-        Ok(Origin {
-            control,
-            answer: Mutex::new(Answer::Open(mine.into())),
-            _base: Some(Arc::clone(base)),
-        })
+        flight.send_blocking(mine.as_fd())?;
+        let answer = Answer::Open(Arc::new(mine.into()));
+        Ok(Origin::with(control, answer, Some(Arc::clone(base))))
     }
 
     /// Has the template keep so many spares. Waits for room, as a request does.
@@ -97,8 +108,13 @@ impl Origin {
                 Err(error) => error,
             };
             match error.kind() {
+                io::ErrorKind::WouldBlock if self.ended().is_some() => return Err(self.why_gone()),
                 io::ErrorKind::WouldBlock => {
-                    let room = poll::wait(control, Interest::Writable, deadline);
+                    let news = self.news();
+                    let news = news.as_ref().map(|it| (it.as_fd(), Interest::Readable));
+                    let mut fds = vec![(control, Interest::Writable)];
+                    fds.extend(news);
+                    let room = poll::wait_any(&fds, deadline);
                     if !room.map_err(|error| Error::io("wait for a template", error))? {
                         return Err(too_late("a template"));
                     }
@@ -116,10 +132,16 @@ impl Origin {
         self.control.as_fd()
     }
 
+    /// Takes the template's answer, if it has come, and with it what tells of the
+    /// template's end.
+    pub(super) fn learn(&self) {
+        drop(self.answer());
+    }
+
     /// The template's pid, if it has answered.
     pub(super) fn pid(&self) -> Option<u32> {
         match &*self.answer() {
-            Answer::Ready { pid } => Some(*pid),
+            Answer::Ready { pid, .. } => Some(*pid),
             _ => None,
         }
     }
@@ -127,7 +149,7 @@ impl Origin {
     /// Why there is no template any more, for a launch that found out.
     pub(super) fn why_gone(&self) -> Error {
         match &*self.answer() {
-            Answer::Failed(error) => error.clone(),
+            Answer::Failed(error, _) | Answer::Silent(error) => error.clone(),
             _ => Error::new(ErrorKind::TemplateGone, GONE),
         }
     }
@@ -139,7 +161,7 @@ impl Origin {
     /// A process that is killed closes its descriptors one after the other, so
     /// its control socket is given a moment to follow the request's.
     pub(super) fn why_lost(&self) -> Error {
-        if poll::is_hanging_up(self.control()) {
+        if self.is_gone_within(Duration::from_millis(100)) {
             return self.why_gone();
         }
         let error = io::Error::from_raw_os_error(libc::EMFILE);
@@ -148,15 +170,72 @@ impl Origin {
         Error::io(message, error)
     }
 
+    /// Whether it serves no more.
     pub(super) fn is_gone(&self) -> bool {
-        poll::is_hung_up(self.control())
+        self.is_gone_within(Duration::ZERO)
     }
 
-    /// Whether the preparation has succeeded; else what tells more when it is
-    /// readable.
-    pub(super) fn prepared(&self) -> Result<Option<OwnedFd>> {
+    fn is_gone_within(&self, patience: Duration) -> bool {
+        let pidfd = match &*self.answer() {
+            Answer::Failed(..) => return true,
+            Answer::Ready { pidfd, .. } => pidfd.clone(),
+            _ => None,
+        };
+        let mut ends = vec![(self.control(), Interest::HungUp)];
+        ends.extend(pidfd.as_ref().map(|it| (it.as_fd(), Interest::Readable)));
+        poll::is_any(&ends, patience)
+    }
+
+    /// Since when it is known, not only by its control socket, that the template
+    /// has ended. What is not known yet may be when [`news`](Origin::news) come.
+    pub(super) fn ended(&self) -> Option<Instant> {
+        let known = self.ended_as_known();
+        if known.is_some() {
+            return known;
+        }
+        let has_ended = match &*self.answer() {
+            Answer::Failed(..) => true,
+            Answer::Ready { pidfd, .. } => {
+                pidfd.as_ref().is_some_and(|it| poll::has_ended(it.as_fd()))
+            }
+            _ => false,
+        };
+        has_ended.then(|| *self.ended.get_or_init(Instant::now))
+    }
+
+    /// The same without a look.
+    pub(super) fn ended_as_known(&self) -> Option<Instant> {
+        self.ended.get().copied()
+    }
+
+    /// Whether it has ended without having served anybody.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(&*self.answer(), Answer::Failed(..))
+    }
+
+    /// What is readable when the template has ended, or when that can be told by
+    /// something else from then on; `None` if nothing tells.
+    pub(super) fn news(&self) -> Option<Arc<OwnedFd>> {
         match &*self.answer() {
-            Answer::Failed(error) => Err(error.clone()),
+            Answer::Open(socket) | Answer::Failed(_, socket) => Some(Arc::clone(socket)),
+            Answer::Ready { pidfd, .. } => pidfd.clone(),
+            _ => None,
+        }
+    }
+
+    /// Whether requests lie unread on the control socket.
+    pub(super) fn has_unread(&self) -> bool {
+        message::has_unread(self.control()).unwrap_or(false)
+    }
+
+    /// Whether the preparation has succeeded, and the template is there yet; else
+    /// what tells more when it is readable.
+    pub(super) fn prepared(&self) -> Result<Option<OwnedFd>> {
+        if self.ended().is_some() {
+            return Err(self.why_gone());
+        }
+        match &*self.answer() {
+            Answer::Failed(error, _) | Answer::Silent(error) => Err(error.clone()),
             Answer::Ready { .. } | Answer::Elsewhere => Ok(None),
             Answer::Open(socket) => {
                 let socket = socket.try_clone();
@@ -188,8 +267,10 @@ impl Origin {
     fn answer(&self) -> std::sync::MutexGuard<'_, Answer> {
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Answer::Open(socket) = &*answer
-            && let Some(read) = read_answer(socket.as_fd())
+            && let Some(read) = read_answer(socket)
         {
+            // Others may wait for it, and would miss what was read here.
+            let _ = descriptor::stop_receiving(socket.as_fd());
             *answer = read;
         }
         answer
@@ -198,26 +279,31 @@ impl Origin {
 
 /// Reads a template's answer; `None` while there is none. A template writes it
 /// at once, so what follows the head is there with it.
-fn read_answer(socket: BorrowedFd<'_>) -> Option<Answer> {
-    let protocol = |error| Answer::Failed(Error::from(error));
+fn read_answer(socket: &Arc<OwnedFd>) -> Option<Answer> {
+    let protocol = |error| Answer::Silent(Error::from(error));
     let mut head = [0; answer::HEAD];
     let mut fds = Vec::new();
-    match message::receive(socket, &mut head, &mut fds) {
+    match message::receive(socket.as_fd(), &mut head, &mut fds) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
         Ok(received) if received.len == answer::HEAD => {}
         _ => {
             let message = "the template process has ended before it was ready";
-            return Some(Answer::Failed(Error::new(ErrorKind::TemplateGone, message)));
+            return Some(Answer::Silent(Error::new(ErrorKind::TemplateGone, message)));
         }
     }
     Some(match answer::parse_head(&head) {
         Err(malformed) => protocol(malformed),
-        Ok(answer::Head::Ready { pid }) => Answer::Ready { pid },
+        Ok(answer::Head::Ready { pid }) => {
+            let pidfd = fds.pop().map(Arc::new);
+            Answer::Ready { pid, pidfd }
+        }
         Ok(answer::Head::Born) => return read_answer(socket),
         Ok(answer::Head::Failed { kind, rest }) => {
             let mut text = vec![0; rest];
-            let read = message::receive(socket, &mut text, &mut fds).map_or(0, |got| got.len);
-            answer::parse_failure(kind, &text[..read]).map_or_else(protocol, Answer::Failed)
+            let read =
+                message::receive(socket.as_fd(), &mut text, &mut fds).map_or(0, |got| got.len);
+            answer::parse_failure(kind, &text[..read])
+                .map_or_else(protocol, |error| Answer::Failed(error, Arc::clone(socket)))
         }
     })
 }

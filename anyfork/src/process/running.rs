@@ -103,7 +103,7 @@ impl Running {
             let came = match awaits {
                 Awaits::Record => {
                     let collected = (pidfd, Interest::HungUp);
-                    poll::wait_any([(pipe, Interest::Readable), collected], deadline)
+                    poll::wait_any(&[(pipe, Interest::Readable), collected], deadline)
                 }
                 Awaits::End => poll::wait(pidfd, Interest::Readable, deadline),
             };

@@ -154,6 +154,43 @@ fn set_signal(socket: BorrowedFd<'_>, pid: libc::pid_t, signal: i32) -> io::Resu
 /// Not in libc for this target: the generic number (fcntl(2)).
 const F_SETSIG: libc::c_int = 10;
 
+/// Who has said of an open file that it is theirs: all that have it open see the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody yet.
+    Nobody,
+    /// The process of this pid, which was not collected.
+    Process(u32),
+    /// One that was collected.
+    Gone,
+}
+
+/// Who has called [`Remembered::own`] on it (`F_GETOWN_EX`, fcntl(2)).
+pub(crate) fn owner(fd: BorrowedFd<'_>) -> io::Result<Owner> {
+    /// What the kernel fills in, of `f_owner_ex` (fcntl(2)).
+    #[repr(C)]
+    struct Found {
+        kind: libc::c_int,
+        pid: libc::pid_t,
+    }
+    let mut found = Found { kind: 0, pid: 0 };
+    // SAFETY: writes to a local of the kernel's layout.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWN_EX, &raw mut found) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(match (found.kind, found.pid) {
+        (F_OWNER_PID, 1..) => Owner::Process(found.pid.unsigned_abs()),
+        (F_OWNER_PID, _) => Owner::Gone,
+        // The kind of a file that nobody has set one for is another.
+        _ => Owner::Nobody,
+    })
+}
+
+/// Not in libc for all targets: the generic numbers (fcntl(2)).
+const F_GETOWN_EX: libc::c_int = 16;
+const F_OWNER_PID: libc::c_int = 1;
+
 /// Descriptors that stay open when all others are closed.
 pub(crate) struct Kept(Vec<RawFd>);
 
@@ -259,6 +296,18 @@ impl Remembered {
         // SAFETY: the number is only looked at, and an error if it is not open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
         (identity(fd) == Some(self.identity)).then_some(fd)
+    }
+
+    /// Says that the open file is this process's, for [`owner`] (`F_SETOWN`,
+    /// fcntl(2)). No signal comes of that.
+    pub(crate) fn own(&self) -> io::Result<()> {
+        let fd = self.get().ok_or(io::ErrorKind::NotFound)?;
+        let pid = std::process::id().cast_signed();
+        // SAFETY: the command takes a number.
+        match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETOWN, pid) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
     }
 
     /// Writes what there is room for.

@@ -109,6 +109,18 @@ impl Control {
     }
 }
 
+/// Whether something that was sent has not been received yet (`SIOCOUTQ`,
+/// unix(7)).
+pub(crate) fn has_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: writes a number to a local. `TIOCOUTQ` is `SIOCOUTQ`.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    match asked {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(octets > 0),
+    }
+}
+
 /// What one [`receive`] got.
 #[derive(Debug)]
 pub(crate) struct Received {
@@ -228,6 +240,16 @@ mod tests {
             io::Read::read_to_end(&mut read, &mut byte).unwrap();
             assert_eq!(byte, [i as u8]);
         }
+    }
+
+    #[test]
+    fn what_was_not_received_is_unread() {
+        let (a, b) = crate::sys::descriptor::message_pair().unwrap();
+        assert!(!has_unread(a.as_fd()).unwrap());
+        send(a.as_fd(), b"x", &[]).unwrap();
+        assert!(has_unread(a.as_fd()).unwrap());
+        receive(b.as_fd(), &mut [0; 1], &mut Vec::new()).unwrap();
+        assert!(!has_unread(a.as_fd()).unwrap());
     }
 
     #[test]

@@ -43,14 +43,19 @@ pub(crate) fn wait(
 }
 
 /// Waits until one of the descriptors is ready or its peer is gone (poll(2));
-/// `false` when the deadline passed first. For a pidfd, that it hangs up means
-/// that its process was collected.
+/// `false` when the deadline passed first. A pidfd is readable when its process has
+/// ended; that it hangs up means that the process was collected.
 pub(crate) fn wait_any(
-    fds: [(BorrowedFd<'_>, Interest); 2],
+    fds: &[(BorrowedFd<'_>, Interest)],
     deadline: Option<Instant>,
 ) -> io::Result<bool> {
-    let mut fds = fds.map(|(fd, interest)| PollFd::new(fd, interest.flags()));
-    poll_until(&mut fds, deadline)
+    poll_until(&mut poll_fds(fds), deadline)
+}
+
+fn poll_fds<'a>(fds: &[(BorrowedFd<'a>, Interest)]) -> Vec<PollFd<'a>> {
+    let fds = fds.iter();
+    fds.map(|(fd, interest)| PollFd::new(*fd, interest.flags()))
+        .collect()
 }
 
 fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
@@ -111,21 +116,30 @@ pub(crate) fn timer(at: Instant) -> io::Result<OwnedFd> {
 
 /// Whether the other end of a socket is closed.
 pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
-    hangs_up_within(fd, Duration::ZERO)
+    is_any(&[(fd, Interest::HungUp)], Duration::ZERO)
 }
 
 /// Whether the other end of a socket is closed, or a pidfd's process collected,
 /// or is within a tenth of a second.
 pub(crate) fn is_hanging_up(fd: BorrowedFd<'_>) -> bool {
-    hangs_up_within(fd, Duration::from_millis(100))
+    is_any(&[(fd, Interest::HungUp)], Duration::from_millis(100))
 }
 
-fn hangs_up_within(fd: BorrowedFd<'_>, patience: Duration) -> bool {
-    let mut fds = [PollFd::new(fd, PollFlags::empty())];
-    let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR;
+/// Whether the process behind a pidfd has ended.
+pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    is_any(&[(pidfd, Interest::Readable)], Duration::ZERO)
+}
+
+/// Whether one of the descriptors is ready or hung up, or is in so much time. One
+/// that is not open is not.
+pub(crate) fn is_any(fds: &[(BorrowedFd<'_>, Interest)], patience: Duration) -> bool {
+    let mut fds = poll_fds(fds);
     let polled = poll_until(&mut fds, Some(Instant::now() + patience));
-    let events = fds[0].revents();
-    polled.is_ok() && events.is_some_and(|events| events.intersects(hung_up))
+    let is_ready = |fd: &PollFd<'_>| {
+        let events = fd.revents();
+        events.is_some_and(|events| events.intersects(!PollFlags::POLLNVAL))
+    };
+    polled.is_ok() && fds.iter().any(is_ready)
 }
 
 /// A set of descriptors to wait for, each with a token (epoll(7)).

@@ -154,6 +154,7 @@ pub(super) fn guard(socket: &UnixStream) -> Result<()> {
         return Ok(());
     }
     wake_template();
+    report::own();
     descriptor::die_with_peer(socket.as_fd())
         .map_err(|error| Error::io("watch the caller's end", error))
 }

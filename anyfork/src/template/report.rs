@@ -125,6 +125,16 @@ impl Beginning {
     }
 }
 
+/// Before code of the user's that may leave a process behind, which holds all that
+/// this one has: if the template is killed, the caller learns by the pipe who it
+/// is to wait for.
+pub(super) fn own() {
+    let state = state();
+    if let (Some(pipe), true) = (&state.pipe, state.pid == process::id()) {
+        let _ = pipe.own();
+    }
+}
+
 /// From here on it is that worker's.
 pub(super) fn enter(worker: &'static str) {
     state().who = Who::Worker(worker);

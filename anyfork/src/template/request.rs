@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use super::limits::Limits;
 use super::serve::answer_failure;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::protocol::keep::{self, Keep};
 use crate::protocol::request::{Head, Place, Then};
 use crate::sys::message::{self, Wait};
@@ -65,8 +65,17 @@ impl<'a> Request<'a> {
             Ok(parsed) => parsed,
             Err(malformed) => return refuse(fds, &malformed.into()),
         };
-        if fds.len() != head.carried() || received.descriptors_cut {
+        if received.descriptors_cut {
             return refuse(fds, &limits.full());
+        }
+        if fds.len() != head.carried() {
+            let message = format!(
+                "the other side does not speak this protocol: {} descriptors came with a request \
+                 that is to have {}",
+                fds.len(),
+                head.carried(),
+            );
+            return refuse(fds, &Error::new(ErrorKind::Protocol, message));
         }
         let mut fds = fds.into_iter();
         let mut next = || fds.next().expect("their number was checked");

@@ -13,7 +13,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::child::{self, Inherited};
 use super::limits::Limits;
@@ -21,6 +21,7 @@ use super::plain::Plain;
 use super::reap::Children;
 use super::request::{Arrival, Request};
 use super::spare::{self, Channel};
+use super::young::Young;
 use crate::args::Args;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::keep::{self, Keep, Notice, Wanted};
@@ -64,18 +65,21 @@ struct Warm {
     channel: Option<Channel>,
     /// The last one could not be forked: not before something has happened.
     failed: bool,
+    /// Those that were forked just now.
+    young: Young,
 }
 
 impl Warm {
     /// How long the next spare is put off. The one that was just taken, and its
     /// caller, have use for the processors now; there is no hurry while there are
-    /// others.
+    /// others. More so if the last ones have died at their start.
     fn pause(&self, children: &Children) -> Duration {
         const PAUSE: Duration = Duration::from_micros(300);
-        match 2 * children.idle() >= self.wanted {
+        let pause = match 2 * children.idle() >= self.wanted {
             true => PAUSE,
             false => Duration::ZERO,
-        }
+        };
+        pause.max(self.young.delay(Instant::now()))
     }
 }
 
@@ -144,7 +148,11 @@ impl Template {
                         if self.children.is_idle(child) {
                             self.read_notices();
                         }
+                        let was_idle = self.children.is_idle(child);
                         self.children.attend(child, &self.events, &self.limits);
+                        if was_idle && !self.children.is_idle(child) {
+                            self.warm.young.end(child, Instant::now());
+                        }
                     }
                 }
                 self.end_surplus();
@@ -238,7 +246,10 @@ impl Template {
         let template = std::process::id();
         match fork::fork()? {
             Side::Parent(pid) => match self.children.add_spare(pid, &self.events) {
-                true => Ok(()),
+                true => {
+                    self.warm.young.add(pid.into(), Instant::now());
+                    Ok(())
+                }
                 false => Err(io::ErrorKind::OutOfMemory.into()),
             },
             Side::Child => {
@@ -276,6 +287,7 @@ impl Template {
             };
             match (keep::parse_notice(&octets[..received.len]), fds.pop()) {
                 (Some(Notice::Taken { pid, kill_on_drop }), Some(status)) => {
+                    self.warm.young.forget();
                     self.children.take(pid, status, kill_on_drop, &self.events);
                 }
                 // There was no room for its status pipe.
@@ -295,6 +307,7 @@ impl Template {
             return;
         }
         self.warm.said = wanted.at;
+        self.warm.young.forget();
         self.warm.wanted = wanted.count as usize;
         let surplus = self.children.idle().saturating_sub(self.warm.wanted);
         self.warm.surplus = owner.map(|owner| (surplus, owner));

@@ -1,6 +1,6 @@
 //! Waiting for a launch, and for a worker's end, in a tokio runtime.
 
-use std::future::{IntoFuture, poll_fn};
+use std::future::{IntoFuture, pending, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram as Datagram;
@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use tokio::io::Interest as Tokio;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::runtime::Handle;
@@ -150,17 +151,17 @@ async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<
             Step::Wait(wait) => wait,
         };
         while let Wait::Answer(interest) = wait {
-            if interest == Interest::Readable && ended_first(socket, flight).await? {
+            let interest = match interest {
+                Interest::Readable | Interest::HungUp => Tokio::READABLE,
+                Interest::Writable => Tokio::WRITABLE,
+            };
+            if ended_first(socket, interest, flight).await? {
                 match flight.step(socket.as_fd())? {
                     Step::Ready(running) => return Ok(running),
                     Step::Wait(next) => wait = next,
                 }
                 continue;
             }
-            let interest = match interest {
-                Interest::Readable | Interest::HungUp => Tokio::READABLE,
-                Interest::Writable => Tokio::WRITABLE,
-            };
             let failed = |error| Error::io("wait for a worker to be ready", error);
             socket.get().ready(interest).await.map_err(failed)?;
             let tried = socket
@@ -185,27 +186,68 @@ async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<
 /// Waits for what is not the readiness of a registered answer socket.
 async fn other(wait: Wait, flight: &Flight, socket: BorrowedFd<'_>) -> Result<()> {
     let (fd, interest) = flight.source(wait, socket);
+    let end = flight.end();
+    let end = end.as_ref().map(AsFd::as_fd);
     match (wait, interest) {
         (Wait::Later, _) => a_moment().await,
-        (Wait::Executed, _) => ready_to_read(flight.executed(socket)).await,
-        (_, Interest::Readable | Interest::HungUp) => readable(fd).await,
-        (_, Interest::Writable) => room(fd).await,
+        (Wait::Executed, _) => ready_to_read(flight.executed(socket, end)).await,
+        (_, Interest::Readable | Interest::HungUp) => either(readable(fd), watched(end)).await,
+        (_, Interest::Writable) => either(room(fd), watched(end)).await,
     }
 }
 
-/// Waits for the answer, or the record of the child's end: tells whether that
-/// came first.
-async fn ended_first(socket: &Unanswered<UnixStream>, flight: &Flight) -> Result<bool> {
-    let Some(status) = flight.status() else {
-        return Ok(false);
-    };
-    let mut ended = pin!(readable(status));
-    let mut answered = pin!(socket.get().readable());
+/// Waits for the answer, or room for what goes before it; or for the end of the
+/// child or of the template: tells whether that came first.
+async fn ended_first(
+    socket: &Unanswered<UnixStream>,
+    interest: Tokio,
+    flight: &Flight,
+) -> Result<bool> {
+    let status = flight.status().filter(|_| interest == Tokio::READABLE);
+    let end = flight.end();
+    let mut ended = pin!(either(
+        watched(status),
+        watched(end.as_ref().map(AsFd::as_fd))
+    ));
+    let mut answered = pin!(socket.get().ready(interest));
     poll_fn(|context| match answered.as_mut().poll(context) {
-        Poll::Ready(answered) => Poll::Ready(answered.map(|()| false).map_err(unregistered)),
+        Poll::Ready(answered) => Poll::Ready(answered.map(|_| false).map_err(unregistered)),
         Poll::Pending => ended.as_mut().poll(context).map_ok(|()| true),
     })
     .await
+}
+
+/// Waits until one of the two is done.
+async fn either(
+    one: impl Future<Output = Result<()>>,
+    other: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|context| match one.as_mut().poll(context) {
+        Poll::Pending => other.as_mut().poll(context),
+        done => done,
+    })
+    .await
+}
+
+/// Waits until the descriptor is readable, if there is one. It is not duplicated
+/// unless somebody else waits for it in this runtime.
+async fn watched(fd: Option<BorrowedFd<'_>>) -> Result<()> {
+    let Some(fd) = fd else {
+        return pending().await;
+    };
+    check_runtime()?;
+    #[allow(
+        deprecated,
+        reason = "what replaces it asks for a promise that every type keeps its descriptor, \
+                  which a borrowed one does anyway; and tokio 1.47 has not got it"
+    )]
+    let registered = AsyncFd::with_interest(fd, Tokio::READABLE);
+    match registered {
+        Ok(registered) => registered.readable().await.map(drop).map_err(unregistered),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => readable(fd).await,
+        Err(error) => Err(unregistered(error)),
+    }
 }
 
 /// Sleeps in one of the runtime's threads for blocking calls: it may have no
@@ -217,7 +259,7 @@ async fn a_moment() -> Result<()> {
 
 /// Waits until there is something to read in a pipe, or its writers are gone.
 ///
-/// The descriptor is duplicated, here and below: others may wait for it at the
+/// The descriptor is duplicated, as below: others may wait for it at the
 /// same time, and a runtime takes each only once.
 async fn readable(pipe: BorrowedFd<'_>) -> Result<()> {
     ready_to_read(pipe.try_clone_to_owned()).await

@@ -5,9 +5,11 @@
 //! The descriptors tell who died. End-of-file on the answer socket before an
 //! answer means that the child is gone, or that none came to be. Then the status
 //! pipe has the record of the child's end, written by its template, or is at
-//! its end too, and the template is gone.
+//! its end too, and the template is gone. Where somebody else holds these open,
+//! the pidfds tell: see `orphan`.
 
 mod arrival;
+mod orphan;
 
 use std::io;
 use std::mem;
@@ -27,6 +29,7 @@ use crate::protocol::body::Body;
 use crate::protocol::request::{Head, Place, Then};
 use crate::sys::poll::Interest;
 use crate::sys::{descriptor, memory, message, poll};
+use orphan::Child;
 
 /// A request under way.
 pub(in super::super) struct Flight {
@@ -43,11 +46,15 @@ pub(in super::super) struct Flight {
     status: Option<StatusPipe>,
     /// Keeps a place in the descriptor table for a pidfd: if that which comes with
     /// the answer finds no room, another can be opened. Any descriptor would do;
-    /// this one is at hand, and was sent already.
+    /// this one is at hand, and was sent already: the write end of the status pipe,
+    /// by which the child is found if its template ends.
     place: Option<OwnedFd>,
     stage: Stage,
     /// The answer was waited for once.
     has_waited: bool,
+    /// The template has ended: since when that is known.
+    orphaned: Option<Instant>,
+    child: Child,
 }
 
 enum Stage {
@@ -143,6 +150,9 @@ impl Flight {
         order: Order,
         trace: Trace,
     ) -> Result<(UnixStream, Flight)> {
+        if origin.ended_as_known().is_some() {
+            return Err(origin.why_gone());
+        }
         let what = order.what();
         let Order {
             then,
@@ -185,6 +195,8 @@ impl Flight {
             place: None,
             stage: Stage::Queueing(following, Request { message, fds }),
             has_waited: false,
+            orphaned: None,
+            child: Child::Unknown,
         };
         flight.send(mine.as_fd())?;
         Ok((mine, flight))
@@ -192,11 +204,20 @@ impl Flight {
 
     /// Goes on as far as possible.
     pub(in super::super) fn step(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+        let has_waited = self.has_waited;
+        match self.advance(socket)? {
+            Step::Wait(wait) if has_waited => self.look_after(wait, socket),
+            step => Ok(step),
+        }
+    }
+
+    /// Goes on as far as possible, whoever may have ended.
+    fn advance(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+        let has_waited = mem::replace(&mut self.has_waited, true);
         if let Some(wait) = self.send(socket)? {
             return Ok(Step::Wait(wait));
         }
         // Right after the request there is no answer: not worth a look.
-        let has_waited = mem::replace(&mut self.has_waited, true);
         match self.then {
             Then::Program if !has_waited || !self.is_over(socket)? => {
                 Ok(Step::Wait(Wait::Executed))
@@ -204,6 +225,21 @@ impl Flight {
             Then::Worker if !has_waited => Ok(Step::Wait(Wait::Answer(Interest::Readable))),
             _ => self.receive(socket),
         }
+    }
+
+    /// Sends all, in code that may block.
+    pub(in super::super) fn send_blocking(&mut self, socket: BorrowedFd<'_>) -> Result<()> {
+        let mut has_waited = false;
+        while let Some(mut wait) = self.send(socket)? {
+            if mem::replace(&mut has_waited, true) {
+                match self.look_after(wait, socket)? {
+                    Step::Wait(next) => wait = next,
+                    Step::Ready(_) => return Ok(()),
+                }
+            }
+            self.wait_blocking(wait, socket)?;
+        }
+        Ok(())
     }
 
     /// The descriptor behind what the flight waits for.
@@ -225,18 +261,21 @@ impl Flight {
     /// Waits, in code that may block.
     pub(in super::super) fn wait_blocking(&self, wait: Wait, socket: BorrowedFd<'_>) -> Result<()> {
         let (fd, interest) = self.source(wait, socket);
-        let came = match (wait, &self.status) {
-            (Wait::Later, _) => {
-                thread::sleep(MOMENT);
-                Ok(self
-                    .deadline
-                    .is_none_or(|deadline| Instant::now() < deadline))
+        let came = if wait == Wait::Later {
+            thread::sleep(MOMENT);
+            Ok(self
+                .deadline
+                .is_none_or(|deadline| Instant::now() < deadline))
+        } else {
+            let end = self.end();
+            let mut fds = vec![(fd, interest)];
+            if let (Wait::Answer(Interest::Readable) | Wait::Executed, Some(status)) =
+                (wait, &self.status)
+            {
+                fds.push((status.as_fd(), Interest::Readable));
             }
-            (Wait::Answer(Interest::Readable) | Wait::Executed, Some(status)) => {
-                let record = (status.as_fd(), Interest::Readable);
-                poll::wait_any([(socket, interest), record], self.deadline)
-            }
-            _ => poll::wait(fd, interest, self.deadline),
+            fds.extend(end.as_ref().map(|end| (end.as_fd(), Interest::Readable)));
+            poll::wait_any(&fds, self.deadline)
         };
         match came {
             Ok(true) => Ok(()),
@@ -263,7 +302,7 @@ impl Flight {
     }
 
     /// Sends what is not sent; tells what for it has to wait.
-    pub(in super::super) fn send(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Wait>> {
+    fn send(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Wait>> {
         loop {
             match mem::replace(&mut self.stage, Stage::Answer) {
                 Stage::Queueing(mut fds, request) => {
@@ -345,13 +384,20 @@ impl Flight {
         Ok(poll::is_hung_up(socket) || self.has_ended()?)
     }
 
-    /// A descriptor that is readable when a program is executed.
+    /// A descriptor that is readable when a program is executed, or `end` is.
     #[cfg(feature = "tokio")]
-    pub(super) fn executed(&self, socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    pub(super) fn executed(
+        &self,
+        socket: BorrowedFd<'_>,
+        end: Option<BorrowedFd<'_>>,
+    ) -> io::Result<OwnedFd> {
         let set = poll::Set::new()?;
         set.add_hung_up(socket, 0)?;
         if let Some(status) = &self.status {
             set.add(status, 0)?;
+        }
+        if let Some(end) = end {
+            set.add(end, 0)?;
         }
         Ok(set.into())
     }

@@ -75,7 +75,7 @@ impl Flight {
         }
     }
 
-    fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
+    pub(super) fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
         let status = self.status.take().expect("there until here");
         let pidfd = match fds.pop() {
             Some(pidfd) => Ok(pidfd),
@@ -90,6 +90,8 @@ impl Flight {
             let message = format!("receive the pidfd of `{}`", self.what);
             Error::io(message, error)
         })?;
+        // The template has answered before its child did.
+        self.origin.learn();
         self.trace.ready(pid);
         let trace = self.trace.clone();
         let running = Running::new(pid, pidfd, status, self.kill_on_drop, trace);
@@ -99,6 +101,7 @@ impl Flight {
     /// Finds out what a child that is gone died of.
     fn examine(&mut self) -> Result<Step> {
         // It is a write end of the pipe, which has to come to its end.
+        self.find_child();
         self.place = None;
         let Some(status) = &self.status else {
             return Err(self.origin.why_gone());
