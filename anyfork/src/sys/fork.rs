@@ -56,6 +56,7 @@ pub(crate) fn outlive_parent() {
 }
 
 /// Ends the process at once: no destructor, no `atexit` function (_exit(2)).
+#[inline]
 pub(crate) fn leave(code: u8) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(code.into()) }

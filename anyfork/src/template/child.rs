@@ -139,7 +139,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         (_, true) => {}
         (Some(_), false) => title::template(),
         (None, false) if program.is_some() => {}
-        (None, false) => title::worker(&name).set(),
+        (None, false) => title::worker(&name),
     }
     if !settings.is_empty() {
         enter::wake_template();

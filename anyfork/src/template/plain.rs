@@ -19,7 +19,6 @@ use super::prepare;
 use super::report::Beginning;
 use super::request::Request;
 use super::serve::{Template, answer_failure, fork_for_request};
-use super::title;
 use crate::args::Args;
 use crate::call::{Call, Host};
 use crate::early;
@@ -191,7 +190,7 @@ impl Forking<'_> {
         Departure {
             beginning: status.map(|status| Beginning::of_worker(name, status)),
             kept: child::kept(self.received.iter().copied(), &inherited),
-            title: title::worker(name),
+            title: self.template.titles().worker(name),
             limits: inherited.limits.clone(),
         }
     }

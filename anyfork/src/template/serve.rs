@@ -21,6 +21,7 @@ use super::plain::Plain;
 use super::reap::Children;
 use super::request::{Arrival, Request};
 use super::spare::{self, Channel};
+use super::title::Titles;
 use super::young::Young;
 use crate::args::Args;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +51,7 @@ pub(super) struct Template {
     shared: Vec<RawFd>,
     buffer: Vec<u8>,
     limits: Limits,
+    titles: Titles,
 }
 
 /// What there is for spares.
@@ -113,6 +115,7 @@ impl Template {
             shared,
             buffer: vec![0; protocol::MAX_REQUEST + 1],
             limits,
+            titles: Titles::now(),
         })
     }
 
@@ -205,6 +208,11 @@ impl Template {
     /// Watches a child that was just forked for a request.
     pub(super) fn take_in(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool) {
         self.children.add(pid, status, kill_on_drop, &self.events);
+    }
+
+    /// What its children are called.
+    pub(super) fn titles(&self) -> &Titles {
+        &self.titles
     }
 
     /// What a child has from here, but for arguments.

@@ -21,34 +21,49 @@ pub(super) fn set_owner(pid: u32) {
 
 /// Calls this process a template.
 pub(super) fn template() {
-    of("template").set();
+    Titles::now().of("template").set();
 }
 
 /// Calls this process a spare.
 pub(super) fn spare() {
-    of("spare").set();
+    Titles::now().of("spare").set();
 }
 
 /// Calls this process a keeper.
 pub(super) fn keeper() {
-    of("keeper").set();
+    Titles::now().of("keeper").set();
 }
 
-/// The title of a worker: the last part of its name.
-pub(super) fn worker(name: &str) -> Title {
-    // By a character, because a search for text is set up anew each time.
-    of(name.rsplit(':').next().unwrap_or(name))
-}
-
-fn of(what: &str) -> Title {
-    let owner = OWNER.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*owner {
-        Some(owner) => Title::new(format_args!("anyfork: {what} of {owner}")),
-        None => Title::new(format_args!("anyfork: {what}")),
-    }
+/// Calls this process a worker of that name.
+pub(super) fn worker(name: &str) {
+    Titles::now().worker(name).set();
 }
 
 /// Calls this process by the title that it was given.
 pub(super) fn given(text: &str) {
     Title::new(text).set();
+}
+
+/// The titles of one owner's processes. Who has this need not lock, which would
+/// be a write to memory that a template shares with its children.
+pub(super) struct Titles(Option<String>);
+
+impl Titles {
+    /// Of this process and what it forks.
+    pub(super) fn now() -> Titles {
+        Titles(OWNER.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// A worker's: the last part of its name.
+    pub(super) fn worker(&self, name: &str) -> Title {
+        // By a character, because a search for text is set up anew each time.
+        self.of(name.rsplit(':').next().unwrap_or(name))
+    }
+
+    fn of(&self, what: &str) -> Title {
+        match &self.0 {
+            Some(owner) => Title::new(format_args!("anyfork: {what} of {owner}")),
+            None => Title::new(format_args!("anyfork: {what}")),
+        }
+    }
 }
