@@ -13,14 +13,18 @@
 //! | who | to ready | to the status |
 //! |---|---|---|
 //! | caller | `socketpair`, `pipe2`, `sendmsg`, `close`, `poll`, `recvmsg`, `close` | 3 `poll`, `read`, `waitid`, 3 `close` |
-//! | template | `epoll_wait`, `recvmsg`, `prlimit`, `clone` | `pidfd_open`, `epoll_ctl`, `close`; at the end `epoll_wait`, 2 `waitid`, `epoll_ctl`, `write`, 2 `close` |
-//! | child | `set_robust_list`, 3 `close_range`, `newfstatat`, 2 `prctl`, `rt_sigprocmask`, 2 `getpid`, `pidfd_open`, `sendmsg` | 2 `close`, `unshare`, 2 `getrusage`, `newfstatat`, `write`, `exit_group` |
+//! | template | `epoll_wait`, `recvmsg`, `prlimit`, `newfstatat`, `clone` | `pidfd_open`, `epoll_ctl`, `close`; at the end `epoll_wait`, 2 `waitid`, `epoll_ctl`, `write`, 2 `close` |
+//! | child | `set_robust_list`, 2 `getpid`, 3 `close_range`, `prctl`, `rt_sigprocmask`, `pidfd_open`, `sendmsg` | 2 `close`, `unshare`, `getpid`, 2 `getrusage`, `newfstatat`, `write`, `exit_group` |
 //!
-//! A spare has done the child's first four before; it has `recvmsg`, `sendmsg`, `write`, 3
-//! `close`, `prctl` and `rt_sigpending` instead, and the template is on the way to
-//! neither. What is left is the kernel's: two page tables to copy and to drop, some
-//! 25 page faults of the child and 15 of the template, and a wake-up each for
-//! template, child and caller.
+//! A spare has closed and named before what a child does; it has `recvmsg`,
+//! `sendmsg`, `write`, 3 `close`, `prctl` and `rt_sigpending` instead, and the
+//! template is on the way to neither. What is left is the kernel's: a page table to
+//! copy and to drop, 27 page faults of the child and 7 of the template, and a
+//! wake-up each for template, child and caller. Of the child's faults, 6 are the C
+//! library's `fork`; 16 are for code, which a new process finds unmapped: so a child
+//! does as little as can be that its template could have done before the fork, see
+//! `plain`. Processors that sleep while they wait for each other cost more than all
+//! that: three wake-ups across processors about as much as the whole start.
 //!
 //! With 32 live workers or more, the template looks for its limit of descriptors
 //! once more for a start and for an end; every 128 of them, it forks a keeper

@@ -27,7 +27,7 @@ use crate::protocol::body::Body;
 use crate::protocol::request::{Place, Then};
 use crate::registry::Function;
 use crate::sys::descriptor::Kept;
-use crate::sys::fork::{self, Side};
+use crate::sys::fork::Side;
 use crate::sys::signal;
 use crate::sys::title::Title;
 
@@ -99,16 +99,20 @@ impl Plain {
         let mut call = Call::worker(worker.name, self.args, self.socket, &mut host);
         let returned = enter(worker, &mut call);
         let socket = call.into_socket();
-        match (host.stage, returned) {
-            (Stage::Child, returned) => end_with(|| conclude(returned, socket.as_ref())),
-            (Stage::Template, Ok(Err(error))) => {
+        match host.stage {
+            Stage::Child => end_with(|| conclude(returned, socket.as_ref())),
+            Stage::Forked => {}
+            Stage::Template => {
+                let error = match returned {
+                    Ok(Err(error)) => error,
+                    // Neither can be: what the attributes make asks the host
+                    // before it enters, and what runs until then does not panic.
+                    Ok(Ok(_)) | Err(_) => Error::new(ErrorKind::Protocol, "a call was lost"),
+                };
                 if let Some(socket) = socket {
                     answer_failure(&socket, &error);
                 }
             }
-            // What the attributes make enters no worker without asking the host.
-            (Stage::Template, _) => fork::leave(1),
-            (Stage::Forked, _) => {}
         }
     }
 }
