@@ -22,7 +22,7 @@ fn preload() {}
 /// So many live at once: in the hands of two keepers, and the rest in their
 /// template's.
 const MANY: usize = 600;
-const KEEPERS: usize = 4;
+const KEEPERS: usize = 2;
 
 /// Ends when its caller closes the socket, as its number says.
 #[anyfork::worker]
@@ -211,7 +211,7 @@ fn few_are_given_back() {
     }
 }
 
-/// However long each lives, there are no more keepers than one for 32 of them.
+/// However long each lives, there are no more keepers than one for 64 of them.
 #[test]
 fn keepers_do_not_become_many() {
     let _alone = alone();
@@ -224,7 +224,7 @@ fn keepers_do_not_become_many() {
         must_be_told(others);
         alive = few;
         until("keepers with few have left", || {
-            keepers(pid).len() <= alive.len() / 32
+            keepers(pid).len() <= alive.len() / 64
         });
     }
     must_be_told(alive);

@@ -221,13 +221,13 @@ fn a_template_that_may_not_fork_a_keeper_keeps_its_children() {
     // Three descriptors a worker here.
     let soft = set_soft_limit(id(), libc::RLIMIT_NOFILE, 2_048).unwrap();
     let mut limited = Limited::new(3);
-    let mut workers: Vec<_> = (0..125).map(|_| held(limited.template.fork())).collect();
+    let mut workers: Vec<_> = (0..253).map(|_| held(limited.template.fork())).collect();
     until_idle(limited.pid, 3);
     let before = limited.set(libc::RLIMIT_NPROC, 0);
     // From the second on, these are too many.
     workers.extend((0..3).map(|_| held(limited.template.fork())));
-    until("all are watched", || pidfds(limited.pid) == 129);
-    assert_eq!(children(limited.pid).len(), 129);
+    until("all are watched", || pidfds(limited.pid) == 257);
+    assert_eq!(children(limited.pid).len(), 257);
     release(workers.remove(7));
     limited.set(libc::RLIMIT_NPROC, before);
     until("a keeper has them", || {

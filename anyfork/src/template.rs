@@ -27,7 +27,7 @@
 //! that: three wake-ups across processors about as much as the whole start.
 //!
 //! With 32 live workers or more, the template looks for its limit of descriptors
-//! once more for a start and for an end; every 128 of them, it forks a keeper
+//! once more for a start and for an end; every 256 of them, it forks a keeper
 //! (`kept`). So its table stays small, and the rate of starts the same with
 //! thousands alive.
 

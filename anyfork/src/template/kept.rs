@@ -30,7 +30,7 @@ use crate::sys::{descriptor, end, message, poll};
 pub(super) const KEEPER: u64 = 1 << 62;
 
 /// So many children of the template's own are too many.
-const MANY: usize = 128;
+const MANY: usize = 256;
 
 /// So many are worth a keeper if descriptors are scarce.
 const WORTH_A_KEEPER: usize = 32;
