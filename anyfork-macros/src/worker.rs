@@ -175,7 +175,7 @@ fn body(worker: &Worker, call: &Ident) -> TokenStream {
     };
     let runtime = local("runtime");
     quote! {
-        let #runtime = #call.runtime(#private::Flavor::#flavor)?;
+        let #runtime = #private::runtime(#private::Flavor::#flavor)?;
         #runtime.block_on(async { #decode #enter #outcome })
     }
 }

@@ -95,9 +95,9 @@ pub trait IntoArg {
     note = "parameters are text, octets, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
 )]
 pub trait FromArg: Sized {
-    /// Whose code the conversion runs.
+    /// Whether the conversion is the library's own, which comes to an end.
     #[doc(hidden)]
-    const CONVERSION: Conversion = Conversion::Foreign;
+    const PLAIN: bool = false;
 
     /// Makes the value.
     ///
@@ -106,19 +106,6 @@ pub trait FromArg: Sized {
     /// Says in a few words what is wrong; the worker's and the parameter's name
     /// and what came are added by the library.
     fn from_arg(arg: Arg) -> Result<Self, ArgError>;
-}
-
-/// Whose code a conversion runs.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conversion {
-    /// Somebody else's, which may do anything, for ever.
-    Foreign,
-    /// This library's, for a process that was forked for it.
-    Own,
-    /// This library's, which does nothing but look at the argument: it leaves no
-    /// trace in a template.
-    Plain,
 }
 
 /// Why an argument is not a value of the type that was asked for.

@@ -3,8 +3,7 @@
 //! ended.
 //!
 //! Pure std: it does not know how "ready" travels, and the child's side does
-//! not know what the parameters are. So a call may begin in a template, which is
-//! forked when code of the user's is about to run.
+//! not know what the parameters are.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -15,36 +14,34 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use crate::args::{Args, Conversion, FromArg, Preview};
+use crate::args::{Args, FromArg, Preview};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Kind;
 
 #[cfg(feature = "tokio")]
-pub use asynchronous::{AsyncSocket, Flavor};
+pub use asynchronous::{AsyncSocket, Flavor, runtime};
 pub use collected::take_args;
 pub(crate) use collected::with_collected;
 pub use outcome::{Outcome, Report};
 
 /// A call that has arrived and is not entered yet.
-pub struct Call<'a> {
+pub struct Call {
     kind: Kind,
     name: &'static str,
     args: Args,
     count: usize,
     /// A worker's, until it is entered.
     socket: Option<UnixStream>,
-    /// Of a worker.
-    host: Option<&'a mut dyn Host>,
+    hooks: Hooks,
 }
 
-/// The process that a worker's call is in, on the way to the worker.
-pub(crate) trait Host {
-    /// Something is about to happen that must not happen in a template.
-    fn settle(&mut self, socket: &UnixStream) -> Result<()>;
+/// What the child's side does on the way to a worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Hooks {
     /// Code of the user's is about to run, which might never end.
-    fn guard(&mut self, socket: &UnixStream) -> Result<()>;
+    pub(crate) guard: fn(&UnixStream) -> Result<()>,
     /// Tells the caller that the worker is about to be entered.
-    fn ready(&mut self, socket: &UnixStream) -> Result<()>;
+    pub(crate) ready: fn(&UnixStream) -> Result<()>,
 }
 
 /// What the first parameter of a worker can be.
@@ -70,33 +67,31 @@ impl Socket for OwnedFd {
     }
 }
 
-impl<'a> Call<'a> {
+impl Call {
     /// A worker's call.
-    pub(crate) fn worker(
-        name: &'static str,
-        args: Args,
-        socket: UnixStream,
-        host: &'a mut dyn Host,
-    ) -> Call<'a> {
+    pub(crate) fn worker(name: &'static str, args: Args, socket: UnixStream, hooks: Hooks) -> Call {
         Call {
             kind: Kind::Worker,
             name,
             count: args.len(),
             args,
             socket: Some(socket),
-            host: Some(host),
+            hooks,
         }
     }
 
     /// An init function's call.
-    pub(crate) fn init(name: &'static str, args: Args) -> Call<'a> {
+    pub(crate) fn init(name: &'static str, args: Args) -> Call {
         Call {
             kind: Kind::Init,
             name,
             count: args.len(),
             args,
             socket: None,
-            host: None,
+            hooks: Hooks {
+                guard: |_| Ok(()),
+                ready: |_| Ok(()),
+            },
         }
     }
 
@@ -117,10 +112,10 @@ impl<'a> Call<'a> {
         let Some(arg) = self.args.next() else {
             return Ok(None);
         };
-        match T::CONVERSION {
-            Conversion::Foreign => self.ask(|host, socket| host.guard(socket))?,
-            Conversion::Own => self.ask(|host, socket| host.settle(socket))?,
-            Conversion::Plain => {}
+        if !T::PLAIN
+            && let Some(socket) = &self.socket
+        {
+            (self.hooks.guard)(socket)?;
         }
         let came = Preview::of(&arg);
         T::from_arg(arg).map(Some).map_err(|reason| {
@@ -154,21 +149,12 @@ impl<'a> Call<'a> {
     pub fn enter(&mut self) -> Result<OwnedFd> {
         self.finish()?;
         let socket = self.socket.take().expect("a worker's call is entered once");
-        let ready = self.host.as_mut().map(|host| host.ready(&socket));
-        match ready.unwrap_or(Ok(())) {
+        match (self.hooks.ready)(&socket) {
             Ok(()) => Ok(socket.into()),
             Err(error) => {
                 self.socket = Some(socket);
                 Err(error)
             }
-        }
-    }
-
-    /// Asks the host of a worker that was not entered yet.
-    fn ask(&mut self, what: impl FnOnce(&mut dyn Host, &UnixStream) -> Result<()>) -> Result<()> {
-        match (&mut self.host, &self.socket) {
-            (Some(host), Some(socket)) => what(&mut **host, socket),
-            _ => Ok(()),
         }
     }
 
@@ -178,7 +164,7 @@ impl<'a> Call<'a> {
     }
 
     /// The socket of a call that was not entered, to answer on.
-    pub(crate) fn into_socket(self) -> Option<UnixStream> {
-        self.socket
+    pub(crate) fn socket(&self) -> Option<&UnixStream> {
+        self.socket.as_ref()
     }
 }

@@ -94,12 +94,12 @@ pub mod __private {
     pub use linkme;
 
     #[cfg(feature = "tokio")]
-    pub use crate::call::{AsyncSocket, Flavor};
+    pub use crate::call::{AsyncSocket, Flavor, runtime};
     pub use crate::call::{Call, Outcome, Report, Socket};
     pub use crate::process::{InitArgs, Worker as RunningWorker};
     pub use crate::registry::{
-        ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V2_EARLY as EARLY, ANYFORK_V2_INITS as INITS,
-        ANYFORK_V2_WORKERS as WORKERS,
+        ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V1_INITS as INITS,
+        ANYFORK_V1_WORKERS as WORKERS, ANYFORK_V2_EARLY as EARLY,
     };
     pub use crate::registry::{AfterFork, Early, Function};
     #[cfg(feature = "plugin")]

@@ -12,11 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// All workers of the program.
 #[distributed_slice]
-pub static ANYFORK_V2_WORKERS: [Function];
+pub static ANYFORK_V1_WORKERS: [Function];
 
 /// All init functions of the program.
 #[distributed_slice]
-pub static ANYFORK_V2_INITS: [Function];
+pub static ANYFORK_V1_INITS: [Function];
 
 /// What runs in every forked child, first.
 #[distributed_slice]
@@ -31,7 +31,7 @@ pub struct Function {
     /// `module_path!()::name`, or the name that the attribute gives.
     pub name: &'static str,
     /// Decodes the arguments, enters, and tells how it ended.
-    pub enter: fn(&mut Call<'_>) -> Result<Outcome>,
+    pub enter: fn(&mut Call) -> Result<Outcome>,
 }
 
 /// An element that `#[anyfork::after_fork]` registers.
@@ -64,8 +64,8 @@ impl Kind {
     /// The functions of this kind that the program itself has.
     pub(crate) fn own(self) -> &'static [Function] {
         match self {
-            Kind::Worker => &ANYFORK_V2_WORKERS,
-            Kind::Init => &ANYFORK_V2_INITS,
+            Kind::Worker => &ANYFORK_V1_WORKERS,
+            Kind::Init => &ANYFORK_V1_INITS,
         }
     }
 

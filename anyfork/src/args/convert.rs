@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Arg, ArgError, Conversion, FromArg, IntoArg};
+use super::{Arg, ArgError, FromArg, IntoArg};
 use crate::error::Result;
 
 impl Arg {
@@ -26,7 +26,7 @@ impl IntoArg for Arg {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Arg {
-    const CONVERSION: Conversion = Conversion::Plain;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Arg, ArgError> {
         Ok(arg)
@@ -79,7 +79,7 @@ impl<const N: usize> IntoArg for &[u8; N] {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Vec<u8> {
-    const CONVERSION: Conversion = Conversion::Plain;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Vec<u8>, ArgError> {
         arg.into_bytes()
@@ -88,7 +88,7 @@ impl FromArg for Vec<u8> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Box<[u8]> {
-    const CONVERSION: Conversion = Conversion::Plain;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Box<[u8]>, ArgError> {
         arg.into_bytes().map(Vec::into_boxed_slice)
@@ -97,7 +97,7 @@ impl FromArg for Box<[u8]> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for String {
-    const CONVERSION: Conversion = Conversion::Plain;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<String, ArgError> {
         String::from_utf8(arg.into_bytes()?).map_err(|error| ArgError::new(error.utf8_error()))
@@ -106,7 +106,7 @@ impl FromArg for String {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Box<str> {
-    const CONVERSION: Conversion = Conversion::Plain;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Box<str>, ArgError> {
         String::from_arg(arg).map(String::into_boxed_str)
@@ -115,7 +115,7 @@ impl FromArg for Box<str> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for OsString {
-    const CONVERSION: Conversion = Conversion::Plain;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<OsString, ArgError> {
         arg.into_bytes().map(OsString::from_vec)
@@ -124,7 +124,7 @@ impl FromArg for OsString {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for PathBuf {
-    const CONVERSION: Conversion = Conversion::Plain;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<PathBuf, ArgError> {
         OsString::from_arg(arg).map(PathBuf::from)
@@ -144,7 +144,7 @@ macro_rules! as_text {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const CONVERSION: Conversion = Conversion::Plain;
+            const PLAIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let text = String::from_arg(arg)?;

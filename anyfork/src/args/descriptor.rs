@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-use super::{Arg, ArgError, Conversion, FromArg, IntoArg};
+use super::{Arg, ArgError, FromArg, IntoArg};
 use crate::error::Result;
 use crate::sys::inspect::{self, Socket};
 
@@ -39,7 +39,7 @@ macro_rules! as_descriptor {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const CONVERSION: Conversion = Conversion::Plain;
+            const PLAIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 arg.into_fd($wanted, $check).map(Into::into)

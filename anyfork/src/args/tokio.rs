@@ -9,7 +9,7 @@ use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
-use super::{Arg, ArgError, Conversion, FromArg, IntoArg};
+use super::{Arg, ArgError, FromArg, IntoArg};
 use crate::error::{Error, Result};
 
 /// Through the std type: out of one runtime, into another.
@@ -31,7 +31,7 @@ macro_rules! through_std {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const CONVERSION: Conversion = Conversion::Own;
+            const PLAIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let it = <$std>::from_arg(arg)?;
@@ -64,7 +64,7 @@ macro_rules! pipes {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const CONVERSION: Conversion = Conversion::Own;
+            const PLAIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let fd = OwnedFd::from(<$std>::from_arg(arg)?);
@@ -93,7 +93,7 @@ impl IntoArg for File {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for File {
-    const CONVERSION: Conversion = Conversion::Own;
+    const PLAIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<File, ArgError> {
         std::fs::File::from_arg(arg).map(File::from_std)

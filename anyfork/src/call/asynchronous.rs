@@ -23,8 +23,8 @@ pub enum Flavor {
 /// with threads, a worker that returns is over.
 pub struct Runtime(Option<Tokio>);
 
-/// Makes a runtime.
-fn make(flavor: Flavor) -> Result<Runtime> {
+/// Makes the runtime.
+pub fn runtime(flavor: Flavor) -> Result<Runtime> {
     let mut builder = match flavor {
         Flavor::CurrentThread => Builder::new_current_thread(),
         Flavor::MultiThread(threads) => {
@@ -85,13 +85,7 @@ impl AsyncSocket for OwnedFd {
     }
 }
 
-impl super::Call<'_> {
-    /// Makes the runtime that the worker runs in.
-    pub fn runtime(&mut self, flavor: Flavor) -> Result<Runtime> {
-        self.ask(|host, socket| host.settle(socket))?;
-        make(flavor)
-    }
-
+impl super::Call {
     /// [`enter`](super::Call::enter), with the socket as an async worker's
     /// parameter has it.
     pub fn enter_async<T: AsyncSocket>(&mut self) -> Result<T> {

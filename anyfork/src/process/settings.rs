@@ -164,7 +164,7 @@ impl Process {
     /// # Caveats
     ///
     /// The template does the latter, or a keeper, a process of its own, once
-    /// hundreds of its children live. If that one is killed, too, the process
+    /// many of its children live. If that one is killed, too, the process
     /// stays.
     #[must_use = "the process is consumed and given back"]
     pub fn kill_on_drop(mut self, kill: bool) -> Process {

@@ -1,5 +1,4 @@
-//! The body of a request, which the child reads, or the template if it is plain.
-//! The table is in the parent.
+//! The body of a request, which the child reads. The table is in the parent.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -12,7 +11,6 @@ use crate::args::{Arg, Args};
 use crate::settings::Setting;
 use crate::step::{Program, Step};
 
-const NO_TEXT: Malformed = Malformed::Because("a name is not UTF-8");
 const TOO_MANY: Malformed = Malformed::Because("more descriptors came than it names");
 
 /// What the child is to do.
@@ -57,28 +55,27 @@ impl Body {
         (out, fds)
     }
 
-    /// Whether the octets ask for no more than a worker and its arguments.
-    pub(crate) fn is_plain(octets: &[u8]) -> bool {
+    /// The worker's name, if the octets ask for no more than the worker and its
+    /// arguments.
+    pub(crate) fn plain_name(octets: &[u8]) -> Option<&str> {
         let mut reader = Reader(octets);
-        let mut is_plain = || {
-            reader.counted()?;
-            let mut is_plain = reader.u32()? == 0;
-            while is_plain && !reader.is_empty() {
-                match reader.u8()? {
-                    0 => drop(reader.counted()?),
-                    tag => is_plain = tag == 1,
-                }
+        let name = str::from_utf8(reader.counted().ok()?).ok()?;
+        let settings = reader.u32().ok()?;
+        while !reader.is_empty() {
+            match reader.u8().ok()? {
+                0 => drop(reader.counted().ok()?),
+                1 => {}
+                _ => return None,
             }
-            Ok::<_, Malformed>(is_plain)
-        };
-        is_plain().unwrap_or(false)
+        }
+        (settings == 0).then_some(name)
     }
 
-    /// Parses octets that are, to which exactly these descriptors belong, into the
-    /// worker's name and the arguments.
-    pub(crate) fn parse_plain(octets: &[u8], fds: Vec<OwnedFd>) -> Result<(&str, Args), Malformed> {
+    /// Parses octets that have a [`plain_name`](Body::plain_name), to which exactly
+    /// these descriptors belong, into the arguments.
+    pub(crate) fn parse_plain(octets: &[u8], fds: Vec<OwnedFd>) -> Result<Args, Malformed> {
         let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
-        let name = str::from_utf8(reader.counted()?).map_err(|_| NO_TEXT)?;
+        reader.counted()?;
         reader.u32()?;
         let mut args = Args::new();
         while !reader.is_empty() {
@@ -86,7 +83,7 @@ impl Body {
             args.extend([take_arg(tag, &mut reader, &mut fds)?]);
         }
         match fds.next() {
-            None => Ok((name, args)),
+            None => Ok(args),
             Some(_) => Err(TOO_MANY),
         }
     }
@@ -198,7 +195,7 @@ fn take_program(
 fn text(octets: &[u8]) -> Result<String, Malformed> {
     str::from_utf8(octets)
         .map(str::to_owned)
-        .map_err(|_| NO_TEXT)
+        .map_err(|_| Malformed::Because("a name is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -251,23 +248,24 @@ mod tests {
             args.into_iter().map(Step::Arg).collect::<Vec<_>>()
         };
         let (octets, fds) = body(Vec::new(), args()).encode();
-        assert!(Body::is_plain(&octets));
-        let (name, mut parsed) = Body::parse_plain(&octets, fds).unwrap();
-        assert_eq!((name, parsed.len()), ("greet", 2));
+        assert_eq!(Body::plain_name(&octets), Some("greet"));
+        let mut parsed = Body::parse_plain(&octets, fds).unwrap();
+        assert_eq!(parsed.len(), 2);
         assert!(matches!(parsed.next(), Some(Arg::Bytes(x)) if x == b"x"));
         assert!(Body::parse_plain(&octets, Vec::new()).is_err());
         assert!(Body::parse_plain(&octets, vec![null(), null()]).is_err());
         for end in 0..octets.len() - 1 {
             let is_whole = end == 17 || end == 27;
-            assert_eq!(Body::is_plain(&octets[..end]), is_whole, "{end}");
+            let name = Body::plain_name(&octets[..end]);
+            assert_eq!(name, is_whole.then_some("greet"), "{end}");
         }
 
         let (octets, _) = body(vec![Setting::EnvClear], args()).encode();
-        assert!(!Body::is_plain(&octets));
+        assert_eq!(Body::plain_name(&octets), None);
         let mut steps = args();
         steps.push(Step::Require("/p.so".into()));
         let (octets, _) = body(Vec::new(), steps).encode();
-        assert!(!Body::is_plain(&octets));
+        assert_eq!(Body::plain_name(&octets), None);
     }
 
     #[test]

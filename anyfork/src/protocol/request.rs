@@ -1,8 +1,7 @@
 //! The request to a template: its head. The table is in the parent.
 //!
-//! The template reads the head, and the [body](super::body) of a short request
-//! for a worker and its arguments; any other body is the child's business. So no
-//! request can make a template grow or fail.
+//! The template reads the head, and a worker's name; the [body](super::body) is
+//! the child's business, so that no request can make a template grow or fail.
 
 use super::wire::Reader;
 use super::{MAX_ATTACHED, MAX_REQUEST, Malformed, VERSION};

@@ -159,7 +159,6 @@ impl Set {
     }
 
     /// Reports `token` while the descriptor is hung up.
-    #[allow(dead_code, reason = "only those who wait in a runtime need it")]
     pub(crate) fn add_hung_up(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         let event = EpollEvent::new(EpollFlags::empty(), token);
         Ok(self.0.add(fd, event)?)

@@ -62,15 +62,21 @@ impl Drop for HeldBack {
 /// Lets every signal through (rt_sigprocmask(2)).
 #[inline]
 pub(crate) fn unblock_all() -> io::Result<()> {
-    let (none, before) = (0u64, ptr::null_mut::<u64>());
-    // SAFETY: reads a local of the length that is given, the kernel's for a mask.
+    /// Octets of the kernel's mask: MIPS has 128 signals.
+    const LEN: usize = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+        16
+    } else {
+        8
+    };
+    let (none, before) = ([0u8; LEN], ptr::null_mut::<u8>());
+    // SAFETY: reads a local of the length that is given.
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
             libc::SIG_SETMASK,
             &raw const none,
             before,
-            size_of_val(&none),
+            LEN,
         )
     };
     match result {

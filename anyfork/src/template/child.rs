@@ -31,7 +31,8 @@ use crate::sys::{fork, signal};
 
 /// What a child has from its template.
 pub(super) struct Inherited<'a> {
-    pub(super) args: Args,
+    /// What was given to it to be given on.
+    pub(super) args: &'a mut Args,
     /// The descriptors that code of the program's has opened there.
     pub(super) shared: &'a [RawFd],
     pub(super) limits: &'a Limits,
@@ -106,7 +107,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         memory,
         attached,
     } = request;
-    Beginning::of_process(status.as_fd()).begin();
+    Beginning::new(status.as_fd()).begin();
     if head.following > 0 {
         enter::wake_template();
     }
@@ -160,15 +161,21 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         return refuse(&own.socket, &error);
     }
     if let Some(program) = program {
-        return become_program(program, steps, inherited.args, own.socket);
+        return become_program(program, steps, mem::take(inherited.args), own.socket);
     }
     match own.control {
         Some(control) => {
             let answering = (&own.socket, own.status.as_fd());
             let warm = warm.unwrap_or(0);
-            become_template(steps, inherited.args, answering, control, warm)
+            become_template(steps, mem::take(inherited.args), answering, control, warm)
         }
-        None => become_worker(&name, steps, inherited.args, own.socket, own.status.as_fd()),
+        None => become_worker(
+            &name,
+            steps,
+            mem::take(inherited.args),
+            own.socket,
+            own.status.as_fd(),
+        ),
     }
 }
 
@@ -186,7 +193,7 @@ fn run_hooks(is_template: bool) -> Result<()> {
     })
 }
 
-fn refuse(socket: &UnixStream, error: &Error) -> u8 {
+pub(super) fn refuse(socket: &UnixStream, error: &Error) -> u8 {
     answer_failure(socket, error);
     1
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::report;
 use super::serve::answer_failure;
 use crate::args::Args;
-use crate::call::{Call, Host, Outcome};
+use crate::call::{Call, Hooks, Outcome};
 use crate::error::{Error, Result};
 use crate::protocol::answer;
 use crate::registry::Function;
@@ -27,43 +27,16 @@ pub(super) const PANICKED: u8 = 101;
 /// Enters a worker of this program (or, in a plugin, of the plugin) and reports
 /// how it ended.
 pub(super) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u8 {
-    report::enter(worker.name);
-    let mut host = OwnProcess;
-    let mut call = Call::worker(worker.name, args, socket, &mut host);
-    let returned = enter(worker, &mut call);
-    conclude(returned, call.into_socket().as_ref())
-}
-
-/// A process that was forked for its worker alone.
-struct OwnProcess;
-
-impl Host for OwnProcess {
-    fn settle(&mut self, _: &UnixStream) -> Result<()> {
-        Ok(())
-    }
-
-    fn guard(&mut self, socket: &UnixStream) -> Result<()> {
-        guard(socket)
-    }
-
-    fn ready(&mut self, socket: &UnixStream) -> Result<()> {
-        say_ready(socket)
-    }
-}
-
-/// How a worker's call has ended, if it did not panic.
-pub(super) type Returned = thread::Result<Result<Outcome>>;
-
-/// Enters a worker.
-pub(super) fn enter(worker: &Function, call: &mut Call<'_>) -> Returned {
-    catch_unwind(AssertUnwindSafe(|| {
-        __anyfork_begin_short_backtrace(worker, call)
-    }))
-}
-
-/// In the worker's own process: reports how it ended, and gives its exit code. The
-/// socket is that of a worker that was not entered.
-pub(super) fn conclude(returned: Returned, socket: Option<&UnixStream>) -> u8 {
+    let name = worker.name;
+    report::enter(name);
+    let hooks = Hooks {
+        guard,
+        ready: say_ready,
+    };
+    let mut call = Call::worker(name, args, socket, hooks);
+    let returned = catch_unwind(AssertUnwindSafe(|| {
+        __anyfork_begin_short_backtrace(worker, &mut call)
+    }));
     let code = match returned {
         Err(panic) => {
             report::unwound(&*panic);
@@ -80,7 +53,7 @@ pub(super) fn conclude(returned: Returned, socket: Option<&UnixStream>) -> u8 {
             outcome.code()
         }
         Ok(Err(error)) => {
-            match socket {
+            match call.socket() {
                 Some(socket) => answer_failure(socket, &error),
                 None => report::returned(&error.to_string()),
             }
@@ -95,7 +68,7 @@ pub(super) fn conclude(returned: Returned, socket: Option<&UnixStream>) -> u8 {
 /// Calls the worker. A backtrace that is shown ends at this function, which is
 /// found by its name also where a build keeps no more of it.
 #[inline(never)]
-fn __anyfork_begin_short_backtrace(worker: &Function, call: &mut Call<'_>) -> Result<Outcome> {
+fn __anyfork_begin_short_backtrace(worker: &Function, call: &mut Call) -> Result<Outcome> {
     let returned = (worker.enter)(call);
     // Else this frame would be the callee's.
     black_box(());

@@ -20,6 +20,9 @@ use crate::sys::message::{self, Wait};
 use crate::sys::poll::Interest;
 use crate::sys::{descriptor, fork, poll};
 
+/// The part of its children that is not worth a keeper: one in so many.
+pub(super) const FEW: usize = 4;
+
 /// The token of the channel; the children's are their pids.
 const CHANNEL: u64 = 0;
 
@@ -27,18 +30,17 @@ const CHANNEL: u64 = 0;
 /// forked for it.
 pub(super) fn live(children: Vec<Child>, channel: OwnedFd, template: u32) -> ! {
     early::be_a_child();
-    if fork::die_with_parent(template).is_err() {
-        fork::leave(1);
-    }
     let mut keeper = Keeper {
         children: children.into_iter().map(|it| (it.pid, it)).collect(),
         channel,
         patience: 100,
     };
     let kept = keeper.isolate().and_then(|()| {
+        fork::die_with_parent(template)?;
         title::keeper();
         keeper.keep()
     });
+    // Also where it could not keep. If the template is gone, this sees it.
     keeper.give_all_back();
     fork::leave(kept.is_err().into())
 }
@@ -65,7 +67,7 @@ impl Keeper {
         for child in self.children.values() {
             child.watch(&events)?;
         }
-        let few = self.children.len() / 4;
+        let few = self.children.len() / FEW;
         let mut room = poll::events::<64>();
         while self.children.len() >= few.max(1) {
             for token in events.wait(&mut room, None)? {

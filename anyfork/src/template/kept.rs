@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
+use std::time::{Duration, Instant};
 
 use super::keeper;
 use super::limits::Limits;
@@ -40,8 +41,10 @@ pub(super) struct Kept {
     /// Whose each child is, by their pids.
     children: BTreeMap<u32, u32>,
     keepers: BTreeMap<u32, Keeper>,
-    /// The last keeper could not be forked: not for so many events.
-    pause: usize,
+    /// The last keeper could not be forked, or could not keep: the next one is
+    /// put off, for so long, which is over then.
+    delay: Duration,
+    over: Option<Instant>,
 }
 
 struct Keeper {
@@ -49,6 +52,18 @@ struct Keeper {
     channel: OwnedFd,
     /// So many are in its hands.
     count: usize,
+    /// So many it took.
+    took: usize,
+    /// So many of them have come back alive.
+    alive: usize,
+}
+
+impl Keeper {
+    /// Whether it has given children back that it should have kept: something in
+    /// it has failed.
+    fn has_failed(&self) -> bool {
+        self.alive > self.took / keeper::FEW
+    }
 }
 
 impl Kept {
@@ -56,7 +71,8 @@ impl Kept {
         Kept {
             children: BTreeMap::new(),
             keepers: BTreeMap::new(),
-            pause: 0,
+            delay: Duration::ZERO,
+            over: None,
         }
     }
 
@@ -70,14 +86,27 @@ impl Kept {
     }
 
     /// Takes a child out of its keeper's hands; `false` if it is in none.
-    fn take(&mut self, pid: u32) -> bool {
+    fn take(&mut self, pid: u32, is_alive: bool) -> bool {
         let Some(keeper) = self.children.remove(&pid) else {
             return false;
         };
         if let Some(keeper) = self.keepers.get_mut(&keeper) {
             keeper.count -= 1;
+            keeper.alive += usize::from(is_alive);
         }
         true
+    }
+
+    /// The last keeper was of no use: puts the next one off, longer each time.
+    fn put_off(&mut self) {
+        const SHORTEST: Duration = Duration::from_millis(10);
+        const LONGEST: Duration = Duration::from_secs(1);
+        self.delay = (2 * self.delay).clamp(SHORTEST, LONGEST);
+        self.over = Some(Instant::now() + self.delay);
+    }
+
+    fn is_put_off(&self) -> bool {
+        self.over.is_some_and(|over| Instant::now() < over)
     }
 }
 
@@ -85,17 +114,13 @@ impl Children {
     /// Gives those that are watched here into the hands of a keeper, if they are
     /// many, or all that there are descriptors for.
     pub(super) fn lighten(&mut self, events: &poll::Set, limits: &Limits) {
-        /// A fork that failed may fail again, and takes its time.
-        const PAUSE: usize = 64;
         let busy = self.busy();
         let scarce = || limits.are_near(self.descriptors());
         if busy < WORTH_A_KEEPER || (busy < MANY && !scarce()) {
             return;
         }
-        if self.kept.pause > 0 {
-            self.kept.pause -= 1;
-        } else if self.fork_keeper(events).is_err() {
-            self.kept.pause = PAUSE;
+        if !self.kept.is_put_off() && self.fork_keeper(events).is_err() {
+            self.kept.put_off();
         }
     }
 
@@ -118,7 +143,13 @@ impl Children {
             child.forget(events);
             self.kept.children.insert(child.pid, keeper);
         }
-        self.kept.keepers.insert(keeper, Keeper { channel, count });
+        let it = Keeper {
+            channel,
+            count,
+            took: count,
+            alive: 0,
+        };
+        self.kept.keepers.insert(keeper, it);
         Ok(())
     }
 
@@ -148,10 +179,11 @@ impl Children {
     /// the way.
     fn take_back(&mut self, returned: Returned, status: Option<OwnedFd>, events: &poll::Set) {
         let Returned { pid, kill_on_drop } = returned;
-        if !self.kept.take(pid) {
+        let look = end::look(pid);
+        if !self.kept.take(pid, matches!(look, Ok(None))) {
             return;
         }
-        match (end::look(pid), status) {
+        match (look, status) {
             (Ok(None), Some(status)) => self.add(pid, status, kill_on_drop, events),
             (Ok(None), None) => self.add_lost(pid, events),
             (look, status) => reap::collect(pid, look, status.as_ref()),
@@ -160,12 +192,16 @@ impl Children {
 
     /// A keeper has left, or was killed; then its children have nobody.
     fn lose_keeper(&mut self, keeper: u32, events: &poll::Set, limits: &Limits) {
-        let Some(Keeper { channel, count }) = self.kept.keepers.remove(&keeper) else {
+        let Some(it) = self.kept.keepers.remove(&keeper) else {
             return;
         };
-        let _ = events.remove(&channel);
+        let _ = events.remove(&it.channel);
         dismiss(keeper);
-        if count == 0 {
+        match it.has_failed() {
+            true => self.kept.put_off(),
+            false => self.kept.delay = Duration::ZERO,
+        }
+        if it.count == 0 {
             return;
         }
         let theirs = self.kept.children.iter().filter(|(_, it)| **it == keeper);

@@ -105,7 +105,7 @@ impl Entrance for Own {
     fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
         // A plugin has a standard library of its own, and so a hook of its own.
         report::install_over();
-        Beginning::of_process(status).begin();
+        Beginning::new(status).begin();
         be_guarded();
         run_worker(&Kind::Worker.own()[index], args, socket)
     }

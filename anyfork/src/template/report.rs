@@ -96,17 +96,9 @@ pub(super) struct Beginning(State);
 
 impl Beginning {
     /// Of a process that is no worker yet, or something else.
-    pub(super) fn of_process(pipe: BorrowedFd<'_>) -> Beginning {
-        Beginning::of(Who::Process, pipe)
-    }
-
-    pub(super) fn of_worker(name: &'static str, pipe: BorrowedFd<'_>) -> Beginning {
-        Beginning::of(Who::Worker(name), pipe)
-    }
-
-    fn of(who: Who, pipe: BorrowedFd<'_>) -> Beginning {
+    pub(super) fn new(pipe: BorrowedFd<'_>) -> Beginning {
         Beginning(State {
-            who,
+            who: Who::Process,
             pid: 0,
             pipe: Remembered::new(pipe),
             thread: Some(thread::current().id()),

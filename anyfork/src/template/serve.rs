@@ -1,8 +1,8 @@
 //! The loop of a template: takes requests, forks, and collects the children.
 //!
 //! Nothing a request brings stays here: its descriptors are closed after the
-//! fork, its body is read by the child. What the template keeps of a child is
-//! in `reap`, and of those that are many in `kept`.
+//! fork, its body is read by the child, but for a worker's name. What the
+//! template keeps of a child is in `reap`, and of those that are many in `kept`.
 //!
 //! What code of the program's has opened here, before the template serves, its
 //! children have, too, as the children of any process do: a preload's log file
@@ -188,40 +188,31 @@ impl Template {
         if self.limits.are_near(self.children.descriptors()) {
             answer_failure(&request.socket, &self.limits.full());
         } else {
-            match Plain::take(request, &self.args) {
-                Ok(Some(plain)) => plain.start(self),
-                Ok(None) => {}
-                Err(request) => {
-                    let inherited = || Inherited {
-                        args: std::mem::take(&mut self.args),
-                        shared: &self.shared,
-                        limits: &self.limits,
-                    };
-                    start(request, inherited, &mut self.children, &self.events);
+            let inherited = Inherited {
+                args: &mut self.args,
+                shared: &self.shared,
+                limits: &self.limits,
+            };
+            let plain = Plain::of(&request, &inherited, &self.titles);
+            match fork::fork() {
+                Ok(Side::Child) => match plain {
+                    Some(plain) => plain.run(request),
+                    None => child::isolate_and_run(request, inherited),
+                },
+                Ok(Side::Parent(pid)) => {
+                    let kill_on_drop = request.head.kill_on_drop;
+                    self.children
+                        .add(pid, request.status, kill_on_drop, &self.events);
+                }
+                Err(error) => {
+                    let what = "the template could not fork";
+                    let error = Error::os(ErrorKind::ForkFailed, what, error);
+                    answer_failure(&request.socket, &error);
                 }
             }
         }
         // The next child's memory begins as a copy of this one.
         self.buffer[..used].fill(0);
-    }
-
-    /// Watches a child that was just forked for a request.
-    pub(super) fn take_in(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool) {
-        self.children.add(pid, status, kill_on_drop, &self.events);
-    }
-
-    /// What its children are called.
-    pub(super) fn titles(&self) -> &Titles {
-        &self.titles
-    }
-
-    /// What a child has from here, but for arguments.
-    pub(super) fn inherited(&self) -> Inherited<'_> {
-        Inherited {
-            args: Args::new(),
-            shared: &self.shared,
-            limits: &self.limits,
-        }
     }
 
     /// The last owner is gone: no more requests. The spares see it, too.
@@ -272,7 +263,7 @@ impl Template {
                     template,
                     buffer: &mut self.buffer,
                     inherited: Inherited {
-                        args: std::mem::take(&mut self.args),
+                        args: &mut self.args,
                         shared: &self.shared,
                         limits: &self.limits,
                     },
@@ -350,28 +341,6 @@ impl Template {
             self.listens = listens;
         }
     }
-}
-
-/// Forks a child that finds out by itself what it is to become.
-fn start<'a>(
-    request: Request<'_>,
-    inherited: impl FnOnce() -> Inherited<'a>,
-    children: &mut Children,
-    events: &poll::Set,
-) {
-    match fork_for_request() {
-        Ok(Side::Child) => child::isolate_and_run(request, inherited()),
-        Ok(Side::Parent(pid)) => {
-            children.add(pid, request.status, request.head.kill_on_drop, events);
-        }
-        Err(error) => answer_failure(&request.socket, &error),
-    }
-}
-
-/// Forks, with an error for the caller.
-pub(super) fn fork_for_request() -> Result<Side> {
-    fork::fork()
-        .map_err(|error| Error::os(ErrorKind::ForkFailed, "the template could not fork", error))
 }
 
 /// Says why not, to a caller that may be gone.
