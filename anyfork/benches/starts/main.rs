@@ -51,7 +51,7 @@ const PASSES: u32 = 3;
 const ROUNDS: usize = 4;
 
 /// No further pass begins that would probably take longer than to here.
-const LIMIT: Duration = Duration::from_secs(70);
+const LIMIT: Duration = Duration::from_secs(100);
 
 fn main() -> Result<()> {
     if bare::is_server() {
