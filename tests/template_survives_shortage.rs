@@ -172,6 +172,10 @@ fn a_template_without_room_for_what_was_kept_serves_on() {
     let soft = set_soft_limit(id(), libc::RLIMIT_NOFILE, 2_048).unwrap();
     let (template, pid) = template();
     let mut limiter = Limiter::of(template.fork());
+    until("only the limiter is watched", || {
+        let links = descriptors(pid).into_values();
+        links.filter(|link| link.ends_with("[pidfd]")).count() == 1
+    });
     let held_before = descriptors(pid).len();
     let mut workers: Vec<_> = (0..300).map(|_| held(template.fork())).collect();
     let before = limiter.set(libc::RLIMIT_NOFILE, 0);
