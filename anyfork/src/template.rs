@@ -19,17 +19,17 @@
 //! A spare has closed and named before what a child does; it has `recvmsg`,
 //! `sendmsg`, `write`, 3 `close`, `prctl` and `rt_sigpending` instead, and the
 //! template is on the way to neither. What is left is the kernel's: a page table to
-//! copy and to drop, 27 page faults of the child and 7 of the template, and a
-//! wake-up each for template, child and caller. Of the child's faults, 6 are the C
-//! library's `fork`; 16 are for code, which a new process finds unmapped: so a child
+//! copy and to drop, 25 page faults of the child and 7 of the template, and a
+//! wake-up each for template, child and caller. Of the child's faults, 7 are the C
+//! library's `fork`; 11 are for code, which a new process finds unmapped: so a child
 //! does as little as can be that its template could have done before the fork, see
 //! `plain`. Processors that sleep while they wait for each other cost more than all
 //! that: three wake-ups across processors about as much as the whole start.
 //!
 //! With 32 live workers or more, the template looks for its limit of descriptors
 //! once more for a start and for an end; every 256 of them, it forks a keeper
-//! (`kept`). So its table stays small, and the rate of starts the same with
-//! thousands alive.
+//! (`kept`). So its table stays small, and the rate of starts nearly the same
+//! with thousands alive.
 
 mod arrival;
 mod birth;
@@ -41,6 +41,7 @@ mod keeper;
 mod kept;
 mod limits;
 mod lookup;
+mod pause;
 mod plain;
 #[cfg(feature = "plugin")]
 mod plugin;

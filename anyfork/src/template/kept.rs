@@ -18,10 +18,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::keeper;
 use super::limits::Limits;
+use super::pause::Pause;
 use super::reap::{self, Children};
 use crate::protocol::returned::{self, Returned};
 use crate::sys::fork::{self, Side};
@@ -41,10 +42,8 @@ pub(super) struct Kept {
     /// Whose each child is, by their pids.
     children: BTreeMap<u32, u32>,
     keepers: BTreeMap<u32, Keeper>,
-    /// The last keeper could not be forked, or could not keep: the next one is
-    /// put off, for so long, which is over then.
-    delay: Duration,
-    over: Option<Instant>,
+    /// After a keeper that could not be forked, or could not keep.
+    pause: Pause,
 }
 
 struct Keeper {
@@ -71,8 +70,7 @@ impl Kept {
         Kept {
             children: BTreeMap::new(),
             keepers: BTreeMap::new(),
-            delay: Duration::ZERO,
-            over: None,
+            pause: Pause::default(),
         }
     }
 
@@ -96,18 +94,6 @@ impl Kept {
         }
         true
     }
-
-    /// The last keeper was of no use: puts the next one off, longer each time.
-    fn put_off(&mut self) {
-        const SHORTEST: Duration = Duration::from_millis(10);
-        const LONGEST: Duration = Duration::from_secs(1);
-        self.delay = (2 * self.delay).clamp(SHORTEST, LONGEST);
-        self.over = Some(Instant::now() + self.delay);
-    }
-
-    fn is_put_off(&self) -> bool {
-        self.over.is_some_and(|over| Instant::now() < over)
-    }
 }
 
 impl Children {
@@ -119,8 +105,9 @@ impl Children {
         if busy < WORTH_A_KEEPER || (busy < MANY && !scarce()) {
             return;
         }
-        if !self.kept.is_put_off() && self.fork_keeper(events).is_err() {
-            self.kept.put_off();
+        let now = Instant::now();
+        if self.kept.pause.left(now).is_zero() && self.fork_keeper(events).is_err() {
+            self.kept.pause.put_off(now);
         }
     }
 
@@ -198,8 +185,8 @@ impl Children {
         let _ = events.remove(&it.channel);
         dismiss(keeper);
         match it.has_failed() {
-            true => self.kept.put_off(),
-            false => self.kept.delay = Duration::ZERO,
+            true => self.kept.pause.put_off(Instant::now()),
+            false => self.kept.pause.forget(),
         }
         if it.count == 0 {
             return;

@@ -4,19 +4,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::pause::Pause;
+
 /// What dies as a spare before that has died at its start.
 const YOUTH: Duration = Duration::from_millis(100);
-const SHORTEST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Young {
     /// The pids of those that live, and when each was forked.
     spares: Vec<(u64, Instant)>,
-    /// How long the next one was put off last; zero if the last ones live.
-    delay: Duration,
-    /// When that is over.
-    over: Option<Instant>,
+    pause: Pause,
 }
 
 impl Young {
@@ -33,8 +30,7 @@ impl Young {
             return;
         };
         self.spares.swap_remove(at);
-        self.delay = (2 * self.delay).clamp(SHORTEST, LONGEST);
-        self.over = Some(now + self.delay);
+        self.pause.put_off(now);
     }
 
     /// They are of use, or are not to be any more: nothing is put off.
@@ -44,8 +40,7 @@ impl Young {
 
     /// For how long the next one is put off.
     pub(super) fn delay(&self, now: Instant) -> Duration {
-        let over = self.over.map(|over| over.saturating_duration_since(now));
-        over.unwrap_or_default()
+        self.pause.left(now)
     }
 
     /// One that lives for so long shows that they can.
@@ -54,8 +49,7 @@ impl Young {
         let age = |born| now.saturating_duration_since(born);
         self.spares.retain(|(_, born)| age(*born) < YOUTH);
         if self.spares.len() < before {
-            self.delay = Duration::ZERO;
-            self.over = None;
+            self.pause.forget();
         }
     }
 }
@@ -84,7 +78,7 @@ mod tests {
         assert_eq!(young.delay(now), Duration::ZERO);
         young.add(11, now);
         young.end(11, now);
-        assert_eq!(young.delay(now), SHORTEST);
+        assert_eq!(young.delay(now), Duration::from_millis(10));
         young.forget();
         assert_eq!(young.delay(now), Duration::ZERO);
     }
