@@ -4,12 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Who may not name whom: `template` and `process` meet in `protocol`.
-const WALLS: [(&str, &[&str]); 4] = [
-    ("template", &["process"]),
-    ("process", &["template"]),
-    ("sys", &["process", "protocol", "template"]),
-    ("protocol", &["process", "sys", "template"]),
+/// Who may not name whom: `caller` and `template` meet in `protocol`.
+const WALLS: [(&str, &[&str]); 6] = [
+    ("boot", &["caller"]),
+    ("template", &["boot", "caller"]),
+    ("child", &["boot", "caller"]),
+    ("caller", &["boot", "child", "template"]),
+    ("sys", &["boot", "caller", "child", "protocol", "template"]),
+    ("protocol", &["boot", "caller", "child", "sys", "template"]),
 ];
 
 fn sources() -> PathBuf {
@@ -62,7 +64,7 @@ fn assert_free_of(word: &str, files: &[PathBuf]) {
 
 #[test]
 fn tokio_stays_out_of_the_template() {
-    for module in ["template", "sys", "protocol"] {
+    for module in ["boot", "template", "child", "sys", "protocol"] {
         assert_free_of("tokio", &files(Some(module)));
     }
 }
@@ -101,7 +103,7 @@ fn arrows_run_one_way() {
 }
 
 /// Whether code has a path to the crate's module: `crate::other`, `crate::{…,
-/// other…}`, or by way of `super`. std has a `process`, too.
+/// other…}`, or by way of `super`. A crate may have a module of that name, too.
 fn names(text: &str, module: &str) -> bool {
     ["crate::", "super::"].iter().any(|root| {
         text.match_indices(root).any(|(at, _)| {
@@ -139,19 +141,19 @@ fn in_list(list: &str, module: &str) -> bool {
 #[test]
 fn the_search_finds_what_it_looks_for() {
     for text in [
-        "use crate::process::Launch;",
-        "use crate::{error, process::{self, Launch}};",
-        "use crate::{ error::{Error, Result}, process };",
-        "super::super::process::Origin::new()",
+        "use crate::caller::Launch;",
+        "use crate::{error, caller::{self, Launch}};",
+        "use crate::{ error::{Error, Result}, caller };",
+        "super::super::caller::Origin::new()",
     ] {
-        assert!(names(text, "process"), "{text}");
+        assert!(names(text, "caller"), "{text}");
     }
     for text in [
-        "use std::process;",
-        "use crate::{error::{process, Error}, exit};",
-        "crate::processes::all()",
-        "use std::{process, io}; use crate::exit;",
+        "use std::caller;",
+        "use crate::{error::{caller, Error}, exit};",
+        "crate::callers::all()",
+        "use std::{caller, io}; use crate::exit;",
     ] {
-        assert!(!names(text, "process"), "{text}");
+        assert!(!names(text, "caller"), "{text}");
     }
 }

@@ -4,10 +4,10 @@
 //! Pure data. The caller's side collects [`Args`], the child's side takes them
 //! apart; how they travel is the protocol's business.
 
-mod convert;
-mod descriptor;
+pub(crate) mod convert;
+pub(crate) mod descriptor;
 #[cfg(feature = "tokio")]
-mod tokio;
+pub(crate) mod tokio;
 
 use std::collections::VecDeque;
 use std::collections::vec_deque;

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::Error;
-use crate::sys::descriptor::{self, Identity};
+use crate::sys::fd;
+use crate::sys::fd::Identity;
 
 /// The owner's end of a template.
 pub(crate) struct TemplateEnd {
@@ -23,7 +24,7 @@ pub(crate) struct TemplateEnd {
 impl TemplateEnd {
     pub(crate) fn new(control: OwnedFd, answer: UnixStream) -> TemplateEnd {
         TemplateEnd {
-            identity: descriptor::identity(control.as_fd()),
+            identity: fd::identity(control.as_fd()),
             control,
             answer,
         }
@@ -32,7 +33,7 @@ impl TemplateEnd {
     /// Whether the control socket is still there: a program that becomes a daemon
     /// may close all descriptors that it does not know.
     pub(crate) fn is_open(&self) -> bool {
-        descriptor::identity(self.control.as_fd()) == self.identity
+        fd::identity(self.control.as_fd()) == self.identity
     }
 }
 

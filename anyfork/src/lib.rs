@@ -65,38 +65,42 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod args;
-mod call;
+mod boot;
+mod caller;
+mod child;
 mod early;
+mod entry;
 mod error;
 mod exit;
 mod failure;
-mod process;
 mod protocol;
 mod registry;
-mod settings;
 mod snapshot;
-mod step;
+mod spec;
 mod sys;
 mod template;
 
 pub use anyfork_macros::{after_fork, early, init, worker};
 
-pub use args::{Arg, ArgError, Args, FromArg, IntoArg};
-pub use call::take_args;
-pub use error::{Error, ErrorKind, Result};
-pub use exit::{Exit, Usage};
-pub use failure::Failure;
-pub use process::{Child, Command, Launch, Process, Stdio, Target, Worker, blocking};
+pub use crate::args::{Arg, ArgError, Args, FromArg, IntoArg};
+pub use crate::caller::child::blocking;
+pub use crate::caller::{Child, Command, Launch, Process, Stdio, Target, Worker};
+pub use crate::entry::take_args;
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::exit::{Exit, Usage};
+pub use crate::failure::Failure;
 
 /// What the attributes' code refers to. No part of the interface.
 #[doc(hidden)]
 pub mod __private {
     pub use linkme;
 
+    pub use crate::caller::{InitArgs, Worker as RunningWorker};
+    #[cfg(feature = "plugin")]
+    pub use crate::child::plugin::plugin_table;
     #[cfg(feature = "tokio")]
-    pub use crate::call::{AsyncSocket, Flavor, runtime};
-    pub use crate::call::{Call, Outcome, Report, Socket};
-    pub use crate::process::{InitArgs, Worker as RunningWorker};
+    pub use crate::entry::{AsyncSocket, Flavor, runtime};
+    pub use crate::entry::{Call, Outcome, Report, Socket};
     pub use crate::registry::{
         ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V1_INITS as INITS,
         ANYFORK_V1_WORKERS as WORKERS, ANYFORK_V2_EARLY as EARLY,
@@ -104,8 +108,6 @@ pub mod __private {
     pub use crate::registry::{AfterFork, Early, Function};
     #[cfg(feature = "plugin")]
     pub use crate::sys::plugin::Table as PluginTable;
-    #[cfg(feature = "plugin")]
-    pub use crate::template::plugin_table;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
 }
 

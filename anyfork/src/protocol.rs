@@ -97,7 +97,7 @@
 //! # Boot
 //!
 //! A process that is exec'ed as a template finds the number of its control
-//! socket in its environment ([`boot::MARKER`]), and there one message: `"AF"`,
+//! socket in its environment ([`hello::MARKER`]), and there one message: `"AF"`,
 //! the version, 0; with it comes the answer socket.
 //!
 //! # Answer
@@ -110,7 +110,7 @@
 //! |---|---|---|
 //! | 1 | 1 | 2 |
 //! | 1 | version | version |
-//! | 2 | 0 | the kind, see [`answer`] |
+//! | 2 | 0 | the kind, see [`reply`] |
 //! | 4 | the child's pid | length of the rest |
 //! | 4 | | `errno`, or 0 |
 //! | … | | the message, UTF-8 |
@@ -143,15 +143,15 @@
 //! | 8, 8 | user and system time, in microseconds |
 //! | 8 | peak memory, in octets |
 
-pub(crate) mod answer;
 pub(crate) mod body;
-pub(crate) mod boot;
-pub(crate) mod keep;
+pub(crate) mod codec;
+pub(crate) mod control;
+pub(crate) mod hello;
+pub(crate) mod notice;
+pub(crate) mod reply;
 pub(crate) mod request;
-pub(crate) mod returned;
-mod setting;
+pub(crate) mod setting;
 pub(crate) mod status;
-mod wire;
 
 use std::fmt;
 

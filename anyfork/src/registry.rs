@@ -7,7 +7,7 @@
 
 use linkme::distributed_slice;
 
-use crate::call::{Call, Outcome};
+use crate::entry::{Call, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 
 /// All workers of the program.

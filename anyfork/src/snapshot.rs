@@ -1,9 +1,9 @@
 //! [`Process::snapshot`]: the one place where the caller's side and the
 //! template's meet, because here the caller is what is forked.
 
+use crate::boot::double_fork;
+use crate::caller::Process;
 use crate::error::Result;
-use crate::process::Process;
-use crate::template;
 
 impl Process {
     /// Forks the calling process, as it is now, into a template: what was built
@@ -13,12 +13,12 @@ impl Process {
     /// use std::sync::atomic::{AtomicU32, Ordering};
     /// # mod doctest {
     /// # use super::*;
-    /// # pub(super) static ANSWER: AtomicU32 = AtomicU32::new(0);
+    /// # pub(crate) static ANSWER: AtomicU32 = AtomicU32::new(0);
     /// #[anyfork::worker]
     /// fn check(_socket: std::os::fd::OwnedFd) {
     ///     assert_eq!(ANSWER.load(Ordering::Relaxed), 42);
     /// }
-    /// # pub(super) fn run() -> anyfork::Result<()> {
+    /// # pub(crate) fn run() -> anyfork::Result<()> {
     ///
     /// ANSWER.store(42, Ordering::Relaxed);
     /// let mut worker = anyfork::Process::snapshot()?.run(check::NAME).blocking()?;
@@ -51,6 +51,6 @@ impl Process {
     /// [`ErrorKind::ForkFailed`]: crate::ErrorKind::ForkFailed
     #[doc(alias = "AnyEvent::Fork::Template")]
     pub fn snapshot() -> Result<Process> {
-        template::snapshot().map(Process::from_template)
+        double_fork::snapshot().map(Process::from_template)
     }
 }

@@ -6,19 +6,19 @@
 
 #![allow(unsafe_code)]
 
-pub(crate) mod boot;
-pub(crate) mod descriptor;
-pub(crate) mod end;
 pub(crate) mod exec;
+pub(crate) mod fd;
+pub(crate) mod fd_identity;
 pub(crate) mod fork;
-pub(crate) mod inspect;
-pub(crate) mod memory;
-pub(crate) mod message;
+pub(crate) mod memfd;
 pub(crate) mod pipes;
 #[cfg(feature = "plugin")]
 pub(crate) mod plugin;
 pub(crate) mod poll;
-pub(crate) mod setting;
+pub(crate) mod posix_spawn;
+pub(crate) mod proc_title;
+pub(crate) mod process_attrs;
 pub(crate) mod signal;
-pub(crate) mod spawn;
-pub(crate) mod title;
+pub(crate) mod socket;
+pub(crate) mod startup;
+pub(crate) mod wait;

@@ -31,32 +31,7 @@
 //! (`kept`). So its table stays small, and the rate of starts nearly the same
 //! with thousands alive.
 
-mod arrival;
-mod birth;
-mod boot;
-mod born;
-mod child;
-mod enter;
-mod keeper;
-mod kept;
-mod limits;
-mod lookup;
-mod pause;
-mod plain;
-#[cfg(feature = "plugin")]
-mod plugin;
-mod prepare;
-mod program;
-mod reap;
-mod report;
-mod request;
-mod serve;
-mod settings;
-mod spare;
-mod title;
-mod watch;
-mod young;
-
-pub(crate) use birth::snapshot;
-#[cfg(feature = "plugin")]
-pub use plugin::plugin_table;
+pub(crate) mod backoff;
+pub(crate) mod children;
+pub(crate) mod server;
+pub(crate) mod spares;

@@ -5,11 +5,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Arg, ArgError, FromArg, IntoArg};
+use crate::args::{Arg, ArgError, FromArg, IntoArg};
 use crate::error::Result;
 
 impl Arg {
-    pub(super) fn into_bytes(self) -> Result<Vec<u8>, ArgError> {
+    pub(crate) fn into_bytes(self) -> Result<Vec<u8>, ArgError> {
         match self {
             Arg::Bytes(bytes) => Ok(bytes),
             Arg::Fd(_) => Err(ArgError::new("octets are wanted")),

@@ -8,13 +8,14 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-use super::{Arg, ArgError, FromArg, IntoArg};
+use crate::args::{Arg, ArgError, FromArg, IntoArg};
 use crate::error::Result;
-use crate::sys::inspect::{self, Socket};
+use crate::sys::fd_identity;
+use crate::sys::fd_identity::Socket;
 
 impl Arg {
     /// The descriptor, if `check` finds it to be `wanted`.
-    pub(super) fn into_fd(
+    pub(crate) fn into_fd(
         self,
         wanted: &str,
         check: fn(BorrowedFd<'_>) -> bool,
@@ -51,12 +52,12 @@ macro_rules! as_descriptor {
 as_descriptor! {
     OwnedFd, "a descriptor", |_| true;
     File, "a descriptor", |_| true;
-    PipeReader, "a pipe", inspect::is_pipe;
-    PipeWriter, "a pipe", inspect::is_pipe;
-    TcpListener, "a listening TCP socket", |fd| inspect::is_socket(fd, Socket::TcpListener);
-    TcpStream, "a TCP connection", |fd| inspect::is_socket(fd, Socket::TcpStream);
-    UdpSocket, "a UDP socket", |fd| inspect::is_socket(fd, Socket::Udp);
-    UnixListener, "a listening Unix socket", |fd| inspect::is_socket(fd, Socket::UnixListener);
-    UnixStream, "a Unix stream", |fd| inspect::is_socket(fd, Socket::UnixStream);
-    UnixDatagram, "a Unix datagram socket", |fd| inspect::is_socket(fd, Socket::UnixDatagram);
+    PipeReader, "a pipe", fd_identity::is_pipe;
+    PipeWriter, "a pipe", fd_identity::is_pipe;
+    TcpListener, "a listening TCP socket", |fd| fd_identity::is_socket(fd, Socket::TcpListener);
+    TcpStream, "a TCP connection", |fd| fd_identity::is_socket(fd, Socket::TcpStream);
+    UdpSocket, "a UDP socket", |fd| fd_identity::is_socket(fd, Socket::Udp);
+    UnixListener, "a listening Unix socket", |fd| fd_identity::is_socket(fd, Socket::UnixListener);
+    UnixStream, "a Unix stream", |fd| fd_identity::is_socket(fd, Socket::UnixStream);
+    UnixDatagram, "a Unix datagram socket", |fd| fd_identity::is_socket(fd, Socket::UnixDatagram);
 }

@@ -9,7 +9,7 @@ use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
-use super::{Arg, ArgError, FromArg, IntoArg};
+use crate::args::{Arg, ArgError, FromArg, IntoArg};
 use crate::error::{Error, Result};
 
 /// Through the std type: out of one runtime, into another.

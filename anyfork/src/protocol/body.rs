@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::setting;
-use super::wire::{Reader, put_counted};
-use super::{MISSING, Malformed};
 use crate::args::{Arg, Args};
-use crate::settings::Setting;
-use crate::step::{Program, Step};
+use crate::protocol::codec::{Reader, put_counted};
+use crate::protocol::setting;
+use crate::protocol::{MISSING, Malformed};
+use crate::spec::Setting;
+use crate::spec::step::{Program, Step};
 
 const TOO_MANY: Malformed = Malformed::Because("more descriptors came than it names");
 
@@ -200,8 +200,8 @@ fn text(octets: &[u8]) -> Result<String, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::{Head, Then};
     use super::*;
+    use crate::protocol::request::{Head, Then};
 
     fn null() -> OwnedFd {
         std::fs::File::open("/dev/null").unwrap().into()

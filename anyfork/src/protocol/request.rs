@@ -1,10 +1,10 @@
 //! The request to a template: its head. The table is in the parent.
 //!
-//! The template reads the head, and a worker's name; the [body](super::body) is
+//! The template reads the head, and a worker's name; the [body](crate::protocol::body) is
 //! the child's business, so that no request can make a template grow or fail.
 
-use super::wire::Reader;
-use super::{MAX_ATTACHED, MAX_REQUEST, Malformed, VERSION};
+use crate::protocol::codec::Reader;
+use crate::protocol::{MAX_ATTACHED, MAX_REQUEST, Malformed, VERSION};
 
 /// Octets of the head.
 pub(crate) const HEAD: usize = 24;
@@ -137,11 +137,11 @@ impl Head {
 mod tests {
     use std::os::fd::OwnedFd;
 
-    use super::super::body::Body;
     use super::*;
     use crate::args::Arg;
-    use crate::settings::Setting;
-    use crate::step::Step;
+    use crate::protocol::body::Body;
+    use crate::spec::Setting;
+    use crate::spec::step::Step;
 
     fn octets(octets: &[u8]) -> Step {
         Step::Arg(Arg::Bytes(octets.to_vec()))

@@ -4,12 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::Malformed;
-use super::wire::{Reader, put_counted};
-use crate::settings::{OfCaller, Setting};
+use crate::protocol::Malformed;
+use crate::protocol::codec::{Reader, put_counted};
+use crate::spec::{OfCaller, Setting};
 
 /// Appends a setting's octets and its descriptor.
-pub(super) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
+pub(crate) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
     match setting {
         Setting::Stream { number, to } => {
             out.extend([1, number, u8::from(to.is_some())]);
@@ -76,7 +76,7 @@ fn put_text(out: &mut Vec<u8>, tag: u8, text: &OsStr) {
 }
 
 /// Takes a setting off the front.
-pub(super) fn take(
+pub(crate) fn take(
     reader: &mut Reader<'_>,
     fds: &mut impl Iterator<Item = OwnedFd>,
 ) -> Result<Setting, Malformed> {
@@ -85,7 +85,7 @@ pub(super) fn take(
             number: stream(reader)?,
             to: match reader.u8()? {
                 0 => None,
-                _ => Some(fds.next().ok_or(super::MISSING)?),
+                _ => Some(fds.next().ok_or(crate::protocol::MISSING)?),
             },
         },
         2 => Setting::ProcessGroup(reader.i32()?),
@@ -112,9 +112,9 @@ pub(super) fn take(
             let what = match tag {
                 13 => {
                     let number = stream(reader)?;
-                    OfCaller::Stream(number, fds.next().ok_or(super::MISSING)?)
+                    OfCaller::Stream(number, fds.next().ok_or(crate::protocol::MISSING)?)
                 }
-                14 => OfCaller::Directory(fds.next().ok_or(super::MISSING)?),
+                14 => OfCaller::Directory(fds.next().ok_or(crate::protocol::MISSING)?),
                 _ => {
                     let count = reader.u32()?;
                     let variables = (0..count).map(|_| Ok((text(reader)?, text(reader)?)));

@@ -1,10 +1,10 @@
 //! The frames in a status pipe: what a child says of its failure, and the
 //! record of its end. The tables are in the parent.
 
-use super::wire::{Reader, put_counted};
-use super::{MAX_FAILURE, Malformed};
 use crate::exit::{Exit, Usage};
 use crate::failure::Failure;
+use crate::protocol::codec::{Reader, put_counted};
+use crate::protocol::{MAX_FAILURE, Malformed};
 
 /// Octets of the record of an end.
 pub(crate) const RECORD: usize = 32;

@@ -11,8 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::thread;
 use std::time::Duration;
 
-use super::descriptor;
-use super::fork::c_string;
+use crate::sys::fd;
+use crate::sys::fork::c_string;
 
 /// Where programs are looked for without a `PATH`, as the C library does it.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -181,7 +181,7 @@ pub(crate) fn close_all_on_exec() -> io::Result<()> {
         return Ok(());
     }
     // Before Linux 5.11.
-    for number in descriptor::open_above_standard()? {
+    for number in fd::open_above_standard()? {
         // SAFETY: sets a flag of a descriptor.
         unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
     }

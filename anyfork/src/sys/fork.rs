@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
 
-use super::descriptor::above;
+use crate::sys::fd::above;
 
 /// The two sides of a [`fork`].
 pub(crate) enum Side {
@@ -147,6 +147,6 @@ pub(crate) fn wait_for(pid: u32) -> io::Result<()> {
 }
 
 /// Text for the kernel: without a NUL in it.
-pub(super) fn c_string(text: OsString) -> io::Result<CString> {
+pub(crate) fn c_string(text: OsString) -> io::Result<CString> {
     CString::new(text.into_vec()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }

@@ -11,7 +11,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::ClockId as Clock;
 
-use super::descriptor::above;
+use crate::sys::fd::above;
 
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

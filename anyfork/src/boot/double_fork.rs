@@ -1,0 +1,147 @@
+//! A template's birth by a fork of the process at hand: before `main`, or as a
+//! snapshot of a program that runs.
+//!
+//! It is forked twice over, so that it is nobody's child in the end: a
+//! `waitpid(-1)` in the program never meets it, and it never lies about as a
+//! zombie, however it ends.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::process;
+
+use crate::args::Args;
+use crate::child::baseline;
+use crate::child::prepare::{check_threads, open_standard_streams, settled_threads};
+use crate::child::report;
+use crate::child::run::{flush, guard, say_ready};
+use crate::child::title;
+use crate::early;
+use crate::early::TemplateEnd;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::fork::Side;
+use crate::sys::{fd, fork, signal};
+use crate::template::server::{Template, answer_failure};
+
+/// Forks a template that runs `prepare` before it serves. Only the program's
+/// side returns.
+///
+/// `kept` are descriptors of the program's that the template and its children
+/// are to have.
+pub(crate) fn fork_template(
+    kept: &[RawFd],
+    prepare: impl FnOnce() -> Result<()>,
+) -> Result<TemplateEnd> {
+    let failed = |what: &'static str| {
+        move |error: io::Error| {
+            Error::os(
+                ErrorKind::ForkFailed,
+                format_args!("fork a template: {what}"),
+                error,
+            )
+        }
+    };
+    // Text that is buffered now must come out once, here.
+    flush();
+    let (control, served) = fd::message_pair().map_err(failed("socketpair"))?;
+    let (answer, answering) = fd::stream_pair().map_err(failed("socketpair"))?;
+    // A Ctrl-C in the middle of it is for the program: the template must neither
+    // end by it nor run the program's handler.
+    let _held_back = signal::HeldBack::all().map_err(failed("block signals"))?;
+    match fork::fork().map_err(failed("fork"))? {
+        Side::Parent(pid) => {
+            fork::wait_for(pid).map_err(failed("waitpid"))?;
+            Ok(TemplateEnd::new(control, answer))
+        }
+        Side::Child => {
+            drop((control, answer));
+            be_born(served, &answering, kept, prepare)
+        }
+    }
+}
+
+/// In a process that its parent waits for: forks the template and ends.
+///
+/// All signals are blocked, and stay so in the template.
+pub(crate) fn be_born(
+    control: OwnedFd,
+    answering: &UnixStream,
+    kept: &[RawFd],
+    prepare: impl FnOnce() -> Result<()>,
+) -> ! {
+    match fork::fork() {
+        Ok(Side::Parent(_)) => fork::leave(0),
+        Ok(Side::Child) => live(control, answering, kept, prepare),
+        Err(error) => {
+            let error = Error::os(ErrorKind::ForkFailed, "fork a template: fork", error);
+            answer_failure(answering, &error);
+            fork::leave(1)
+        }
+    }
+}
+
+/// The life of a template that was not asked for by a request.
+fn live(
+    control: OwnedFd,
+    answering: &UnixStream,
+    kept: &[RawFd],
+    prepare: impl FnOnce() -> Result<()>,
+) -> ! {
+    early::be_a_child();
+    let prepare = || {
+        // The program's descriptors are not held open behind its back.
+        let own = [control.as_raw_fd(), answering.as_raw_fd()];
+        fd::close_all_but([kept, &own].concat())
+            .and_then(|()| fd::open_standard_streams())
+            .map_err(|error| Error::io("set the template's descriptors up", error))?;
+        signal::reset_actions();
+        guard(answering)?;
+        title::template();
+        baseline::remember();
+        prepare()?;
+        open_standard_streams()?;
+        // What was printed must not come out of every child again.
+        flush();
+        check_threads().map_err(|why| {
+            let message = format!("the template has ended: its preload functions {why}");
+            Error::new(ErrorKind::TemplateGone, message)
+        })?;
+        Template::new(control.as_fd(), Args::new(), &[answering.as_fd()])
+    };
+    match prepare() {
+        Ok(template) => match say_ready(answering) {
+            Ok(()) => template.serve(control),
+            Err(_) => fork::leave(1),
+        },
+        Err(error) => {
+            // Before the control socket closes: who finds it closed asks why.
+            answer_failure(answering, &error);
+            fork::leave(1)
+        }
+    }
+}
+
+/// Forks this process, as it is now, into a template.
+pub(crate) fn snapshot() -> Result<TemplateEnd> {
+    let refused = |why: String| Err(Error::new(ErrorKind::MultiThreaded, why));
+    match settled_threads() {
+        Ok(1) => {}
+        Ok(n) => {
+            return refused(format!(
+                "cannot take a snapshot: this process has {n} threads, and a fork would copy one of \
+                 them; take it before they start, or use `Process::new()`"
+            ));
+        }
+        Err(error) => {
+            return refused(format!(
+                "cannot take a snapshot: the number of threads is unknown: {error}"
+            ));
+        }
+    }
+    title::set_owner(process::id());
+    fork_template(&[], || {
+        baseline::touch();
+        report::install_over();
+        Ok(())
+    })
+}

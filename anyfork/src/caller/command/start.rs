@@ -1,0 +1,171 @@
+//! From a [`Command`] to a launch: what is inherited from the caller is looked
+//! at here, at the last moment.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::process::Output;
+use std::sync::Arc;
+
+use crate::caller::child::Child;
+use crate::caller::command::Command;
+use crate::caller::launch::{Launch, Order};
+use crate::caller::options::Options;
+use crate::caller::spec::Setup;
+use crate::caller::stdio::{Stdio, Streams};
+use crate::caller::templates;
+use crate::caller::templates::handle::Origin;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::protocol::request::Then;
+use crate::spec::step::Program;
+use crate::spec::{OfCaller, Setting};
+use crate::sys::fd;
+
+/// What a standard stream is that nothing was said about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Usually {
+    /// What the caller has.
+    Inherited,
+    /// Standard input is `/dev/null`, the others are pipes.
+    Captured,
+}
+
+impl Command {
+    /// Starts the program. The launch resolves when it is executed.
+    ///
+    /// May be called again, for another process of the same kind.
+    ///
+    /// # Errors
+    ///
+    /// As a [`Launch`] of a worker, and
+    /// [`ErrorKind::ExecFailed`](crate::ErrorKind::ExecFailed) if the program
+    /// cannot be executed: its source is the [`io::Error`] that std's `spawn`
+    /// would give (`NotFound`, `PermissionDenied`, …), and it converts into that.
+    /// A file that is being written (`ETXTBSY`) is tried again for half a second.
+    /// A directory that cannot be entered, or another setting, names itself; in
+    /// each case no process is left.
+    pub fn spawn(&mut self) -> Launch<Child> {
+        Launch::program(self.order(Usually::Inherited))
+    }
+
+    /// Starts the program, and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Command::spawn) and [`Child::wait`].
+    pub fn status(&mut self) -> Launch<Exit> {
+        Launch::program(self.order(Usually::Inherited))
+    }
+
+    /// Starts the program, and collects what it prints until its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Command::spawn) and [`Child::wait_with_output`].
+    pub fn output(&mut self) -> Launch<Output> {
+        Launch::program(self.order(Usually::Captured))
+    }
+
+    /// What is to be started, and the caller's ends of the pipes.
+    fn order(&mut self, usually: Usually) -> Result<(Arc<Origin>, Order, Streams)> {
+        let what = self.program.display();
+        self.refuse_nul()
+            .map_err(|error| Error::io(format_args!("start `{what}`"), error))?;
+        if let Some(error) = self.setup.error() {
+            return Err(error);
+        }
+        let base = match &self.base {
+            Some(base) => Arc::clone(base),
+            None => templates::default()?,
+        };
+        let failed = |error| Error::io(format_args!("start `{what}`"), error);
+        let mut options = self.options.clone();
+        let mut setup = self.inherited(usually, &mut options).map_err(failed)?;
+        setup.append(self.setup.try_clone().map_err(failed)?);
+        let streams = setup.open_pipes(&options)?;
+        let mut body = setup.into_body("", &options);
+        body.program = Some(self.image().map_err(failed)?);
+        let order = Order {
+            then: Then::Program,
+            body,
+            control: None,
+            kill_on_drop: options.kill_on_drop,
+            deadline: options.deadline(),
+        };
+        Ok((base, order, streams))
+    }
+
+    /// What the program is to have from the caller, and the streams.
+    fn inherited(&self, usually: Usually, options: &mut Options) -> io::Result<Setup> {
+        // Only a process that was given can have been prepared.
+        let prepared = self.base.is_some();
+        let mut setup = Setup::default();
+        let environment = OfCaller::Environment(env::vars_os().collect());
+        setup.set(Setting::OfCaller {
+            what: environment,
+            prepared,
+        });
+        // A directory that was removed, or may not be looked at, is nobody's.
+        if let Ok(directory) = fd::current_directory() {
+            setup.set(Setting::OfCaller {
+                what: OfCaller::Directory(directory),
+                // A relative path is taken relative to the caller's.
+                prepared: prepared && !self.setup.has_directory(),
+            });
+        }
+        for number in 0..=2 {
+            let index = usize::from(number);
+            let given = match &self.streams[index] {
+                Some(given) => Some(given.try_clone()?),
+                None if self.setup.has_stream(number) || options.piped[index] => continue,
+                None if usually == Usually::Captured && number == 0 => Some(Stdio::null()),
+                None if usually == Usually::Captured => Some(Stdio::piped()),
+                None => None,
+            };
+            let Some(given) = given else {
+                match Stdio::inherit().resolve(number) {
+                    Some(fd) => setup.set(Setting::OfCaller {
+                        what: OfCaller::Stream(number, fd),
+                        prepared,
+                    }),
+                    None => setup.set(Setting::Stream { number, to: None }),
+                }
+                continue;
+            };
+            options.piped[index] = given.is_piped();
+            if !given.is_piped() {
+                let to = given.resolve(number);
+                setup.set(Setting::Stream { number, to });
+            }
+        }
+        Ok(setup)
+    }
+
+    fn image(&self) -> io::Result<Program> {
+        let placed = self.placed.iter();
+        let placed = placed.map(|(fd, number)| Ok((fd.try_clone()?, *number)));
+        Ok(Program {
+            path: self.program.clone(),
+            arg0: self.arg0.clone().unwrap_or_else(|| self.program.clone()),
+            args: self.args.clone(),
+            placed: placed.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Text for the kernel cannot have a NUL in it.
+    fn refuse_nul(&self) -> io::Result<()> {
+        let mut texts = [&self.program]
+            .into_iter()
+            .chain(&self.arg0)
+            .chain(&self.args);
+        let has_nul = |text: &OsString| text.as_encoded_bytes().contains(&0);
+        match texts.any(has_nul) || self.setup.has_nul() {
+            true => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "nul byte found in provided data",
+            )),
+            false => Ok(()),
+        }
+    }
+}

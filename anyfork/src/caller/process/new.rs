@@ -1,0 +1,141 @@
+//! Where a [`Process`] comes from.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::caller::process::Process;
+use crate::caller::templates;
+use crate::caller::templates::exec;
+use crate::caller::templates::handle::Origin;
+use crate::early::TemplateEnd;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::fd;
+use crate::sys::fd_identity;
+use crate::sys::fd_identity::Socket;
+
+impl Process {
+    /// A fork of the default template.
+    ///
+    /// That is the template that `#[anyfork::early]` forked before `main` where
+    /// there is one, else a copy of this program that is exec'ed at first need
+    /// and kept. If the default template has died, the next call makes a new
+    /// one.
+    ///
+    /// Works in libraries, with no help from the program, in an ordinary
+    /// `#[test]`, and inside a worker, which then has templates of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`new_exec`](Process::new_exec), if a template has to be exec'ed.
+    ///
+    /// Seed: `new`.
+    pub fn new() -> Result<Process> {
+        templates::default().map(|origin| Process::with(origin, false))
+    }
+
+    /// A freshly exec'ed copy of this program: nothing is shared, and it has an
+    /// address-space layout of its own.
+    ///
+    /// Works from any thread, at any size, after the program's file was replaced
+    /// or deleted, and never runs the program's `main`. Preload functions
+    /// (`#[anyfork::early]` on another function) run in it. It has 0, 1 and 2 open,
+    /// the current environment and directory, and no other descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ExecFailed`] if the program's file cannot be executed;
+    /// [`ErrorKind::NotAnyfork`] if it does not answer within ten seconds. What
+    /// goes wrong in a preload function is reported by the launches.
+    ///
+    /// # Caveats
+    ///
+    /// Waits, about as long as the program takes to load; not for its preloads.
+    ///
+    /// Seed: `new_exec`.
+    pub fn new_exec() -> Result<Process> {
+        exec::this_program().map(Process::from_template)
+    }
+
+    /// The same from another program that links anyfork: its workers can be run
+    /// by their names.
+    ///
+    /// ```
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// let error = Process::exec_program("/bin/true").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotAnyfork);
+    /// let error = Process::exec_program("/no/such/program").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ExecFailed);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ExecFailed`] if it cannot be executed;
+    /// [`ErrorKind::NotAnyfork`] if it is another kind of program: it has to
+    /// answer within ten seconds, or is killed;
+    /// [`ErrorKind::Protocol`] if it was built with a version of anyfork that
+    /// this one does not understand.
+    ///
+    /// # Caveats
+    ///
+    /// A program that is none of ours runs until it is found out. Waits as
+    /// [`new_exec`](Process::new_exec) does.
+    ///
+    /// Seed: `$AnyEvent::Fork::PERL`.
+    #[doc(alias = "PERL")]
+    pub fn exec_program(path: impl AsRef<Path>) -> Result<Process> {
+        Process::exec_program_within(path, exec::PATIENCE)
+    }
+
+    /// [`exec_program`](Process::exec_program) with another limit than ten
+    /// seconds for the program to answer.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn exec_program_within(path: impl AsRef<Path>, limit: Duration) -> Result<Process> {
+        exec::program(path.as_ref(), limit).map(Process::from_template)
+    }
+
+    /// A fork of the early template.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TemplateGone`] or [`ErrorKind::ForkFailed`], with the reason
+    /// that there is none: nothing in the program is annotated with
+    /// `#[anyfork::early]`, threads existed before `main`, the fork failed, a
+    /// preload function failed, or the template has been killed.
+    ///
+    /// Seed: `$AnyEvent::Fork::EARLY`.
+    #[doc(alias = "EARLY")]
+    pub fn early() -> Result<Process> {
+        templates::early().map(|origin| Process::with(origin, false))
+    }
+
+    /// A process that another process has handed over with
+    /// [`into_fd`](Process::into_fd): usually it comes through a worker's
+    /// socket.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Protocol`] if the descriptor is none of this kind.
+    ///
+    /// Seed: `new_from_fh`.
+    #[doc(alias = "new_from_fh")]
+    pub fn from_fd(fd: impl Into<OwnedFd>) -> Result<Process> {
+        let fd = fd.into();
+        if !fd_identity::is_socket(fd.as_fd(), Socket::UnixMessages) {
+            let message = "the descriptor is no process that was handed over";
+            return Err(Error::new(ErrorKind::Protocol, message));
+        }
+        fd::close_on_exec(fd.as_fd()).map_err(|error| Error::io("take a process over", error))?;
+        Ok(Process::with(Arc::new(Origin::handed_over(fd)), true))
+    }
+
+    /// A template that nobody else has.
+    pub(crate) fn from_template(end: TemplateEnd) -> Process {
+        Process::with(Arc::new(Origin::new(end)), true)
+    }
+}

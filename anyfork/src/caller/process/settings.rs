@@ -1,0 +1,206 @@
+//! The settings of a [`Process`], with the names and meaning of std's `Command`
+//! and `CommandExt`, and tokio's.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::caller::process::Process;
+use crate::caller::stdio::Stdio;
+use crate::spec::Setting;
+
+/// # Settings
+///
+/// They are applied in the new process before any code of the user's runs there
+/// (also before [`after_fork`](macro@crate::after_fork) functions), in this
+/// order, whatever the order of the calls: standard streams, process group,
+/// resource limits, nice value, supplementary groups, group, user, directory,
+/// environment. Within one of these the calls' order counts.
+///
+/// What a template was set to, its forks inherit as children of any process do.
+/// [`kill_on_drop`](Process::kill_on_drop), [`timeout`](Process::timeout),
+/// [`title`](Process::title) and [`Stdio::piped`] hold for every process that is
+/// forked from it as for itself.
+///
+/// A setting that cannot be applied fails the launch: the error's message names
+/// it, its source is the system's, and no process is left.
+///
+/// ```
+/// # mod doctest {
+/// use std::io::Read;
+/// use anyfork::{Process, Stdio};
+///
+/// #[anyfork::worker]
+/// fn show(_socket: std::os::fd::OwnedFd) {
+///     let directory = std::env::current_dir().expect("a directory");
+///     print!("{} {}", std::env::var("COLOR").expect("set"), directory.display());
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let process = Process::new()?
+///     .env("COLOR", "red")
+///     .current_dir("/")
+///     .stdout(Stdio::piped());
+/// let mut child = process.run(show::NAME).blocking()?.child;
+/// let mut text = String::new();
+/// child.stdout.take().expect("piped").read_to_string(&mut text)?;
+/// assert_eq!(text, "red /");
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+impl Process {
+    /// Sets a variable of the environment, beside those that the template has. A
+    /// name that is empty or has a `=` in it, and a NUL, are refused by the launch.
+    #[must_use = "the process is consumed and given back"]
+    pub fn env(self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Process {
+        let value = value.as_ref().to_owned();
+        self.set(Setting::Env(name.as_ref().to_owned(), Some(value)))
+    }
+
+    /// Sets variables of the environment.
+    #[must_use = "the process is consumed and given back"]
+    pub fn envs<I, K, V>(self, variables: I) -> Process
+    where
+        I: IntoIterator<Item = (K, V)>,
+        K: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let set = |process: Process, (name, value)| process.env(name, value);
+        variables.into_iter().fold(self, set)
+    }
+
+    /// Removes a variable of the environment.
+    #[must_use = "the process is consumed and given back"]
+    pub fn env_remove(self, name: impl AsRef<OsStr>) -> Process {
+        self.set(Setting::Env(name.as_ref().to_owned(), None))
+    }
+
+    /// Removes all variables of the environment that were there or given before.
+    #[must_use = "the process is consumed and given back"]
+    pub fn env_clear(self) -> Process {
+        self.set(Setting::EnvClear)
+    }
+
+    /// The directory that the process works in. A relative path is taken relative
+    /// to the caller's.
+    #[must_use = "the process is consumed and given back"]
+    pub fn current_dir(self, path: impl AsRef<Path>) -> Process {
+        let path = path.as_ref();
+        // Without a directory of one's own the path is as good as it gets.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.set(Setting::Directory(absolute))
+    }
+
+    /// The standard input. Without it, the process has the template's.
+    #[must_use = "the process is consumed and given back"]
+    pub fn stdin(self, stream: impl Into<Stdio>) -> Process {
+        self.stream(0, stream.into())
+    }
+
+    /// The standard output.
+    #[must_use = "the process is consumed and given back"]
+    pub fn stdout(self, stream: impl Into<Stdio>) -> Process {
+        self.stream(1, stream.into())
+    }
+
+    /// The standard error.
+    #[must_use = "the process is consumed and given back"]
+    pub fn stderr(self, stream: impl Into<Stdio>) -> Process {
+        self.stream(2, stream.into())
+    }
+
+    /// The process group: 0 for one of its own, else the number of a group in
+    /// the caller's session (setpgid(2)). What a terminal sends on Ctrl-C goes to
+    /// a group.
+    #[must_use = "the process is consumed and given back"]
+    pub fn process_group(self, group: i32) -> Process {
+        self.set(Setting::ProcessGroup(group))
+    }
+
+    /// The user id, all three of it (setuid(2)). If root gives up its rights so,
+    /// and [`groups`](Process::groups) are not set, the process has none, as with
+    /// std.
+    #[must_use = "the process is consumed and given back"]
+    pub fn uid(self, id: u32) -> Process {
+        self.set(Setting::User(id))
+    }
+
+    /// The group id, all three of it (setgid(2)).
+    #[must_use = "the process is consumed and given back"]
+    pub fn gid(self, id: u32) -> Process {
+        self.set(Setting::Group(id))
+    }
+
+    /// The supplementary groups (setgroups(2)).
+    #[must_use = "the process is consumed and given back"]
+    pub fn groups(self, ids: impl AsRef<[u32]>) -> Process {
+        self.set(Setting::Groups(ids.as_ref().to_owned()))
+    }
+
+    /// The limits of a resource, by its number of `setrlimit(2)`, such as
+    /// `libc::RLIMIT_NOFILE`: the soft one and the hard one, in the resource's
+    /// unit; `u64::MAX` for none.
+    #[must_use = "the process is consumed and given back"]
+    pub fn rlimit(self, resource: u32, soft: u64, hard: u64) -> Process {
+        self.set(Setting::Limit {
+            resource,
+            soft,
+            hard,
+        })
+    }
+
+    /// What is added to the nice value: more is less urgent (nice(2)).
+    #[must_use = "the process is consumed and given back"]
+    pub fn nice(self, step: i32) -> Process {
+        self.set(Setting::Nice(step))
+    }
+
+    /// Whether the process is killed when the last
+    /// [`Child`](crate::Child) of it is dropped, and when this whole program is
+    /// gone, however it ended.
+    ///
+    /// # Caveats
+    ///
+    /// The template does the latter, or a keeper, a process of its own, once
+    /// many of its children live. If that one is killed, too, the process
+    /// stays.
+    #[must_use = "the process is consumed and given back"]
+    pub fn kill_on_drop(mut self, kill: bool) -> Process {
+        self.options().kill_on_drop = kill;
+        self
+    }
+
+    /// What `ps` shows, in place of `anyfork: greet of 4711 (myapp)`; its first
+    /// 15 octets are the short name.
+    #[must_use = "the process is consumed and given back"]
+    pub fn title(mut self, title: impl Into<String>) -> Process {
+        self.options().title = Some(title.into());
+        self
+    }
+
+    /// How long a launch may take to be ready, from the call that starts it. One
+    /// that is waited for longer is killed, and fails with
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut).
+    #[must_use = "the process is consumed and given back"]
+    pub fn timeout(mut self, limit: Duration) -> Process {
+        self.options().timeout = Some(limit);
+        self
+    }
+
+    fn set(mut self, setting: Setting) -> Process {
+        self.setup().set(setting);
+        self
+    }
+
+    fn stream(mut self, number: u8, stream: Stdio) -> Process {
+        let piped = stream.is_piped();
+        self.options().piped[usize::from(number)] = piped;
+        if !piped {
+            let to = stream.resolve(number);
+            self.setup().set(Setting::Stream { number, to });
+        }
+        self
+    }
+}

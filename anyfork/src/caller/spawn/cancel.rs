@@ -1,0 +1,70 @@
+//! [`Unanswered`]: what calls a child off whose launch is given up.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+#[cfg(feature = "tokio")]
+use crate::error::Result;
+use crate::protocol::reply;
+use crate::sys::{fd, fork, socket};
+
+/// The caller's end of an answer socket, as long as no answer has come.
+/// Dropped then, it calls the child off: nobody would know of it.
+pub(crate) struct Unanswered<S: AsFd>(Option<S>);
+
+impl<S: AsFd> Unanswered<S> {
+    pub(crate) fn new(socket: S) -> Unanswered<S> {
+        Unanswered(Some(socket))
+    }
+
+    /// The same socket as another type, which `map` makes of a duplicate: if that
+    /// fails, or panics, the child is called off.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_map<T: AsFd>(
+        self,
+        map: impl FnOnce(&S) -> Result<T>,
+    ) -> Result<Unanswered<T>> {
+        let mapped = map(self.get())?;
+        drop(self.settle());
+        Ok(Unanswered::new(mapped))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn get(&self) -> &S {
+        self.0.as_ref().expect("taken only at the end")
+    }
+
+    /// The socket of a child that is known now.
+    pub(crate) fn settle(mut self) -> S {
+        self.0.take().expect("taken only here and by drop")
+    }
+}
+
+impl<S: AsFd> AsFd for Unanswered<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let socket = self.0.as_ref().expect("taken only at the end");
+        socket.as_fd()
+    }
+}
+
+impl<S: AsFd> Drop for Unanswered<S> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            call_off(socket.as_fd());
+        }
+    }
+}
+
+/// After the shutdown the child can say "ready" no more, and ends by itself; if
+/// it has said so already, its pidfd is there and it is killed. A program may run
+/// by then, and lead a group, of which nobody would know either.
+fn call_off(socket: BorrowedFd<'_>) {
+    let _ = fd::stop_receiving(socket);
+    let (mut head, mut fds) = ([0; reply::HEAD], Vec::new());
+    let _ = socket::receive(socket, &mut head, &mut fds);
+    if let Ok(reply::Head::Ready { pid }) = reply::parse_head(&head)
+        && let Some(pidfd) = fds.first()
+    {
+        let _ = fork::signal_group(pidfd.as_fd(), pid, libc::SIGKILL);
+        let _ = fork::signal(pidfd.as_fd(), libc::SIGKILL);
+    }
+}

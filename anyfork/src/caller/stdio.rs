@@ -1,0 +1,152 @@
+//! [`Stdio`]: what a standard stream of a process becomes.
+
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process;
+
+use crate::error::{Error, Result};
+use crate::sys::fd;
+
+/// What a standard stream of a process becomes: as std's type of this name,
+/// which cannot be looked into.
+///
+/// Any owned descriptor is one: a file, a socket, an end of a pipe, the other
+/// stream of another process.
+///
+/// ```
+/// use anyfork::Stdio;
+///
+/// let log = std::fs::File::open("/dev/null")?;
+/// let streams = [Stdio::null(), Stdio::inherit(), Stdio::piped(), log.into()];
+/// assert_eq!(streams.len(), 4);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Stdio(pub(crate) Kind);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Inherit,
+    Null,
+    Piped,
+    Fd(OwnedFd),
+}
+
+impl Stdio {
+    /// The caller's stream, as it is when this is given to a process.
+    ///
+    /// A stream that nothing is said about is the template's, which is what the
+    /// program was started with.
+    pub fn inherit() -> Stdio {
+        Stdio(Kind::Inherit)
+    }
+
+    /// `/dev/null`.
+    pub fn null() -> Stdio {
+        Stdio(Kind::Null)
+    }
+
+    /// A pipe, whose other end is in the [`Child`](crate::Child).
+    ///
+    /// A process that is forked from has nothing to read it with: its stream is
+    /// `/dev/null`, and each process that is forked from it gets a pipe of its
+    /// own.
+    pub fn piped() -> Stdio {
+        Stdio(Kind::Piped)
+    }
+}
+
+macro_rules! from_owned {
+    ($($type:ty),* $(,)?) => {$(
+        impl From<$type> for Stdio {
+            fn from(stream: $type) -> Stdio {
+                Stdio(Kind::Fd(stream.into()))
+            }
+        }
+    )*};
+}
+
+from_owned!(
+    OwnedFd,
+    File,
+    PipeReader,
+    PipeWriter,
+    process::ChildStdin,
+    process::ChildStdout,
+    process::ChildStderr,
+    std::net::TcpStream,
+    std::os::unix::net::UnixStream,
+);
+
+/// The caller's standard output.
+impl From<io::Stdout> for Stdio {
+    fn from(_: io::Stdout) -> Stdio {
+        duplicate(1)
+    }
+}
+
+/// The caller's standard error.
+impl From<io::Stderr> for Stdio {
+    fn from(_: io::Stderr) -> Stdio {
+        duplicate(2)
+    }
+}
+
+/// A stream that is closed is one that leads nowhere.
+fn duplicate(number: u8) -> Stdio {
+    let fd = inherited(number);
+    Stdio(fd.map_or(Kind::Null, Kind::Fd))
+}
+
+/// The caller's own stream; `None` if it is closed.
+fn inherited(number: u8) -> Option<OwnedFd> {
+    match number {
+        0 => io::stdin().as_fd().try_clone_to_owned().ok(),
+        1 => io::stdout().as_fd().try_clone_to_owned().ok(),
+        _ => io::stderr().as_fd().try_clone_to_owned().ok(),
+    }
+}
+
+impl Stdio {
+    /// The same once more, with a duplicate of its descriptor.
+    pub(crate) fn try_clone(&self) -> io::Result<Stdio> {
+        Ok(Stdio(match &self.0 {
+            Kind::Inherit => Kind::Inherit,
+            Kind::Null => Kind::Null,
+            Kind::Piped => Kind::Piped,
+            Kind::Fd(fd) => Kind::Fd(fd.try_clone()?),
+        }))
+    }
+
+    pub(crate) fn is_piped(&self) -> bool {
+        matches!(self.0, Kind::Piped)
+    }
+
+    /// The descriptor for stream `number` of a process. `None` stands for
+    /// `/dev/null`, which is what a pipe without a reader is, too.
+    pub(crate) fn resolve(self, number: u8) -> Option<OwnedFd> {
+        match self.0 {
+            Kind::Inherit => inherited(number),
+            Kind::Null | Kind::Piped => None,
+            Kind::Fd(fd) => Some(fd),
+        }
+    }
+}
+
+/// The caller's ends of the pipes that a process has for standard streams.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(pub(crate) [Option<OwnedFd>; 3]);
+
+/// Makes a pipe: `(the child's end, the caller's end)`.
+pub(crate) fn pipe(number: u8) -> Result<(OwnedFd, OwnedFd)> {
+    let pipe = fd::pipe().map_err(|error| {
+        let name = ["stdin", "stdout", "stderr"][usize::from(number)];
+        Error::io(format_args!("make a pipe for {name}"), error)
+    });
+    let (read, write) = pipe?;
+    Ok(match number {
+        0 => (read, write),
+        _ => (write, read),
+    })
+}

@@ -1,0 +1,94 @@
+//! The templates that a program has without asking: the early one, and one
+//! that is exec'ed at first need and kept.
+
+pub(crate) mod exec;
+pub(crate) mod handle;
+
+use std::mem;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::caller::templates::handle::Origin;
+use crate::early;
+use crate::early::{EARLY, TemplateEnd};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::fd;
+use crate::sys::fd::Identity;
+
+/// The template that `Process::new` forks from: the early one where there is
+/// one, else one that is exec'ed. One that has died is replaced.
+pub(crate) fn default() -> Result<Arc<Origin>> {
+    early().or_else(|_| kept())
+}
+
+/// A template of the program's, as the process of a generation has it.
+struct Kept {
+    generation: u32,
+    /// What its control socket was when it was made.
+    identity: Option<Identity>,
+    origin: Arc<Origin>,
+}
+
+/// The exec'ed template, made if there is none. Many threads that come at the
+/// same time wait for one of them to make it.
+fn kept() -> Result<Arc<Origin>> {
+    static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(before) = kept.take() {
+        let control = fd::identity(before.origin.control());
+        if before.generation != early::generation() || before.identity != control {
+            // Its descriptors are not open here, or their numbers are another's.
+            mem::forget(before);
+        } else if !before.origin.is_gone() {
+            return Ok(Arc::clone(&kept.insert(before).origin));
+        }
+    }
+    let end = exec::this_program()?;
+    let made = Kept {
+        generation: early::generation(),
+        identity: end.identity,
+        origin: Arc::new(Origin::new(end)),
+    };
+    Ok(Arc::clone(&kept.insert(made).origin))
+}
+
+/// The template that was forked before `main`, or why there is none.
+pub(crate) fn early() -> Result<Arc<Origin>> {
+    static ORIGIN: OnceLock<Result<Arc<Origin>>> = OnceLock::new();
+    let gone = |why: &str| Err(Error::new(ErrorKind::TemplateGone, why));
+    let Some(early) = EARLY.get() else {
+        return gone(match early::generation() {
+            0 => "no early template: nothing in this program is annotated with `#[anyfork::early]`",
+            _ => FORKED,
+        });
+    };
+    if early.generation != early::generation() {
+        return gone(FORKED);
+    }
+    if let Ok(end) = &early.end
+        && !end.is_open()
+    {
+        return gone(CLOSED);
+    }
+    let origin = ORIGIN.get_or_init(|| match &early.end {
+        Err(error) => Err(error.clone()),
+        Ok(end) => own(end).map(|end| Arc::new(Origin::new(end))),
+    });
+    let origin = origin.clone()?;
+    match origin.is_gone() {
+        true => Err(origin.why_gone()),
+        false => Ok(origin),
+    }
+}
+
+const FORKED: &str = "no early template: this process was forked by anyfork itself; \
+     `Process::new()` makes it a template of its own";
+
+const CLOSED: &str = "no early template: this process has closed the template's descriptors; \
+     `Process::new()` makes another one";
+
+fn own(end: &TemplateEnd) -> Result<TemplateEnd> {
+    let failed = |error| Error::io("use the early template", error);
+    let control = end.control.try_clone().map_err(failed)?;
+    let answer = end.answer.try_clone().map_err(failed)?;
+    Ok(TemplateEnd::new(control, answer))
+}

@@ -1,0 +1,313 @@
+//! [`Origin`]: a template, as its owners hold it.
+//!
+//! How one comes to be: `default` (the early one, or one that is exec'ed and
+//! kept), `exec`, or by a request to another, here.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::caller::launch::{Flight, Order, too_late};
+use crate::caller::options::Options;
+use crate::caller::spec::Setup;
+use crate::caller::trace::Trace;
+use crate::early::TemplateEnd;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::control;
+use crate::protocol::control::{Keep, Wanted};
+use crate::protocol::reply;
+use crate::protocol::request::Then;
+use crate::sys::poll;
+use crate::sys::poll::Interest;
+use crate::sys::{fd, socket};
+
+/// A template that other processes are forked from. Dropping the last owner
+/// ends it once its children have ended.
+///
+/// That its control socket hangs up tells of its end, unless a process that its
+/// preparation has left behind holds the other end open. The pidfd tells in any
+/// case; it comes with the answer.
+pub(crate) struct Origin {
+    control: OwnedFd,
+    answer: Mutex<Answer>,
+    /// Since when it is known that the template has ended.
+    ended: OnceLock<Instant>,
+    /// The template that this one is forked from. Without an owner it might end
+    /// before it has read our request.
+    _base: Option<Arc<Origin>>,
+}
+
+/// What is known of the template's preparation.
+enum Answer {
+    /// Nothing yet: it will be said here.
+    Open(Arc<OwnedFd>),
+    Ready {
+        pid: u32,
+        /// `None` if there was no room for it.
+        pidfd: Option<Arc<OwnedFd>>,
+    },
+    /// It has said why it serves nobody. The socket is readable from then on.
+    Failed(Error, Arc<OwnedFd>),
+    /// It has ended before it said anything, or could not say it.
+    Silent(Error),
+    /// It was given to another process.
+    Elsewhere,
+}
+
+impl Origin {
+    /// The owner's end of a template that was not asked for by a request.
+    pub(crate) fn new(end: TemplateEnd) -> Origin {
+        let answer = Answer::Open(Arc::new(end.answer.into()));
+        Origin::with(end.control, answer, None)
+    }
+
+    /// A template that another process has handed over. Its answer stayed there.
+    pub(crate) fn handed_over(control: OwnedFd) -> Origin {
+        Origin::with(control, Answer::Elsewhere, None)
+    }
+
+    fn with(control: OwnedFd, answer: Answer, base: Option<Arc<Origin>>) -> Origin {
+        Origin {
+            control,
+            answer: Mutex::new(answer),
+            ended: OnceLock::new(),
+            _base: base,
+        }
+    }
+
+    /// Forks a further template off `base`, which prepares itself by `setup`.
+    /// Does not wait for it: if it fails, its children's launches say why.
+    pub(crate) fn fork(base: &Arc<Origin>, mut setup: Setup, options: &Options) -> Result<Origin> {
+        if base.ended().is_some() {
+            return Err(base.why_gone());
+        }
+        let failed = |error| Error::io("fork a template", error);
+        let (control, served) = fd::message_pair().map_err(failed)?;
+        setup.close_pipes(options);
+        let order = Order {
+            then: Then::Template,
+            body: setup.into_body("", options),
+            control: Some(served),
+            kill_on_drop: false,
+            deadline: options.deadline(),
+        };
+        let (mine, mut flight) = Flight::start(base, order, Trace::none())?;
+        flight.send_blocking(mine.as_fd())?;
+        let answer = Answer::Open(Arc::new(mine.into()));
+        Ok(Origin::with(control, answer, Some(Arc::clone(base))))
+    }
+
+    /// Has the template keep so many spares. Waits for room, as a request does.
+    pub(crate) fn keep_warm(&self, count: u32, deadline: Option<Instant>) -> Result<()> {
+        let failed = |error| Error::io("keep a template's children warm", error);
+        let at = poll::now().map_err(failed)?;
+        let octets = control::encode(Keep::Spares(Wanted { count, at }));
+        let control = self.control();
+        loop {
+            let error = match socket::send(control, &octets, &[control]) {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::WouldBlock if self.ended().is_some() => return Err(self.why_gone()),
+                io::ErrorKind::WouldBlock => {
+                    let news = self.news();
+                    let news = news.as_ref().map(|it| (it.as_fd(), Interest::Readable));
+                    let mut fds = vec![(control, Interest::Writable)];
+                    fds.extend(news);
+                    let room = poll::wait_any(&fds, deadline);
+                    if !room.map_err(|error| Error::io("wait for a template", error))? {
+                        return Err(too_late("a template"));
+                    }
+                }
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                    return Err(self.why_gone());
+                }
+                _ => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Where requests go.
+    pub(crate) fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// Takes the template's answer, if it has come, and with it what tells of the
+    /// template's end.
+    pub(crate) fn learn(&self) {
+        drop(self.answer());
+    }
+
+    /// The template's pid, if it has answered.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match &*self.answer() {
+            Answer::Ready { pid, .. } => Some(*pid),
+            _ => None,
+        }
+    }
+
+    /// Why there is no template any more, for a launch that found out.
+    pub(crate) fn why_gone(&self) -> Error {
+        match &*self.answer() {
+            Answer::Failed(error, _) | Answer::Silent(error) => error.clone(),
+            _ => Error::new(ErrorKind::TemplateGone, GONE),
+        }
+    }
+
+    /// Why a request has been lost without an answer: with the template, or by
+    /// a template in whose full descriptor table there was no room even for the
+    /// socket to answer on.
+    ///
+    /// A process that is killed closes its descriptors one after the other, so
+    /// its control socket is given a moment to follow the request's.
+    pub(crate) fn why_lost(&self) -> Error {
+        if self.is_gone_within(Duration::from_millis(100)) {
+            return self.why_gone();
+        }
+        let error = io::Error::from_raw_os_error(libc::EMFILE);
+        let message = "the template has no room for the descriptors of a request, \
+                       or the spare that took it was killed";
+        Error::io(message, error)
+    }
+
+    /// Whether it serves no more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone_within(Duration::ZERO)
+    }
+
+    fn is_gone_within(&self, patience: Duration) -> bool {
+        let pidfd = match &*self.answer() {
+            Answer::Failed(..) => return true,
+            Answer::Ready { pidfd, .. } => pidfd.clone(),
+            _ => None,
+        };
+        let mut ends = vec![(self.control(), Interest::HungUp)];
+        ends.extend(pidfd.as_ref().map(|it| (it.as_fd(), Interest::Readable)));
+        poll::is_any(&ends, patience)
+    }
+
+    /// Since when it is known, not only by its control socket, that the template
+    /// has ended. What is not known yet may be when [`news`](Origin::news) come.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        let known = self.ended_as_known();
+        if known.is_some() {
+            return known;
+        }
+        let has_ended = match &*self.answer() {
+            Answer::Failed(..) => true,
+            Answer::Ready { pidfd, .. } => {
+                pidfd.as_ref().is_some_and(|it| poll::has_ended(it.as_fd()))
+            }
+            _ => false,
+        };
+        has_ended.then(|| *self.ended.get_or_init(Instant::now))
+    }
+
+    /// The same without a look.
+    pub(crate) fn ended_as_known(&self) -> Option<Instant> {
+        self.ended.get().copied()
+    }
+
+    /// Whether it has ended without having served anybody.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(&*self.answer(), Answer::Failed(..))
+    }
+
+    /// What is readable when the template has ended, or when that can be told by
+    /// something else from then on; `None` if nothing tells.
+    pub(crate) fn news(&self) -> Option<Arc<OwnedFd>> {
+        match &*self.answer() {
+            Answer::Open(socket) | Answer::Failed(_, socket) => Some(Arc::clone(socket)),
+            Answer::Ready { pidfd, .. } => pidfd.clone(),
+            _ => None,
+        }
+    }
+
+    /// Whether requests lie unread on the control socket.
+    pub(crate) fn has_unread(&self) -> bool {
+        socket::has_unread(self.control()).unwrap_or(false)
+    }
+
+    /// Whether the preparation has succeeded, and the template is there yet; else
+    /// what tells more when it is readable.
+    pub(crate) fn prepared(&self) -> Result<Option<OwnedFd>> {
+        if self.ended().is_some() {
+            return Err(self.why_gone());
+        }
+        match &*self.answer() {
+            Answer::Failed(error, _) | Answer::Silent(error) => Err(error.clone()),
+            Answer::Ready { .. } | Answer::Elsewhere => Ok(None),
+            Answer::Open(socket) => {
+                let socket = socket.try_clone();
+                socket
+                    .map(Some)
+                    .map_err(|error| Error::io("wait for a template", error))
+            }
+        }
+    }
+
+    /// Waits until the preparation has succeeded or failed.
+    pub(crate) fn wait_prepared(&self, deadline: Option<Instant>) -> Result<()> {
+        while let Some(socket) = self.prepared()? {
+            let there = poll::wait(socket.as_fd(), Interest::Readable, deadline);
+            if !there.map_err(|error| Error::io("wait for a template", error))? {
+                return Err(too_late("the preparation of a template"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The control socket, for another process to use.
+    pub(crate) fn share(&self) -> Result<OwnedFd> {
+        let shared = self.control.try_clone();
+        shared.map_err(|error| Error::io("hand a process over", error))
+    }
+
+    /// The answer, read if it has come.
+    fn answer(&self) -> std::sync::MutexGuard<'_, Answer> {
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Answer::Open(socket) = &*answer
+            && let Some(read) = read_answer(socket)
+        {
+            // Others may wait for it, and would miss what was read here.
+            let _ = fd::stop_receiving(socket.as_fd());
+            *answer = read;
+        }
+        answer
+    }
+}
+
+/// Reads a template's answer; `None` while there is none. A template writes it
+/// at once, so what follows the head is there with it.
+fn read_answer(socket: &Arc<OwnedFd>) -> Option<Answer> {
+    let protocol = |error| Answer::Silent(Error::from(error));
+    let mut head = [0; reply::HEAD];
+    let mut fds = Vec::new();
+    match socket::receive(socket.as_fd(), &mut head, &mut fds) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+        Ok(received) if received.len == reply::HEAD => {}
+        _ => {
+            let message = "the template process has ended before it was ready";
+            return Some(Answer::Silent(Error::new(ErrorKind::TemplateGone, message)));
+        }
+    }
+    Some(match reply::parse_head(&head) {
+        Err(malformed) => protocol(malformed),
+        Ok(reply::Head::Ready { pid }) => {
+            let pidfd = fds.pop().map(Arc::new);
+            Answer::Ready { pid, pidfd }
+        }
+        Ok(reply::Head::Born) => return read_answer(socket),
+        Ok(reply::Head::Failed { kind, rest }) => {
+            let mut text = vec![0; rest];
+            let read =
+                socket::receive(socket.as_fd(), &mut text, &mut fds).map_or(0, |got| got.len);
+            reply::parse_failure(kind, &text[..read])
+                .map_or_else(protocol, |error| Answer::Failed(error, Arc::clone(socket)))
+        }
+    })
+}
+
+const GONE: &str = "the template process has ended (was it killed?); make a new process";

@@ -1,0 +1,146 @@
+//! Preparing a process: the steps that its caller asked for, in their order,
+//! and what the program wants done in every child.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::args::Args;
+use crate::child::baseline;
+use crate::child::functions::look_up;
+use crate::child::report::panic_text;
+use crate::entry::{Call, with_collected};
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::{ANYFORK_V1_AFTER_FORK, AfterFork, Function, Kind};
+use crate::spec::step::Step;
+use crate::sys::{fd, startup};
+
+/// Takes the steps; gives the arguments that are collected in the end, those
+/// that the template had first.
+pub(crate) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
+    let runs_code = runs_code(&steps);
+    if runs_code {
+        baseline::touch();
+    }
+    let collected = steps.into_iter().try_fold(inherited, take_step)?;
+    if runs_code {
+        open_standard_streams()?;
+    }
+    Ok(collected)
+}
+
+/// Whether code of the user's runs in these steps.
+pub(crate) fn runs_code(steps: &[Step]) -> bool {
+    steps.iter().any(|step| !matches!(step, Step::Arg(_)))
+}
+
+/// What code of the user's has closed must not become the number of a
+/// descriptor of ours.
+pub(crate) fn open_standard_streams() -> Result<()> {
+    fd::open_standard_streams().map_err(|error| Error::io("open /dev/null", error))
+}
+
+fn take_step(mut collected: Args, step: Step) -> Result<Args> {
+    match step {
+        Step::Arg(arg) => {
+            collected.extend([arg]);
+            Ok(collected)
+        }
+        Step::Init { name, args } => {
+            let (result, collected) = look_up(Kind::Init, &name)?.init(args, collected);
+            result.map(|()| collected)
+        }
+        Step::Require(path) => require(&path).map(|()| collected),
+    }
+}
+
+/// Runs an init function of this program (or, in a plugin, of the plugin), and
+/// gives back the collected arguments that it did not take.
+pub(crate) fn run_init(init: &Function, args: Args, collected: Args) -> (Result<()>, Args) {
+    let failed = |why: &str| {
+        let message = format!("init function `{}` {why}", init.name);
+        Error::new(ErrorKind::InitFailed, message)
+    };
+    let mut call = Call::init(init.name, args);
+    let run = || catch_unwind(AssertUnwindSafe(|| (init.enter)(&mut call)));
+    let (returned, left) = with_collected(collected, run);
+    let result = match returned {
+        Err(panic) => Err(failed(&format!("panicked: {}", panic_text(&*panic)))),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(outcome)) => outcome.into_result().map_err(|why| failed(&why)),
+    };
+    (result, left)
+}
+
+#[cfg(feature = "plugin")]
+fn require(path: &Path) -> Result<()> {
+    crate::child::plugin::load(path)
+}
+
+#[cfg(not(feature = "plugin"))]
+fn require(path: &Path) -> Result<()> {
+    let path = path.display();
+    let message =
+        format!("cannot load `{path}`: that program was built without the feature `plugin`");
+    Err(Error::new(ErrorKind::PluginFailed, message))
+}
+
+/// Whether there is something that the program, or a plugin, wants done in every
+/// child.
+pub(crate) fn has_hooks() -> bool {
+    #[cfg(feature = "plugin")]
+    let plugins = crate::child::plugin::are_loaded();
+    #[cfg(not(feature = "plugin"))]
+    let plugins = false;
+    plugins || !ANYFORK_V1_AFTER_FORK.is_empty()
+}
+
+/// Does what the program wants done in every child, and then what its plugins do.
+pub(crate) fn after_fork() {
+    after_fork_hooks();
+    #[cfg(feature = "plugin")]
+    crate::child::plugin::after_fork();
+}
+
+/// Runs this library's hooks, in the order of the functions' names.
+pub(crate) fn after_fork_hooks() {
+    static SORTED: OnceLock<Vec<&'static AfterFork>> = OnceLock::new();
+    if ANYFORK_V1_AFTER_FORK.is_empty() {
+        return;
+    }
+    baseline::touch();
+    let sorted = SORTED.get_or_init(|| {
+        let mut all: Vec<_> = ANYFORK_V1_AFTER_FORK.iter().collect();
+        all.sort_by_key(|it| it.name);
+        all
+    });
+    sorted.iter().for_each(|it| (it.run)());
+}
+
+/// Whether this process can be forked from: with one thread, it can.
+pub(crate) fn check_threads() -> Result<(), String> {
+    match settled_threads() {
+        Ok(1) => Ok(()),
+        Ok(n) => Err(format!("left {} threads running", n - 1)),
+        Err(error) => Err(format!(
+            "cannot be counted on: the number of threads is unknown: {error}"
+        )),
+    }
+}
+
+/// How many threads this process has; waits a while for those that are about to
+/// end. Those of `std::thread::scope`, for one, still run when it returns.
+pub(crate) fn settled_threads() -> io::Result<usize> {
+    /// So long an error is late. Nothing else waits.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match startup::threads()? {
+            n if n == 1 || Instant::now() > deadline => return Ok(n),
+            _ => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Applies what was set for a process, before any of the user's code runs in
+//! it.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::child::{baseline, title};
+use crate::error::{Error, Result};
+use crate::spec::{OfCaller, Setting};
+use crate::sys::process_attrs;
+
+/// Applies all settings, in the order of their ranks.
+pub(crate) fn apply(mut settings: Vec<Setting>) -> Result<()> {
+    if settings.is_empty() {
+        return Ok(());
+    }
+    settings.sort_by_key(Setting::rank);
+    drop_groups(&settings);
+    settings.into_iter().try_for_each(apply_one)
+}
+
+/// A process that gives up the rights of root gives up root's groups, too,
+/// unless it was told which to have: as std does. A root that may not do so keeps
+/// them, there and here.
+fn drop_groups(settings: &[Setting]) {
+    let has = |wanted: fn(&Setting) -> bool| settings.iter().any(wanted);
+    let changes_user = has(|it| matches!(it, Setting::User(_)));
+    if changes_user && !has(|it| matches!(it, Setting::Groups(_))) && process_attrs::is_root() {
+        let _ = process_attrs::groups(&[]);
+    }
+}
+
+fn apply_one(it: Setting) -> Result<()> {
+    let (applied, what) = match it {
+        Setting::OfCaller { what, prepared } => return take_over(what, prepared),
+        // It is for the template to come.
+        Setting::Warm(_) => return Ok(()),
+        Setting::Title(text) => {
+            title::given(&text);
+            return Ok(());
+        }
+        Setting::Stream { number, to } => {
+            let fd = to.map_or_else(|| process_attrs::null(number), Ok);
+            let set = fd.and_then(|fd| process_attrs::stream(number, fd.as_fd()));
+            (set, STREAMS[usize::from(number)].to_owned())
+        }
+        Setting::ProcessGroup(group) => (
+            process_attrs::process_group(group),
+            format!("process_group {group}"),
+        ),
+        Setting::Limit {
+            resource,
+            soft,
+            hard,
+        } => (
+            process_attrs::limit(resource, soft, hard),
+            format!("rlimit {resource} to {soft} and {hard}"),
+        ),
+        Setting::Nice(step) => (process_attrs::nice(step), format!("nice {step}")),
+        Setting::Groups(groups) => (process_attrs::groups(&groups), format!("groups {groups:?}")),
+        Setting::Group(id) => (process_attrs::group(id), format!("gid {id}")),
+        Setting::User(id) => (process_attrs::user(id), format!("uid {id}")),
+        Setting::Directory(path) => (
+            process_attrs::directory(&path),
+            format!("current_dir `{}`", path.display()),
+        ),
+        Setting::EnvClear => {
+            process_attrs::clear_environment();
+            return Ok(());
+        }
+        Setting::Env(name, value) => (
+            process_attrs::variable(&name, value.as_deref()),
+            format!("env `{}`", name.display()),
+        ),
+    };
+    applied.map_err(|error| failed(&what, error))
+}
+
+const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+fn failed(what: &str, error: io::Error) -> Error {
+    Error::io(format_args!("set {what}"), error)
+}
+
+/// Takes over what a program is to have from its caller; with `prepared`, what
+/// the process's preparation has changed stays.
+fn take_over(what: OfCaller, prepared: bool) -> Result<()> {
+    match what {
+        OfCaller::Stream(number, _) if prepared && baseline::has_other_stream(number) => Ok(()),
+        OfCaller::Stream(number, fd) => process_attrs::stream(number, fd.as_fd())
+            .map_err(|error| failed(STREAMS[usize::from(number)], error)),
+        OfCaller::Directory(_) if prepared && baseline::has_other_directory() => Ok(()),
+        OfCaller::Directory(fd) => process_attrs::open_directory(fd.as_fd())
+            .map_err(|error| failed("the directory to the caller's", error)),
+        OfCaller::Environment(variables) => {
+            let changed = match prepared {
+                true => baseline::changed_variables(),
+                false => Vec::new(),
+            };
+            process_attrs::clear_environment();
+            let all = variables
+                .into_iter()
+                .map(|(name, value)| (name, Some(value)));
+            for (name, value) in all.chain(changed) {
+                // A name that cannot be set has come from elsewhere than from
+                // a program's own calls, and is left out.
+                let _ = process_attrs::variable(&name, value.as_deref());
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A spare: a child that is forked before it is needed, and waits for a request
+//! on its template's own socket. The kernel gives each request to one of them,
+//! with the template out of the way.
+//!
+//! A spare has done all that a child does before it knows what it is to become:
+//! it has closed what belongs to the template and to others, and has paid for
+//! most of the memory that it will write to. It runs no code of the program's.
+//! When it has taken a request, it leaves a notice for the template, which takes
+//! over the status pipe and forks the next. The notice lies there before anybody
+//! can know of the process, but it wakes the template only when the process is
+//! ready, or something comes that might take long: until then the caller is to
+//! have the processors. A process that ends before that wakes it by its end.
+
+use std::hint::black_box;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crate::child::request::{Arrival, Request};
+use crate::child::role;
+use crate::child::role::Inherited;
+use crate::child::{run, title};
+use crate::early;
+use crate::protocol::control;
+use crate::protocol::control::{Keep, Notice};
+use crate::sys::socket;
+use crate::sys::socket::Wait;
+use crate::sys::{fd, fork, poll, signal};
+
+/// What a spare has from its template.
+pub(crate) struct Place<'a> {
+    pub(crate) control: OwnedFd,
+    pub(crate) channel: Channel,
+    /// The template's pid.
+    pub(crate) template: u32,
+    pub(crate) buffer: &'a mut [u8],
+    pub(crate) inherited: Inherited<'a>,
+}
+
+/// Lives as a spare, and then as what is asked for.
+pub(crate) fn live(place: Place<'_>) -> ! {
+    let Place {
+        control,
+        channel,
+        template,
+        buffer,
+        inherited,
+    } = place;
+    early::be_a_child();
+    let Channel { notices, bell, .. } = channel;
+    let own = [&control, &notices, &bell].map(AsRawFd::as_raw_fd);
+    let settled = role::isolate(&role::kept(own, &inherited))
+        .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
+    if settled.is_err() {
+        fork::leave(1);
+    }
+    title::spare();
+    rehearse(buffer);
+    loop {
+        let arrival = Request::receive(control.as_fd(), Wait::Yes, buffer, inherited.limits);
+        match arrival {
+            Arrival::Nothing => {}
+            Arrival::Refused => buffer.fill(0),
+            Arrival::Closed | Arrival::Keep(Keep::Fewer, _) => fork::leave(0),
+            Arrival::Keep(Keep::Spares(wanted), owner) => {
+                let owner = owner.as_ref().map(AsFd::as_fd);
+                let _ = tell(&notices, &bell, Notice::Spares(wanted), owner);
+                poll::notify(bell.as_fd());
+            }
+            Arrival::Request(request) => {
+                // Before anybody can learn of this process: a worker's whole life
+                // may be shorter than the way of this notice.
+                let taken = Notice::Taken {
+                    pid: std::process::id(),
+                    kill_on_drop: request.head.kill_on_drop,
+                };
+                let told = tell(&notices, &bell, taken, Some(request.status.as_fd()));
+                drop((control, notices));
+                run::wake_later(bell);
+                if told.is_err() {
+                    // The template is gone, and nobody would collect this process
+                    // or its status.
+                    fork::leave(1);
+                }
+                fork::outlive_parent();
+                signal::forget_pending();
+                role::run(request, inherited)
+            }
+        }
+    }
+}
+
+/// Leaves a notice for the template, which does not wake it. Waits if it has to
+/// read others before.
+fn tell(
+    notices: &OwnedFd,
+    bell: &OwnedFd,
+    notice: Notice,
+    fd: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let octets = control::notice(notice);
+    let send = |wait| socket::send_or_wait(notices.as_fd(), wait, &octets, fd.as_slice()).map(drop);
+    match send(Wait::No) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            poll::notify(bell.as_fd());
+            send(Wait::Yes)
+        }
+        sent => sent,
+    }
+}
+
+/// Writes where a request will be written, so that the pages are this process's
+/// own by then.
+fn rehearse(buffer: &mut [u8]) {
+    const PAGE: usize = 4096;
+    if let Some(octet) = buffer.first_mut() {
+        *octet = black_box(0);
+    }
+    // The stack, as deep as a request goes.
+    let mut stack = [0u8; 2 * PAGE];
+    black_box(&mut stack);
+    // And the heap, where an allocation of any small size comes from.
+    for size in [32, 128, 512, 2048] {
+        black_box(vec![1u8; size]);
+    }
+}
+
+/// What spares and their template talk over. The template has all of it, a spare
+/// the last two.
+pub(crate) struct Channel {
+    /// Where the template reads the notices.
+    pub(crate) reads: OwnedFd,
+    /// Where a spare leaves them.
+    notices: OwnedFd,
+    /// Tells the template that there are any.
+    pub(crate) bell: OwnedFd,
+}
+
+impl Channel {
+    /// How many it takes.
+    pub(crate) const DESCRIPTORS: u64 = 3;
+
+    pub(crate) fn new() -> io::Result<Channel> {
+        let (reads, notices) = fd::message_pair()?;
+        fd::set_blocking(notices.as_fd())?;
+        let bell = poll::bell()?;
+        Ok(Channel {
+            reads,
+            notices,
+            bell,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! The runtime of an `async fn` worker: made in the worker's own process,
+//! after the fork, because a runtime does not survive one.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, Runtime as Tokio};
+
+use crate::entry::Socket;
+use crate::error::{Error, Result};
+
+/// Which of tokio's runtimes a worker asked for.
+pub enum Flavor {
+    /// All in one thread: the default.
+    CurrentThread,
+    /// A pool of so many threads; `None`: as many as there are processors.
+    MultiThread(Option<usize>),
+}
+
+/// A tokio runtime that does not wait for its blocking tasks in the end: as
+/// with threads, a worker that returns is over.
+pub struct Runtime(Option<Tokio>);
+
+/// Makes the runtime.
+pub fn runtime(flavor: Flavor) -> Result<Runtime> {
+    let mut builder = match flavor {
+        Flavor::CurrentThread => Builder::new_current_thread(),
+        Flavor::MultiThread(threads) => {
+            let mut builder = Builder::new_multi_thread();
+            threads.map(|threads| builder.worker_threads(threads));
+            builder
+        }
+    };
+    let runtime = builder.enable_all().build();
+    let runtime = runtime.map_err(|error| Error::io("build the worker's tokio runtime", error))?;
+    Ok(Runtime(Some(runtime)))
+}
+
+impl Runtime {
+    /// Runs the worker.
+    pub fn block_on<F: Future>(&self, worker: F) -> F::Output {
+        let runtime = self.0.as_ref().expect("taken only by drop");
+        runtime.block_on(worker)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What the first parameter of an `async fn` worker can be.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the socket of a worker",
+    label = "the first parameter is the communication socket",
+    note = "use `tokio::net::UnixStream`, `std::os::unix::net::UnixStream` or `std::os::fd::OwnedFd`"
+)]
+pub trait AsyncSocket: Sized {
+    /// Takes the worker's end, inside the runtime.
+    fn from_fd(fd: OwnedFd) -> io::Result<Self>;
+}
+
+impl AsyncSocket for UnixStream {
+    fn from_fd(fd: OwnedFd) -> io::Result<UnixStream> {
+        let socket = std::os::unix::net::UnixStream::from(fd);
+        socket.set_nonblocking(true)?;
+        UnixStream::from_std(socket)
+    }
+}
+
+impl AsyncSocket for std::os::unix::net::UnixStream {
+    fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        Socket::from_fd(fd)
+    }
+}
+
+impl AsyncSocket for OwnedFd {
+    fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        Ok(fd)
+    }
+}
+
+impl crate::entry::Call {
+    /// [`enter`](crate::entry::Call::enter), with the socket as an async worker's
+    /// parameter has it.
+    pub fn enter_async<T: AsyncSocket>(&mut self) -> Result<T> {
+        T::from_fd(self.enter()?).map_err(|error| Error::io("set the socket up", error))
+    }
+}

@@ -1,0 +1,66 @@
+//! Taking numbers and octets off the front of a buffer.
+
+use crate::protocol::Malformed;
+
+/// What is left of a buffer that is being parsed.
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn octets(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
+        let (head, rest) = self
+            .0
+            .split_at_checked(n)
+            .ok_or(Malformed::Because("it ends too early"))?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let octets = self.octets(N)?;
+        Ok(octets.try_into().expect("octets gives what was asked for"))
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn i32(&mut self) -> Result<i32, Malformed> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    /// Octets behind their length.
+    pub(crate) fn counted(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = self.u64()?;
+        let len = usize::try_from(len).map_err(|_| Malformed::Because("it announces too much"))?;
+        self.octets(len)
+    }
+
+    pub(crate) fn zeros(&mut self, n: usize) -> Result<(), Malformed> {
+        match self.octets(n)?.iter().all(|octet| *octet == 0) {
+            true => Ok(()),
+            false => Err(Malformed::Because("a reserved field is in use")),
+        }
+    }
+}
+
+/// Appends octets behind their length.
+pub(crate) fn put_counted(out: &mut Vec<u8>, octets: &[u8]) {
+    out.extend((octets.len() as u64).to_le_bytes());
+    out.extend_from_slice(octets);
+}

@@ -1,0 +1,159 @@
+//! The answer on a child's socket: `Ready` or `Failed`. The table is in the
+//! parent.
+
+use crate::error::{Error, ErrorKind};
+use crate::protocol::codec::Reader;
+use crate::protocol::{MAX_FAILURE, Malformed, VERSION};
+
+/// Octets of the frame that is always there.
+pub(crate) const HEAD: usize = 8;
+
+/// The first eight octets of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// A process that was exec'ed as a template begins to prepare itself; the
+    /// answer proper follows.
+    Born,
+    /// The child is about to be entered.
+    Ready { pid: u32 },
+    /// It is not; `rest` more octets say why.
+    Failed { kind: u16, rest: usize },
+}
+
+/// The octets of `Ready`.
+pub(crate) fn ready(pid: u32) -> [u8; HEAD] {
+    let mut out = [1, VERSION, 0, 0, 0, 0, 0, 0];
+    out[4..].copy_from_slice(&pid.to_le_bytes());
+    out
+}
+
+/// The octets of `Born`.
+pub(crate) fn born() -> [u8; HEAD] {
+    [3, VERSION, 0, 0, 0, 0, 0, 0]
+}
+
+/// The octets of `Failed`.
+pub(crate) fn failed(error: &Error) -> Vec<u8> {
+    let text = error.to_string();
+    let message = &text[..text.floor_char_boundary(MAX_FAILURE)];
+    let mut out = vec![2, VERSION];
+    out.extend(code(&error.kind()).to_le_bytes());
+    out.extend((message.len() as u32 + 4).to_le_bytes());
+    out.extend(error.errno().unwrap_or(0).to_le_bytes());
+    out.extend(message.as_bytes());
+    out
+}
+
+/// Parses the first octets of an answer.
+pub(crate) fn parse_head(octets: &[u8; HEAD]) -> Result<Head, Malformed> {
+    let mut reader = Reader(octets);
+    let tag = reader.u8()?;
+    let version = reader.u8()?;
+    if version != VERSION && matches!(tag, 1..=3) {
+        return Err(Malformed::Version(version));
+    }
+    let (kind, number) = (reader.u16()?, reader.u32()?);
+    match tag {
+        1 => Ok(Head::Ready { pid: number }),
+        2 if (4..=MAX_FAILURE + 4).contains(&(number as usize)) => Ok(Head::Failed {
+            kind,
+            rest: number as usize,
+        }),
+        3 => Ok(Head::Born),
+        2 => Err(Malformed::Because("a failure has an impossible length")),
+        _ => Err(Malformed::Because("it is no answer")),
+    }
+}
+
+/// The error that `rest` describes.
+pub(crate) fn parse_failure(code: u16, rest: &[u8]) -> Result<Error, Malformed> {
+    let mut reader = Reader(rest);
+    let errno = reader.i32()?;
+    let message = String::from_utf8_lossy(reader.0).into_owned();
+    let kind = kind(code).ok_or(Malformed::Because("a failure is of an unknown kind"))?;
+    Ok(Error::remote(kind, message, (errno != 0).then_some(errno)))
+}
+
+/// The kinds that travel. `Died` does not: no process reports its own death.
+const KINDS: [(u16, ErrorKind); 11] = [
+    (1, ErrorKind::UnknownWorker),
+    (2, ErrorKind::AmbiguousName),
+    (3, ErrorKind::BadArgument),
+    (4, ErrorKind::TemplateGone),
+    (5, ErrorKind::ForkFailed),
+    (6, ErrorKind::Protocol),
+    (7, ErrorKind::Io),
+    (8, ErrorKind::InitFailed),
+    (9, ErrorKind::PluginFailed),
+    (10, ErrorKind::MultiThreaded),
+    (11, ErrorKind::ExecFailed),
+];
+
+/// The number that stands for a kind.
+pub(crate) fn code(kind: &ErrorKind) -> u16 {
+    let found = KINDS.iter().find(|(_, it)| it == kind);
+    found.map_or(7, |(code, _)| *code)
+}
+
+/// The kind that a number stands for.
+pub(crate) fn kind(code: u16) -> Option<ErrorKind> {
+    let found = KINDS.iter().find(|(it, _)| *it == code);
+    found.map(|(_, kind)| kind.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_answers() {
+        assert_eq!(ready(0x1234), *b"\x01\x01\0\0\x34\x12\0\0");
+        assert_eq!(parse_head(&ready(7)), Ok(Head::Ready { pid: 7 }));
+
+        let error = Error::remote(ErrorKind::ForkFailed, "no fork".into(), Some(11));
+        let octets = failed(&error);
+        assert_eq!(octets, b"\x02\x01\x05\0\x0b\0\0\0\x0b\0\0\0no fork");
+        let (head, rest) = octets.split_first_chunk().unwrap();
+        assert_eq!(parse_head(head), Ok(Head::Failed { kind: 5, rest: 11 }));
+        let back = parse_failure(5, rest).unwrap();
+        assert_eq!(back.kind(), ErrorKind::ForkFailed);
+        assert_eq!(
+            (back.errno(), back.to_string()),
+            (Some(11), "no fork".into())
+        );
+    }
+
+    #[test]
+    fn every_kind_survives_the_way() {
+        for (_, kind) in KINDS {
+            let octets = failed(&Error::new(kind.clone(), "x"));
+            let Ok(Head::Failed { kind: code, .. }) = parse_head(octets.first_chunk().unwrap())
+            else {
+                panic!("not a failure")
+            };
+            assert_eq!(parse_failure(code, &octets[HEAD..]).unwrap().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let octets = failed(&Error::new(ErrorKind::Io, "é".repeat(MAX_FAILURE)));
+        assert!(octets.len() <= HEAD + 4 + MAX_FAILURE);
+        let error = parse_failure(7, &octets[HEAD..]).unwrap();
+        assert!(error.to_string().ends_with('é'));
+    }
+
+    #[test]
+    fn other_octets_are_no_answer() {
+        for octets in [
+            [0; 8],
+            [9, 1, 0, 0, 0, 0, 0, 0],
+            [2, 1, 0, 0, 255, 255, 255, 255],
+            [1, 9, 0, 0, 0, 0, 0, 0],
+        ] {
+            assert!(parse_head(&octets).is_err());
+        }
+        assert!(parse_failure(99, &[0; 4]).is_err());
+        assert!(parse_failure(1, &[0; 3]).is_err());
+    }
+}

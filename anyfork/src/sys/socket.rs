@@ -1,0 +1,266 @@
+//! Messages with descriptors over Unix sockets.
+//!
+//! Both calls go through libc. nix's `recvmsg` answers a message whose
+//! descriptors were cut off (a full descriptor table) with an error and loses
+//! those that did arrive; here every received descriptor is owned before anything
+//! can return. Its `sendmsg` allocates, which a process that was just forked pays
+//! for with page faults.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// So many descriptors the kernel takes with one message (`SCM_MAX_FD`).
+pub(crate) const MAX_DESCRIPTORS: usize = 253;
+
+/// Whether a call waits until it can do something, or gives `WouldBlock`. It waits
+/// only on a socket that blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Yes,
+    No,
+}
+
+/// [`send_or_wait`] without waiting.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    send_or_wait(socket, Wait::No, bytes, fds)
+}
+
+/// Sends `bytes` with `fds` and returns how many octets went, which for a
+/// message socket is all (sendmsg(2)).
+///
+/// Raises no SIGPIPE.
+pub(crate) fn send_or_wait(
+    socket: BorrowedFd<'_>,
+    wait: Wait,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    assert!(fds.len() <= MAX_DESCRIPTORS, "the kernel takes no more");
+    let mut control = Control::new();
+    let mut slice = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut header = control.header(&mut slice);
+    if fds.is_empty() {
+        header.msg_control = ptr::null_mut();
+        header.msg_controllen = 0;
+    } else {
+        let len = size_of_val(fds) as u32;
+        // SAFETY: CMSG_SPACE only computes.
+        header.msg_controllen = unsafe { libc::CMSG_SPACE(len) } as _;
+        // SAFETY: there is room for a header and so many descriptors, aligned, in
+        // `control`; a borrowed descriptor is its number.
+        unsafe {
+            let first = libc::CMSG_FIRSTHDR(&raw const header);
+            (*first).cmsg_level = libc::SOL_SOCKET;
+            (*first).cmsg_type = libc::SCM_RIGHTS;
+            (*first).cmsg_len = libc::CMSG_LEN(len) as _;
+            ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(first), len as usize);
+        }
+    }
+    let mut flags = libc::MSG_NOSIGNAL;
+    if wait == Wait::No {
+        flags |= libc::MSG_DONTWAIT;
+    }
+    loop {
+        // SAFETY: the header points to locals and to `bytes`, which are only read.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
+        match usize::try_from(sent) {
+            Ok(sent) => return Ok(sent),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Room for one control message with the most descriptors, aligned.
+#[repr(align(8))]
+struct Control(MaybeUninit<[u8; ROOM]>);
+
+const ROOM: usize =
+    // SAFETY: CMSG_SPACE only computes.
+    unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<RawFd>()) as u32) as usize };
+
+impl Control {
+    fn new() -> Control {
+        Control(MaybeUninit::uninit())
+    }
+
+    /// The header of a message with all of this room.
+    fn header(&mut self, slice: &mut libc::iovec) -> libc::msghdr {
+        // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = slice;
+        header.msg_iovlen = 1;
+        header.msg_control = self.0.as_mut_ptr().cast();
+        header.msg_controllen = ROOM as _;
+        header
+    }
+}
+
+/// Whether something that was sent has not been received yet (`SIOCOUTQ`,
+/// unix(7)).
+pub(crate) fn has_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: writes a number to a local. `TIOCOUTQ` is `SIOCOUTQ`.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    match asked {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(octets > 0),
+    }
+}
+
+/// What one [`receive`] got.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// How many octets; 0 is the end of the last sender.
+    pub(crate) len: usize,
+    /// Whether octets of the message were cut off.
+    pub(crate) cut: bool,
+    /// Whether descriptors were cut off: the table is full.
+    pub(crate) descriptors_cut: bool,
+}
+
+/// [`receive_or_wait`] without waiting.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<Received> {
+    receive_or_wait(socket, Wait::No, buffer, fds)
+}
+
+/// Receives a message, or what a stream has, into `buffer`, and appends the
+/// descriptors that came with it to `fds` (recvmsg(2)).
+pub(crate) fn receive_or_wait(
+    socket: BorrowedFd<'_>,
+    wait: Wait,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<Received> {
+    let mut control = Control::new();
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let mut header = control.header(&mut slice);
+    let flags = match wait {
+        Wait::Yes => libc::MSG_CMSG_CLOEXEC,
+        Wait::No => libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,
+    };
+    let len = loop {
+        // SAFETY: the header points to `buffer` and `control`, which live on.
+        let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+        if let Ok(len) = usize::try_from(len) {
+            break len;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    };
+    own_descriptors(&header, fds);
+    Ok(Received {
+        len,
+        cut: header.msg_flags & libc::MSG_TRUNC != 0,
+        descriptors_cut: header.msg_flags & libc::MSG_CTRUNC != 0,
+    })
+}
+
+/// Takes the descriptors out of a header that recvmsg has filled.
+fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
+    // SAFETY: recvmsg set msg_control and msg_controllen to what it wrote.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: a header that CMSG_FIRSTHDR or CMSG_NXTHDR gives is complete.
+    while let Some(message) = unsafe { next.as_ref() } {
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: the message is complete, so its data follows it.
+            let data = unsafe { libc::CMSG_DATA(next) }.cast::<RawFd>();
+            // SAFETY: only computes.
+            let empty = unsafe { libc::CMSG_LEN(0) } as usize;
+            #[allow(clippy::unnecessary_cast, reason = "it is a u32 with musl")]
+            let count = (message.cmsg_len as usize - empty) / size_of::<RawFd>();
+            let before = fds.len();
+            for i in 0..count {
+                // SAFETY: recvmsg wrote `count` descriptors there.
+                let fd = unsafe { ptr::read_unaligned(data.add(i)) };
+                // SAFETY: recvmsg made it, and it is taken here once.
+                fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+            // The number of a standard stream that is closed stays free, unless
+            // there is no other.
+            for fd in &mut fds[before..] {
+                if fd.as_raw_fd() <= 2
+                    && let Ok(moved) = fd.try_clone()
+                {
+                    *fd = moved;
+                }
+            }
+        }
+        // SAFETY: `next` is a header of this message.
+        next = unsafe { libc::CMSG_NXTHDR(header, next) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn descriptors_arrive_close_on_exec_and_in_order() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
+        let fds: Vec<_> = pipes.iter().map(|(_, write)| write.as_fd()).collect();
+        assert_eq!(send(a.as_fd(), b"abc", &fds).unwrap(), 3);
+
+        let (mut buffer, mut got) = ([0; 8], Vec::new());
+        let received = receive(b.as_fd(), &mut buffer, &mut got).unwrap();
+        assert_eq!((received.len, received.descriptors_cut), (3, false));
+        for (i, (fd, (mut read, write))) in got.into_iter().zip(pipes).enumerate() {
+            drop(write);
+            // SAFETY: F_GETFD takes no argument.
+            let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) };
+            assert_eq!(flags, libc::FD_CLOEXEC);
+            io::Write::write_all(&mut std::fs::File::from(fd), &[i as u8]).unwrap();
+            let mut byte = Vec::new();
+            io::Read::read_to_end(&mut read, &mut byte).unwrap();
+            assert_eq!(byte, [i as u8]);
+        }
+    }
+
+    #[test]
+    fn what_was_not_received_is_unread() {
+        let (a, b) = crate::sys::fd::message_pair().unwrap();
+        assert!(!has_unread(a.as_fd()).unwrap());
+        send(a.as_fd(), b"x", &[]).unwrap();
+        assert!(has_unread(a.as_fd()).unwrap());
+        receive(b.as_fd(), &mut [0; 1], &mut Vec::new()).unwrap();
+        assert!(!has_unread(a.as_fd()).unwrap());
+    }
+
+    #[test]
+    fn an_empty_socket_would_block_and_a_gone_peer_is_an_error() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let error = receive(b.as_fd(), &mut [0; 1], &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(b);
+        assert_eq!(
+            send(a.as_fd(), b"x", &[]).unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+    }
+}
