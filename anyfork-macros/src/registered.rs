@@ -73,7 +73,7 @@ pub(crate) fn registration(
                 enter: __anyfork_enter,
             };
 
-            fn __anyfork_enter(#call: &mut #private::Call) -> #private::Result<#private::Outcome> {
+            fn __anyfork_enter(#call: &mut #private::Entry) -> #private::Result<#private::Outcome> {
                 #body
             }
         };

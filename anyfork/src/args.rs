@@ -1,4 +1,4 @@
-//! Arguments: octets and descriptors, in order, and the types that turn into
+//! Arguments: bytes and descriptors, in order, and the types that turn into
 //! them and come out of them.
 //!
 //! Pure data. The caller's side collects [`Args`], the child's side takes them
@@ -18,10 +18,10 @@ use std::os::fd::OwnedFd;
 
 use crate::error::Result;
 
-/// One argument of a worker: octets, or a descriptor.
+/// One argument of a worker: bytes, or a descriptor.
 #[derive(Debug)]
 pub enum Arg {
-    /// Any octets; numbers and characters travel as text.
+    /// Any bytes; numbers and characters travel as text.
     Bytes(Vec<u8>),
     /// A descriptor, which the process that receives it owns.
     Fd(OwnedFd),
@@ -35,7 +35,7 @@ impl Arg {
     /// When the descriptor table is full.
     pub fn try_clone(&self) -> io::Result<Arg> {
         Ok(match self {
-            Arg::Bytes(octets) => Arg::Bytes(octets.clone()),
+            Arg::Bytes(bytes) => Arg::Bytes(bytes.clone()),
             Arg::Fd(fd) => Arg::Fd(fd.try_clone()?),
         })
     }
@@ -74,7 +74,7 @@ impl Arg {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to a worker",
     label = "not an argument type",
-    note = "arguments are text, octets, numbers, `bool`, `char`, paths, descriptors and sockets, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
+    note = "arguments are text, bytes, numbers, `bool`, `char`, paths, descriptors and sockets, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
 )]
 pub trait IntoArg {
     /// Makes the argument.
@@ -92,12 +92,12 @@ pub trait IntoArg {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a worker",
     label = "not an argument type",
-    note = "parameters are text, octets, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
+    note = "parameters are text, bytes, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
 )]
 pub trait FromArg: Sized {
     /// Whether the conversion is the library's own, which comes to an end.
     #[doc(hidden)]
-    const PLAIN: bool = false;
+    const BUILTIN: bool = false;
 
     /// Makes the value.
     ///
@@ -273,7 +273,7 @@ pub(crate) enum Preview {
     Fd,
 }
 
-/// So many octets of a refused argument are shown.
+/// So many bytes of a refused argument are shown.
 const PREVIEW: usize = 48;
 
 impl Preview {

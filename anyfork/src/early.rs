@@ -12,7 +12,7 @@ use crate::sys::fd;
 use crate::sys::fd::Identity;
 
 /// The owner's end of a template.
-pub(crate) struct TemplateEnd {
+pub(crate) struct TemplateSockets {
     /// Requests go here.
     pub(crate) control: OwnedFd,
     /// Its one answer: that it serves, or why not.
@@ -21,9 +21,9 @@ pub(crate) struct TemplateEnd {
     pub(crate) identity: Option<Identity>,
 }
 
-impl TemplateEnd {
-    pub(crate) fn new(control: OwnedFd, answer: UnixStream) -> TemplateEnd {
-        TemplateEnd {
+impl TemplateSockets {
+    pub(crate) fn new(control: OwnedFd, answer: UnixStream) -> TemplateSockets {
+        TemplateSockets {
             identity: fd::identity(control.as_fd()),
             control,
             answer,
@@ -41,7 +41,7 @@ impl TemplateEnd {
 /// has it.
 pub(crate) struct Early {
     pub(crate) generation: u32,
-    pub(crate) end: Result<TemplateEnd, Error>,
+    pub(crate) end: Result<TemplateSockets, Error>,
 }
 
 /// What the boot has done. Empty if it had nothing to do, and in templates and
@@ -62,6 +62,6 @@ pub(crate) fn generation() -> u32 {
 
 /// Notes that this process has just been forked and keeps no descriptor of its
 /// parent's.
-pub(crate) fn be_a_child() {
+pub(crate) fn mark_forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }

@@ -25,7 +25,7 @@ pub(crate) use crate::entry::collected::with_collected;
 pub use crate::entry::outcome::{Outcome, Report};
 
 /// A call that has arrived and is not entered yet.
-pub struct Call {
+pub struct Entry {
     kind: Kind,
     name: &'static str,
     args: Args,
@@ -39,7 +39,7 @@ pub struct Call {
 #[derive(Clone, Copy)]
 pub(crate) struct Hooks {
     /// Code of the user's is about to run, which might never end.
-    pub(crate) guard: fn(&UnixStream) -> Result<()>,
+    pub(crate) die_with_caller: fn(&UnixStream) -> Result<()>,
     /// Tells the caller that the worker is about to be entered.
     pub(crate) ready: fn(&UnixStream) -> Result<()>,
 }
@@ -67,10 +67,15 @@ impl Socket for OwnedFd {
     }
 }
 
-impl Call {
+impl Entry {
     /// A worker's call.
-    pub(crate) fn worker(name: &'static str, args: Args, socket: UnixStream, hooks: Hooks) -> Call {
-        Call {
+    pub(crate) fn worker(
+        name: &'static str,
+        args: Args,
+        socket: UnixStream,
+        hooks: Hooks,
+    ) -> Entry {
+        Entry {
             kind: Kind::Worker,
             name,
             count: args.len(),
@@ -81,15 +86,15 @@ impl Call {
     }
 
     /// An init function's call.
-    pub(crate) fn init(name: &'static str, args: Args) -> Call {
-        Call {
+    pub(crate) fn init(name: &'static str, args: Args) -> Entry {
+        Entry {
             kind: Kind::Init,
             name,
             count: args.len(),
             args,
             socket: None,
             hooks: Hooks {
-                guard: |_| Ok(()),
+                die_with_caller: |_| Ok(()),
                 ready: |_| Ok(()),
             },
         }
@@ -98,7 +103,7 @@ impl Call {
     /// Takes the next argument for a parameter that must be there.
     pub fn arg<T: FromArg>(&mut self, parameter: &str, ty: &str) -> Result<T> {
         self.optional(parameter, ty)?.ok_or_else(|| {
-            let Call { name, count, .. } = self;
+            let Entry { name, count, .. } = self;
             let noun = self.kind.noun();
             let message = format!(
                 "{noun} `{name}` got too few arguments ({count}): none for `{parameter}` ({ty})"
@@ -112,10 +117,10 @@ impl Call {
         let Some(arg) = self.args.next() else {
             return Ok(None);
         };
-        if !T::PLAIN
+        if !T::BUILTIN
             && let Some(socket) = &self.socket
         {
-            (self.hooks.guard)(socket)?;
+            (self.hooks.die_with_caller)(socket)?;
         }
         let came = Preview::of(&arg);
         T::from_arg(arg).map(Some).map_err(|reason| {
@@ -136,7 +141,7 @@ impl Call {
         if self.args.len() == 0 {
             return Ok(());
         }
-        let Call {
+        let Entry {
             name, count, args, ..
         } = self;
         let (noun, takes) = (self.kind.noun(), *count - args.len());
@@ -158,7 +163,7 @@ impl Call {
         }
     }
 
-    /// [`enter`](Call::enter), with the socket as a worker's parameter has it.
+    /// [`enter`](Entry::enter), with the socket as a worker's parameter has it.
     pub fn enter_with<T: Socket>(&mut self) -> Result<T> {
         T::from_fd(self.enter()?).map_err(|error| Error::io("set the socket up", error))
     }

@@ -100,7 +100,7 @@ pub mod __private {
     pub use crate::child::plugin::plugin_table;
     #[cfg(feature = "tokio")]
     pub use crate::entry::{AsyncSocket, Flavor, runtime};
-    pub use crate::entry::{Call, Outcome, Report, Socket};
+    pub use crate::entry::{Entry, Outcome, Report, Socket};
     pub use crate::registry::{
         ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V1_INITS as INITS,
         ANYFORK_V1_WORKERS as WORKERS, ANYFORK_V2_EARLY as EARLY,

@@ -8,7 +8,7 @@
 //!
 //! One message on a template's control socket (`SOCK_SEQPACKET`):
 //!
-//! | octets | field |
+//! | bytes | field |
 //! |---|---|
 //! | 2 | `"AF"` |
 //! | 1 | version, 1 |
@@ -24,7 +24,7 @@
 //! Its descriptors, in this order: the child's end of the answer socket; the
 //! write end of the status pipe; for a template, its control socket; if the body
 //! is there, the memory file; the argument descriptors. Those that do not fit
-//! are queued on the answer socket, up to [`MAX_ATTACHED`] with each octet (of
+//! are queued on the answer socket, up to [`MAX_INLINE_FDS`] with each byte (of
 //! value 0), before the request is sent.
 //!
 //! A large body goes through a memory file and not over the answer socket, so
@@ -35,7 +35,7 @@
 //! | 8 + n | the worker's name; else empty |
 //! | 4 | how many settings follow |
 //! | … | the settings |
-//! | 1 | 0: an argument in octets: 8 octets of length and the octets |
+//! | 1 | 0: an argument in bytes: 8 bytes of length and the bytes |
 //! | 1 | 1: an argument that is the next descriptor |
 //! | 1 + 8 + n + 4 | 2: an init function is run: its name, and how many of the following arguments are its own |
 //! | 1 + 8 + n | 3: a plugin is loaded: its path |
@@ -63,10 +63,10 @@
 //!
 //! # Spares
 //!
-//! Two messages of 16 octets on a control socket are no requests. Each goes to one
+//! Two messages of 16 bytes on a control socket are no requests. Each goes to one
 //! receiver, the template or a spare.
 //!
-//! | octets | |
+//! | bytes | |
 //! |---|---|
 //! | 2, 1 | `"AF"`, the version |
 //! | 1 | 4: so many spares are to be kept; an owner's end comes with it. 5: the spare that gets this ends |
@@ -75,7 +75,7 @@
 //!
 //! A spare tells its template, over a socket of their own:
 //!
-//! | octets | |
+//! | bytes | |
 //! |---|---|
 //! | 1 | 1: it has taken a request; the status pipe comes with this. 2: it has got the first of the above, and what came with it |
 //! | 1 | 1 if it is to be killed when nobody reads its status pipe any more; else 0 |
@@ -88,7 +88,7 @@
 //! A keeper gives its template a child back, over a socket of their own, with the
 //! child's status pipe, unless there is none:
 //!
-//! | octets | |
+//! | bytes | |
 //! |---|---|
 //! | 1 | 1 if it is to be killed when nobody reads its status pipe any more; else 0 |
 //! | 3 | 0 |
@@ -102,11 +102,11 @@
 //!
 //! # Answer
 //!
-//! One frame on the answer socket, eight octets and what they announce. For a
+//! One frame on the answer socket, eight bytes and what they announce. For a
 //! worker this is the communication socket, and after `Ready` it is the
 //! worker's alone.
 //!
-//! | octets | `Ready` | `Failed` |
+//! | bytes | `Ready` | `Failed` |
 //! |---|---|---|
 //! | 1 | 1 | 2 |
 //! | 1 | version | version |
@@ -119,13 +119,13 @@
 //! program says `Ready` before: then the socket's end means success, and
 //! `Failed`, after all, that it could not be executed. A process that was
 //! exec'ed as a template sends `Born` before, as soon as it is there: `Ready`
-//! with 3 for the first octet, and without a pid.
+//! with 3 for the first byte, and without a pid.
 //!
 //! # Status
 //!
 //! Frames in the status pipe. The child writes one if it fails:
 //!
-//! | octets | |
+//! | bytes | |
 //! |---|---|
 //! | 1 | 2 |
 //! | 1 | 1 if it panicked |
@@ -135,13 +135,13 @@
 //!
 //! The template writes one when it has reaped the child:
 //!
-//! | octets | |
+//! | bytes | |
 //! |---|---|
 //! | 1 | 1 |
 //! | 3 | 0 |
 //! | 4 | the status, as waitpid(2) encodes it |
 //! | 8, 8 | user and system time, in microseconds |
-//! | 8 | peak memory, in octets |
+//! | 8 | peak memory, in bytes |
 
 pub(crate) mod body;
 pub(crate) mod codec;
@@ -158,15 +158,15 @@ use std::fmt;
 /// The version that both sides of this crate speak.
 pub(crate) const VERSION: u8 = 1;
 
-/// A request of up to so many octets is one message; the body of a larger one
+/// A request of up to so many bytes is one message; the body of a larger one
 /// goes through a memory file. The kernel takes about 200 KiB.
 pub(crate) const MAX_REQUEST: usize = 64 * 1024;
 
 /// So many argument descriptors go with one message: the kernel takes 253, and
 /// four may be the library's.
-pub(crate) const MAX_ATTACHED: usize = 249;
+pub(crate) const MAX_INLINE_FDS: usize = 249;
 
-/// A message of a failure is cut to so many octets.
+/// A message of a failure is cut to so many bytes.
 pub(crate) const MAX_FAILURE: usize = 16 * 1024;
 
 /// Bytes that are not what this protocol says.

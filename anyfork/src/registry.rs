@@ -7,7 +7,7 @@
 
 use linkme::distributed_slice;
 
-use crate::entry::{Call, Outcome};
+use crate::entry::{Entry, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 
 /// All workers of the program.
@@ -31,7 +31,7 @@ pub struct Function {
     /// `module_path!()::name`, or the name that the attribute gives.
     pub name: &'static str,
     /// Decodes the arguments, enters, and tells how it ended.
-    pub enter: fn(&mut Call) -> Result<Outcome>,
+    pub enter: fn(&mut Entry) -> Result<Outcome>,
 }
 
 /// An element that `#[anyfork::after_fork]` registers.

@@ -34,16 +34,16 @@ pub(crate) enum Setting {
     /// What the process is called in a list of processes.
     Title(String),
     /// How many spares a template has.
-    Warm(u32),
+    Spares(u32),
     /// What an external program has from its caller, unless it is said otherwise.
     /// With `prepared`, what has changed in the process since its template was
     /// born is left as it is.
-    OfCaller { what: OfCaller, prepared: bool },
+    Inherit { what: Inherit, prepared: bool },
 }
 
 /// What is inherited from the caller, as it is there when the program starts.
 #[derive(Debug)]
-pub(crate) enum OfCaller {
+pub(crate) enum Inherit {
     Stream(u8, OwnedFd),
     Directory(OwnedFd),
     Environment(Vec<(OsString, OsString)>),
@@ -53,7 +53,7 @@ impl Setting {
     /// When it is applied, whatever the order of the calls: what needs rights
     /// comes before they are given up, and the directory is entered by the user
     /// that will work in it. The order is documented at `Process::env`.
-    pub(crate) fn rank(&self) -> u8 {
+    pub(crate) fn apply_order(&self) -> u8 {
         match self {
             Setting::Stream { .. } => 0,
             Setting::ProcessGroup(_) => 1,
@@ -64,13 +64,13 @@ impl Setting {
             Setting::User(_) => 6,
             Setting::Directory(_) => 7,
             Setting::EnvClear | Setting::Env(..) => 8,
-            Setting::Title(_) | Setting::Warm(_) => 9,
-            Setting::OfCaller { what, .. } => match what {
-                OfCaller::Stream(..) => 0,
+            Setting::Title(_) | Setting::Spares(_) => 9,
+            Setting::Inherit { what, .. } => match what {
+                Inherit::Stream(..) => 0,
                 // No directory is entered anew: std's child is there already,
                 // whatever its user may do.
-                OfCaller::Directory(_) => 0,
-                OfCaller::Environment(_) => 8,
+                Inherit::Directory(_) => 0,
+                Inherit::Environment(_) => 8,
             },
         }
     }
@@ -110,12 +110,12 @@ impl Setting {
             Setting::EnvClear => Setting::EnvClear,
             Setting::Env(name, value) => Setting::Env(name.clone(), value.clone()),
             Setting::Title(title) => Setting::Title(title.clone()),
-            Setting::Warm(count) => Setting::Warm(*count),
-            Setting::OfCaller { what, prepared } => Setting::OfCaller {
+            Setting::Spares(count) => Setting::Spares(*count),
+            Setting::Inherit { what, prepared } => Setting::Inherit {
                 what: match what {
-                    OfCaller::Stream(number, fd) => OfCaller::Stream(*number, fd.try_clone()?),
-                    OfCaller::Directory(fd) => OfCaller::Directory(fd.try_clone()?),
-                    OfCaller::Environment(all) => OfCaller::Environment(all.clone()),
+                    Inherit::Stream(number, fd) => Inherit::Stream(*number, fd.try_clone()?),
+                    Inherit::Directory(fd) => Inherit::Directory(fd.try_clone()?),
+                    Inherit::Environment(all) => Inherit::Environment(all.clone()),
                 },
                 prepared: *prepared,
             },

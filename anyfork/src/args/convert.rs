@@ -1,4 +1,4 @@
-//! Values that travel as octets: text, octets, paths, numbers.
+//! Values that travel as bytes: text, bytes, paths, numbers.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,7 +12,7 @@ impl Arg {
     pub(crate) fn into_bytes(self) -> Result<Vec<u8>, ArgError> {
         match self {
             Arg::Bytes(bytes) => Ok(bytes),
-            Arg::Fd(_) => Err(ArgError::new("octets are wanted")),
+            Arg::Fd(_) => Err(ArgError::new("bytes are wanted")),
         }
     }
 }
@@ -26,14 +26,14 @@ impl IntoArg for Arg {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Arg {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Arg, ArgError> {
         Ok(arg)
     }
 }
 
-/// `IntoArg` for types whose octets can be had, owned or copied.
+/// `IntoArg` for types whose bytes can be had, owned or copied.
 macro_rules! into_octets {
     ($($ty:ty => |$value:ident| $bytes:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
@@ -47,10 +47,10 @@ macro_rules! into_octets {
 }
 
 into_octets! {
-    Vec<u8> => |octets| octets;
-    &[u8] => |octets| octets.to_vec();
-    &Vec<u8> => |octets| octets.clone();
-    Box<[u8]> => |octets| octets.into_vec();
+    Vec<u8> => |bytes| bytes;
+    &[u8] => |bytes| bytes.to_vec();
+    &Vec<u8> => |bytes| bytes.clone();
+    Box<[u8]> => |bytes| bytes.into_vec();
     String => |text| text.into_bytes();
     &str => |text| text.as_bytes().to_vec();
     &String => |text| text.as_bytes().to_vec();
@@ -79,7 +79,7 @@ impl<const N: usize> IntoArg for &[u8; N] {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Vec<u8> {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Vec<u8>, ArgError> {
         arg.into_bytes()
@@ -88,7 +88,7 @@ impl FromArg for Vec<u8> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Box<[u8]> {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Box<[u8]>, ArgError> {
         arg.into_bytes().map(Vec::into_boxed_slice)
@@ -97,7 +97,7 @@ impl FromArg for Box<[u8]> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for String {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<String, ArgError> {
         String::from_utf8(arg.into_bytes()?).map_err(|error| ArgError::new(error.utf8_error()))
@@ -106,7 +106,7 @@ impl FromArg for String {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for Box<str> {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<Box<str>, ArgError> {
         String::from_arg(arg).map(String::into_boxed_str)
@@ -115,7 +115,7 @@ impl FromArg for Box<str> {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for OsString {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<OsString, ArgError> {
         arg.into_bytes().map(OsString::from_vec)
@@ -124,7 +124,7 @@ impl FromArg for OsString {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for PathBuf {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<PathBuf, ArgError> {
         OsString::from_arg(arg).map(PathBuf::from)
@@ -144,7 +144,7 @@ macro_rules! as_text {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const PLAIN: bool = true;
+            const BUILTIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let text = String::from_arg(arg)?;

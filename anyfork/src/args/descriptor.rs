@@ -40,7 +40,7 @@ macro_rules! as_descriptor {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const PLAIN: bool = true;
+            const BUILTIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 arg.into_fd($wanted, $check).map(Into::into)

@@ -31,7 +31,7 @@ macro_rules! through_std {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const PLAIN: bool = true;
+            const BUILTIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let it = <$std>::from_arg(arg)?;
@@ -64,7 +64,7 @@ macro_rules! pipes {
 
         #[diagnostic::do_not_recommend]
         impl FromArg for $ty {
-            const PLAIN: bool = true;
+            const BUILTIN: bool = true;
 
             fn from_arg(arg: Arg) -> Result<$ty, ArgError> {
                 let fd = OwnedFd::from(<$std>::from_arg(arg)?);
@@ -93,7 +93,7 @@ impl IntoArg for File {
 
 #[diagnostic::do_not_recommend]
 impl FromArg for File {
-    const PLAIN: bool = true;
+    const BUILTIN: bool = true;
 
     fn from_arg(arg: Arg) -> Result<File, ArgError> {
         std::fs::File::from_arg(arg).map(File::from_std)

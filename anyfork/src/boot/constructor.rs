@@ -9,13 +9,13 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 
-use crate::boot::double_fork::{be_born, fork_template};
+use crate::boot::double_fork::{double_fork, fork_template};
 use crate::child::baseline;
 use crate::child::report;
 use crate::child::report::panic_text;
 use crate::child::title;
 use crate::early;
-use crate::early::{EARLY, TemplateEnd};
+use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello::{LEN, MARKER, parse};
 use crate::protocol::reply;
@@ -30,7 +30,7 @@ fn before_main() {
         && let Some((control, answering)) = accept_boot(&number)
     {
         title::set_owner(posix_spawn::peer(control.as_fd()).unwrap_or_default());
-        be_born(control, &answering, &[], run_preloads)
+        double_fork(control, &answering, &[], run_preloads)
     }
     if !ANYFORK_V2_EARLY.is_empty() {
         // The one other writer would be a second run of this constructor.
@@ -91,7 +91,7 @@ fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-fn fork_early() -> Result<TemplateEnd> {
+fn fork_early() -> Result<TemplateSockets> {
     may_fork()?;
     // Before this library has opened any.
     let kept = match ANYFORK_V2_EARLY.iter().any(|early| early.keep_fds) {
@@ -137,7 +137,7 @@ fn preload(early: &Early) -> Result<()> {
     let Some(load) = early.preload else {
         return Ok(());
     };
-    baseline::touch();
+    baseline::note_user_code();
     let failed = |why: String| {
         let message = format!("the template has ended: preload `{}` {why}", early.name);
         Error::new(ErrorKind::TemplateGone, message)

@@ -14,10 +14,10 @@ use crate::args::Args;
 use crate::child::baseline;
 use crate::child::prepare::{check_threads, open_standard_streams, settled_threads};
 use crate::child::report;
-use crate::child::run::{flush, guard, say_ready};
+use crate::child::run::{die_with_caller, flush, say_ready};
 use crate::child::title;
 use crate::early;
-use crate::early::TemplateEnd;
+use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fork::Side;
 use crate::sys::{fd, fork, signal};
@@ -31,7 +31,7 @@ use crate::template::server::{Template, answer_failure};
 pub(crate) fn fork_template(
     kept: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
-) -> Result<TemplateEnd> {
+) -> Result<TemplateSockets> {
     let failed = |what: &'static str| {
         move |error: io::Error| {
             Error::os(
@@ -51,11 +51,11 @@ pub(crate) fn fork_template(
     match fork::fork().map_err(failed("fork"))? {
         Side::Parent(pid) => {
             fork::wait_for(pid).map_err(failed("waitpid"))?;
-            Ok(TemplateEnd::new(control, answer))
+            Ok(TemplateSockets::new(control, answer))
         }
         Side::Child => {
             drop((control, answer));
-            be_born(served, &answering, kept, prepare)
+            double_fork(served, &answering, kept, prepare)
         }
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn fork_template(
 /// In a process that its parent waits for: forks the template and ends.
 ///
 /// All signals are blocked, and stay so in the template.
-pub(crate) fn be_born(
+pub(crate) fn double_fork(
     control: OwnedFd,
     answering: &UnixStream,
     kept: &[RawFd],
@@ -87,7 +87,7 @@ fn live(
     kept: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
 ) -> ! {
-    early::be_a_child();
+    early::mark_forked();
     let prepare = || {
         // The program's descriptors are not held open behind its back.
         let own = [control.as_raw_fd(), answering.as_raw_fd()];
@@ -95,7 +95,7 @@ fn live(
             .and_then(|()| fd::open_standard_streams())
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
         signal::reset_actions();
-        guard(answering)?;
+        die_with_caller(answering)?;
         title::template();
         baseline::remember();
         prepare()?;
@@ -122,7 +122,7 @@ fn live(
 }
 
 /// Forks this process, as it is now, into a template.
-pub(crate) fn snapshot() -> Result<TemplateEnd> {
+pub(crate) fn snapshot() -> Result<TemplateSockets> {
     let refused = |why: String| Err(Error::new(ErrorKind::MultiThreaded, why));
     match settled_threads() {
         Ok(1) => {}
@@ -140,7 +140,7 @@ pub(crate) fn snapshot() -> Result<TemplateEnd> {
     }
     title::set_owner(process::id());
     fork_template(&[], || {
-        baseline::touch();
+        baseline::note_user_code();
         report::install_over();
         Ok(())
     })

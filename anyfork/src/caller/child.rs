@@ -1,4 +1,4 @@
-//! Running processes for async code: what awaiting a launch gives.
+//! ExitWatch processes for async code: what awaiting a launch gives.
 
 pub mod blocking;
 pub(crate) mod handle;
@@ -24,8 +24,8 @@ use tokio::net::UnixStream;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 #[cfg(feature = "tokio")]
-use crate::caller::child::handle::Now;
-use crate::caller::child::handle::Running;
+use crate::caller::child::handle::ExitState;
+use crate::caller::child::handle::ExitWatch;
 use crate::caller::child::methods::{child_methods, worker_methods};
 #[cfg(feature = "tokio")]
 use crate::caller::launch::news;
@@ -70,7 +70,7 @@ pub struct Child {
     /// The same of its standard error.
     #[cfg(feature = "tokio")]
     pub stderr: Option<ChildStderr>,
-    running: Running,
+    running: ExitWatch,
 }
 
 impl Worker {
@@ -83,7 +83,7 @@ impl Child {
 
 #[cfg(feature = "tokio")]
 impl Worker {
-    pub(crate) fn new(socket: UnixStream, running: Running, streams: Registered) -> Worker {
+    pub(crate) fn new(socket: UnixStream, running: ExitWatch, streams: Registered) -> Worker {
         let child = Child::new(running, streams);
         Worker { socket, child }
     }
@@ -118,7 +118,7 @@ impl Worker {
 
 #[cfg(feature = "tokio")]
 impl Child {
-    pub(crate) fn new(running: Running, streams: Registered) -> Child {
+    pub(crate) fn new(running: ExitWatch, streams: Registered) -> Child {
         let Registered {
             stdin,
             stdout,
@@ -151,8 +151,8 @@ impl Child {
         drop(self.stdin.take());
         loop {
             match self.running.look()? {
-                Now::Ended(exit) => return Ok(exit),
-                Now::Runs(awaits) => news(&self.running, awaits).await?,
+                ExitState::Ended(exit) => return Ok(exit),
+                ExitState::Running(awaits) => news(&self.running, awaits).await?,
             }
         }
     }
@@ -164,8 +164,8 @@ impl Child {
     /// As [`wait`](Child::wait).
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
         match self.running.look()? {
-            Now::Ended(exit) => Ok(Some(exit)),
-            Now::Runs(_) => Ok(None),
+            ExitState::Ended(exit) => Ok(Some(exit)),
+            ExitState::Running(_) => Ok(None),
         }
     }
 

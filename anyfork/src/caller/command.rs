@@ -14,7 +14,7 @@ use crate::caller::options::Options;
 use crate::caller::process::Process;
 use crate::caller::spec::Setup;
 use crate::caller::stdio::Stdio;
-use crate::caller::templates::handle::Origin;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::spec::Setting;
 use crate::spec::step::Step;
 
@@ -75,7 +75,7 @@ use crate::spec::step::Step;
 ///
 /// [`Process::exec`] makes one from a process that may have been prepared: what
 /// its settings and init functions have changed of environment, directory and
-/// standard streams stays, and the rest is the caller's. Octets that it has
+/// standard streams stays, and the rest is the caller's. Bytes that it has
 /// collected ([`send_arg`](Process::send_arg)) are the program's first arguments,
 /// descriptors have the numbers 3, 4, ….
 ///
@@ -108,7 +108,7 @@ use crate::spec::step::Step;
 /// Seed: "exec'ing programs" of `AnyEvent::Fork`.
 pub struct Command {
     /// Where it is started from; `None` for the default template at that time.
-    base: Option<Arc<Origin>>,
+    base: Option<Arc<TemplateHandle>>,
     program: OsString,
     arg0: Option<OsString>,
     args: Vec<OsString>,

@@ -1,6 +1,6 @@
 //! [`Launch`]: a worker on its way, finished with `.await` or `.blocking()`.
 //!
-//! What happens on the way is in [`Flight`], which never waits; here are the
+//! What happens on the way is in [`Spawn`], which never waits; here are the
 //! two ways of waiting for it.
 
 use std::fmt;
@@ -12,26 +12,26 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::caller::child::blocking;
-use crate::caller::child::handle::Running;
+use crate::caller::child::handle::ExitWatch;
 use crate::caller::child::{Child, Worker};
 use crate::caller::options::Options;
 use crate::caller::process::Process;
 use crate::caller::spec::Setup;
 use crate::caller::stdio::Streams;
-use crate::caller::templates::handle::Origin;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 #[cfg(feature = "tokio")]
 use crate::caller::wait;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::protocol::request::Then;
+use crate::protocol::request::Role;
 
-pub(crate) use crate::caller::spawn::Flight;
-use crate::caller::spawn::Step;
-use crate::caller::spawn::cancel::Unanswered;
-pub(crate) use crate::caller::spawn::{Order, too_late};
+use crate::caller::spawn::Progress;
+pub(crate) use crate::caller::spawn::Spawn;
+use crate::caller::spawn::cancel::CancelGuard;
+pub(crate) use crate::caller::spawn::{SpawnSpec, too_late};
 #[cfg(feature = "tokio")]
-use crate::caller::wait::tokio::CallOff;
+use crate::caller::wait::tokio::KillGuard;
 #[cfg(feature = "tokio")]
 pub(crate) use crate::caller::wait::tokio::news;
 
@@ -146,22 +146,22 @@ impl Launch<Worker> {
     /// Asks the template for a worker. The message is sent, or will be when
     /// there is room for it.
     pub(crate) fn start(
-        origin: &Arc<Origin>,
+        template: &Arc<TemplateHandle>,
         name: &str,
         mut setup: Setup,
         options: &Options,
     ) -> Launch<Worker> {
-        let trace = Trace::launch(name, origin);
+        let trace = Trace::launch(name, template);
         let mut start = || {
             let streams = setup.open_pipes(options)?;
-            let order = Order {
-                then: Then::Worker,
+            let spec = SpawnSpec {
+                role: Role::Worker,
                 body: mem::take(&mut setup).into_body(name, options),
                 control: None,
                 kill_on_drop: options.kill_on_drop,
                 deadline: options.deadline(),
             };
-            ProcessUnderWay::start(origin, order, streams, &trace)
+            ProcessUnderWay::start(template, spec, streams, &trace)
         };
         let pending = start();
         Launch { pending, trace }
@@ -170,13 +170,13 @@ impl Launch<Worker> {
 
 impl<T: Target + sealed::Target<Pending = ProcessUnderWay>> Launch<T> {
     /// Asks the template for an external program, if it could be said which.
-    pub(crate) fn program(order: Result<(Arc<Origin>, Order, Streams)>) -> Launch<T> {
-        let (origin, order, streams) = match order {
-            Ok(order) => order,
+    pub(crate) fn program(spec: Result<(Arc<TemplateHandle>, SpawnSpec, Streams)>) -> Launch<T> {
+        let (template, spec, streams) = match spec {
+            Ok(spec) => spec,
             Err(error) => return Launch::failed(error),
         };
-        let trace = Trace::launch(&order.what(), &origin);
-        let pending = ProcessUnderWay::start(&origin, order, streams, &trace);
+        let trace = Trace::launch(&spec.what(), &template);
+        let pending = ProcessUnderWay::start(&template, spec, streams, &trace);
         Launch { pending, trace }
     }
 }
@@ -218,40 +218,40 @@ mod sealed {
 
 /// A worker that is under way, and where its answer comes.
 ///
-/// Wherever these two are dropped, the flight must go first: its descriptors
+/// Wherever these two are dropped, the spawn must go first: its descriptors
 /// make room for the pidfd by which a worker is called off.
 pub struct ProcessUnderWay {
-    pub(crate) flight: Flight,
-    pub(crate) socket: Unanswered<UnixStream>,
+    pub(crate) spawn: Spawn,
+    pub(crate) socket: CancelGuard<UnixStream>,
     pub(crate) streams: Streams,
 }
 
 impl ProcessUnderWay {
     fn start(
-        origin: &Arc<Origin>,
-        order: Order,
+        template: &Arc<TemplateHandle>,
+        spec: SpawnSpec,
         streams: Streams,
         trace: &Trace,
     ) -> Result<ProcessUnderWay> {
-        let (mine, flight) = Flight::start(origin, order, trace.clone())?;
+        let (mine, spawn) = Spawn::start(template, spec, trace.clone())?;
         Ok(ProcessUnderWay {
-            flight,
-            socket: Unanswered::new(mine),
+            spawn,
+            socket: CancelGuard::new(mine),
             streams,
         })
     }
 
     /// Waits, in code that may block.
-    fn arrive(self) -> Result<(UnixStream, Running, Streams)> {
+    fn arrive(self) -> Result<(UnixStream, ExitWatch, Streams)> {
         let ProcessUnderWay {
             socket,
             streams,
-            mut flight,
+            mut spawn,
         } = self;
         loop {
-            match flight.step(socket.as_fd())? {
-                Step::Ready(running) => return Ok((socket.settle(), running, streams)),
-                Step::Wait(wait) => flight.wait_blocking(wait, socket.as_fd())?,
+            match spawn.step(socket.as_fd())? {
+                Progress::Ready(running) => return Ok((socket.disarm(), running, streams)),
+                Progress::WaitFor(wait) => spawn.wait_blocking(wait, socket.as_fd())?,
             }
         }
     }
@@ -301,9 +301,9 @@ impl sealed::Target for Exit {
     #[cfg(feature = "tokio")]
     async fn asynchronous(pending: ProcessUnderWay) -> Result<Exit> {
         let mut child = wait::tokio::child(pending).await?;
-        let call_off = CallOff::new(&child);
+        let cancel = KillGuard::new(&child);
         let exit = child.wait().await?;
-        call_off.settle();
+        cancel.disarm();
         Ok(exit)
     }
 }
@@ -318,9 +318,9 @@ impl sealed::Target for Output {
     #[cfg(feature = "tokio")]
     async fn asynchronous(pending: ProcessUnderWay) -> Result<Output> {
         let child = wait::tokio::child(pending).await?;
-        let call_off = CallOff::new(&child);
+        let cancel = KillGuard::new(&child);
         let output = child.wait_with_output().await?;
-        call_off.settle();
+        cancel.disarm();
         Ok(output)
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::args::{Arg, Args, IntoArg};
 use crate::caller::options::Options;
 use crate::caller::spec::Setup;
-use crate::caller::templates::handle::Origin;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, ErrorKind};
 use crate::spec::Setting;
 use crate::spec::step::Step;
@@ -68,7 +68,7 @@ pub struct Process(Mutex<State>);
 
 struct State {
     /// The template that this process is, or is to be, forked from.
-    base: Arc<Origin>,
+    base: Arc<TemplateHandle>,
     /// Whether `base` is this very process.
     forked_from: bool,
     /// What is given since, and what went wrong.
@@ -81,7 +81,7 @@ struct State {
 
 impl Process {
     /// A process that is to be forked from `base`, or that is `base`.
-    pub(crate) fn with(base: Arc<Origin>, forked_from: bool) -> Process {
+    pub(crate) fn with(base: Arc<TemplateHandle>, forked_from: bool) -> Process {
         Process(Mutex::new(State {
             base,
             forked_from,
@@ -124,7 +124,7 @@ impl Process {
         }))
     }
 
-    /// Appends an argument: any octets, any size that memory allows.
+    /// Appends an argument: any bytes, any size that memory allows.
     ///
     /// # Errors
     ///
@@ -274,7 +274,7 @@ impl Process {
 
     /// The template that this process is, for a launch of its preparation, and
     /// what went wrong before.
-    pub(crate) fn base(&self) -> (Arc<Origin>, Option<Error>) {
+    pub(crate) fn base(&self) -> (Arc<TemplateHandle>, Option<Error>) {
         let state = self.state();
         (Arc::clone(&state.base), state.setup.error())
     }
@@ -294,7 +294,7 @@ impl Process {
     }
 
     /// What is to be forked from, what was collected, and what holds for all.
-    pub(crate) fn into_parts(self) -> (Arc<Origin>, Setup, Options) {
+    pub(crate) fn into_parts(self) -> (Arc<TemplateHandle>, Setup, Options) {
         let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         (state.base, state.setup, state.options)
     }
@@ -327,18 +327,18 @@ impl State {
         let mut setup = std::mem::take(&mut self.setup);
         let renews = self.forked_from && self.warm > 0;
         if renews {
-            setup.set(Setting::Warm(self.warm));
+            setup.set(Setting::Spares(self.warm));
         }
         // Nobody else can start anything from the one before.
         let is_last = Arc::strong_count(&self.base) == 1;
-        match Origin::fork(&self.base, setup, &self.options) {
-            Ok(origin) => {
+        match TemplateHandle::fork(&self.base, setup, &self.options) {
+            Ok(template) => {
                 if renews && is_last {
                     // Its spares do not know the new preparation. Where this is
                     // refused, they stay as long as it does.
                     let _ = self.base.keep_warm(0, self.options.deadline());
                 }
-                self.base = Arc::new(origin);
+                self.base = Arc::new(template);
                 self.forked_from = true;
             }
             Err(error) => self.setup.fail(error),

@@ -1,9 +1,9 @@
-//! [`Flight`]: the way of a request, from the first octet to `Ready`, as steps
+//! [`Spawn`]: the way of a request, from the first byte to `Ready`, as steps
 //! that never wait. Blocking and async code differ only in how they wait
 //! between two steps.
 //!
 //! The descriptors tell who died. End-of-file on the answer socket before an
-//! answer means that the child is gone, or that none came to be. Then the status
+//! answer means that the child is gone, or that none came to be. Role the status
 //! pipe has the record of the child's end, written by its template, or is at
 //! its end too, and the template is gone. Where somebody else holds these open,
 //! the pidfds tell: see `orphan`.
@@ -21,24 +21,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::caller::child::handle::Running;
+use crate::caller::child::handle::ExitWatch;
 use crate::caller::child::status::{Look, StatusPipe};
 use crate::caller::spawn::send::{Descriptors, Request};
 use crate::caller::spawn::template_lost::Child;
-use crate::caller::templates::handle::Origin;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
-use crate::protocol::request::{Head, Place, Then};
+use crate::protocol::request::{BodyAt, Head, Role};
 use crate::sys::poll::Interest;
 use crate::sys::{fd, memfd, poll};
 
 /// A request under way.
-pub(crate) struct Flight {
-    origin: Arc<Origin>,
+pub(crate) struct Spawn {
+    template: Arc<TemplateHandle>,
     /// What is being started, for messages.
     what: String,
-    then: Then,
+    role: Role,
     /// A program's pid and pidfd, which come before it is executed.
     announced: Option<(u32, Vec<OwnedFd>)>,
     kill_on_drop: bool,
@@ -51,15 +51,15 @@ pub(crate) struct Flight {
     /// this one is at hand, and was sent already: the write end of the status pipe,
     /// by which the child is found if its template ends.
     place: Option<OwnedFd>,
-    stage: Stage,
+    state: State,
     /// The answer was waited for once.
     has_waited: bool,
     /// The template has ended: since when that is known.
-    orphaned: Option<Instant>,
+    lost_since: Option<Instant>,
     child: Child,
 }
 
-enum Stage {
+enum State {
     /// Queues on the answer socket the descriptors that do not fit into the
     /// request; then the request follows them.
     Queueing(Descriptors, Request),
@@ -67,7 +67,7 @@ enum Stage {
     Sending(Request, Descriptors),
     /// The queue is full until the child takes something from it.
     Following(Descriptors),
-    /// Waits for the answer's first octets.
+    /// Waits for the answer's first bytes.
     Answer,
     /// Waits for the rest of a failure.
     Failure {
@@ -76,12 +76,12 @@ enum Stage {
         filled: usize,
     },
     /// The child is gone without an answer; waits for the record of its end.
-    Autopsy,
+    AwaitExit,
 }
 
 /// What is to be started.
-pub(crate) struct Order {
-    pub(crate) then: Then,
+pub(crate) struct SpawnSpec {
+    pub(crate) role: Role,
     pub(crate) body: Body,
     /// What a template is to serve.
     pub(crate) control: Option<OwnedFd>,
@@ -89,11 +89,11 @@ pub(crate) struct Order {
     pub(crate) deadline: Option<Instant>,
 }
 
-impl Order {
+impl SpawnSpec {
     /// What is to be started, for messages.
     pub(crate) fn what(&self) -> String {
-        match (self.then, &self.body.program) {
-            (Then::Template, _) => "a template".to_owned(),
+        match (self.role, &self.body.program) {
+            (Role::Template, _) => "a template".to_owned(),
             (_, Some(program)) => program.path.display().to_string(),
             (_, None) => self.body.name.clone(),
         }
@@ -101,16 +101,16 @@ impl Order {
 }
 
 /// What a step came to.
-pub(crate) enum Step {
-    /// Take the next one when the [`Flight::source`] of this is ready.
-    Wait(Wait),
+pub(crate) enum Progress {
+    /// Take the next one when the [`Spawn::source`] of this is ready.
+    WaitFor(WaitFor),
     /// The process is about to do what it was made for.
-    Ready(Running),
+    Ready(ExitWatch),
 }
 
-/// What a flight waits for.
+/// What a spawn waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub(crate) enum WaitFor {
     /// Room on the template's control socket.
     Control,
     /// The answer socket.
@@ -124,28 +124,28 @@ pub(crate) enum Wait {
     Later,
 }
 
-/// What [`Wait::Later`] means.
+/// What [`WaitFor::Later`] means.
 pub(crate) const MOMENT: Duration = Duration::from_millis(1);
 
-impl Flight {
+impl Spawn {
     /// Makes the descriptors and the message, and sends it if there is room.
     /// Gives the caller's end of the answer socket, too.
     pub(crate) fn start(
-        origin: &Arc<Origin>,
-        order: Order,
+        template: &Arc<TemplateHandle>,
+        spec: SpawnSpec,
         trace: Trace,
-    ) -> Result<(UnixStream, Flight)> {
-        if origin.ended_as_known().is_some() {
-            return Err(origin.why_gone());
+    ) -> Result<(UnixStream, Spawn)> {
+        if template.ended_as_known().is_some() {
+            return Err(template.why_gone());
         }
-        let what = order.what();
-        let Order {
-            then,
+        let what = spec.what();
+        let SpawnSpec {
+            role,
             body,
             control,
             kill_on_drop,
             deadline,
-        } = order;
+        } = spec;
         let failed = |step| {
             let message = format!("start `{what}`: {step}");
             move |error: io::Error| Error::io(message, error)
@@ -153,85 +153,87 @@ impl Flight {
         let (body, mut passed) = body.encode();
         let head = Head {
             kill_on_drop,
-            ..Head::new(then, &body, passed.len())
+            ..Head::new(role, &body, passed.len())
         };
 
         let (mine, theirs) = fd::stream_pair().map_err(failed("socketpair"))?;
         let (status, reported) = fd::status_pipe().map_err(failed("pipe"))?;
         let mut fds = vec![theirs.into(), reported];
         fds.extend(control);
-        if head.place == Place::InMemoryFile {
+        if head.body_at == BodyAt::Memfd {
             fds.push(memfd::store(&body).map_err(failed("store the arguments"))?);
         }
-        let mut following = passed.split_off(head.attached as usize);
+        let mut following = passed.split_off(head.inline_fds as usize);
         following.reverse();
         fds.extend(passed);
 
         let message = head.encode(&body);
-        let mut flight = Flight {
-            origin: Arc::clone(origin),
+        let mut spawn = Spawn {
+            template: Arc::clone(template),
             what,
-            then,
+            role,
             announced: None,
             kill_on_drop,
             deadline,
             trace,
             status: Some(StatusPipe::new(status)),
             place: None,
-            stage: Stage::Queueing(following, Request { message, fds }),
+            state: State::Queueing(following, Request { message, fds }),
             has_waited: false,
-            orphaned: None,
+            lost_since: None,
             child: Child::Unknown,
         };
-        flight.send(mine.as_fd())?;
-        Ok((mine, flight))
+        spawn.send(mine.as_fd())?;
+        Ok((mine, spawn))
     }
 
     /// Goes on as far as possible.
-    pub(crate) fn step(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+    pub(crate) fn step(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
         let has_waited = self.has_waited;
         match self.advance(socket)? {
-            Step::Wait(wait) if has_waited => self.look_after(wait, socket),
+            Progress::WaitFor(wait) if has_waited => self.check_template(wait, socket),
             step => Ok(step),
         }
     }
 
     /// Goes on as far as possible, whoever may have ended.
-    fn advance(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+    fn advance(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
         let has_waited = mem::replace(&mut self.has_waited, true);
         if let Some(wait) = self.send(socket)? {
-            return Ok(Step::Wait(wait));
+            return Ok(Progress::WaitFor(wait));
         }
         // Right after the request there is no answer: not worth a look.
-        match self.then {
-            Then::Program if !has_waited || !self.is_over(socket)? => {
-                Ok(Step::Wait(Wait::Executed))
+        match self.role {
+            Role::Program if !has_waited || !self.is_over(socket)? => {
+                Ok(Progress::WaitFor(WaitFor::Executed))
             }
-            Then::Worker if !has_waited => Ok(Step::Wait(Wait::Answer(Interest::Readable))),
+            Role::Worker if !has_waited => {
+                Ok(Progress::WaitFor(WaitFor::Answer(Interest::Readable)))
+            }
             _ => self.receive(socket),
         }
     }
 
-    /// The descriptor behind what the flight waits for.
+    /// The descriptor behind what the spawn waits for.
     pub(crate) fn source<'a>(
         &'a self,
-        wait: Wait,
+        wait: WaitFor,
         socket: BorrowedFd<'a>,
     ) -> (BorrowedFd<'a>, Interest) {
         match (wait, &self.status) {
-            (Wait::Control, _) => (self.origin.control(), Interest::Writable),
-            (Wait::Status, Some(status)) => (status.as_fd(), Interest::Readable),
-            (Wait::Status, None) => (socket, Interest::Readable),
-            (Wait::Answer(interest), _) => (socket, interest),
-            (Wait::Executed, _) => (socket, Interest::HungUp),
-            (Wait::Later, _) => (socket, Interest::Writable),
+            (WaitFor::Control, _) => (self.template.control(), Interest::Writable),
+            (WaitFor::Status, Some(status)) => (status.as_fd(), Interest::Readable),
+            (WaitFor::Status, None) => (socket, Interest::Readable),
+            (WaitFor::Answer(interest), _) => (socket, interest),
+            (WaitFor::Executed, _) => (socket, Interest::HungUp),
+            (WaitFor::Later, _) => (socket, Interest::Writable),
         }
     }
 
     /// Waits, in code that may block.
-    pub(crate) fn wait_blocking(&self, wait: Wait, socket: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn wait_blocking(&self, wait: WaitFor, socket: BorrowedFd<'_>) -> Result<()> {
         let (fd, interest) = self.source(wait, socket);
-        let came = if wait == Wait::Later {
+        let came = if wait == WaitFor::Later {
             thread::sleep(MOMENT);
             Ok(self
                 .deadline
@@ -239,7 +241,7 @@ impl Flight {
         } else {
             let end = self.end();
             let mut fds = vec![(fd, interest)];
-            if let (Wait::Answer(Interest::Readable) | Wait::Executed, Some(status)) =
+            if let (WaitFor::Answer(Interest::Readable) | WaitFor::Executed, Some(status)) =
                 (wait, &self.status)
             {
                 fds.push((status.as_fd(), Interest::Readable));

@@ -7,16 +7,16 @@ pub(crate) mod handle;
 use std::mem;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::caller::templates::handle::Origin;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::early;
-use crate::early::{EARLY, TemplateEnd};
+use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fd;
 use crate::sys::fd::Identity;
 
 /// The template that `Process::new` forks from: the early one where there is
 /// one, else one that is exec'ed. One that has died is replaced.
-pub(crate) fn default() -> Result<Arc<Origin>> {
+pub(crate) fn default() -> Result<Arc<TemplateHandle>> {
     early().or_else(|_| kept())
 }
 
@@ -25,35 +25,35 @@ struct Kept {
     generation: u32,
     /// What its control socket was when it was made.
     identity: Option<Identity>,
-    origin: Arc<Origin>,
+    template: Arc<TemplateHandle>,
 }
 
 /// The exec'ed template, made if there is none. Many threads that come at the
 /// same time wait for one of them to make it.
-fn kept() -> Result<Arc<Origin>> {
+fn kept() -> Result<Arc<TemplateHandle>> {
     static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(before) = kept.take() {
-        let control = fd::identity(before.origin.control());
+        let control = fd::identity(before.template.control());
         if before.generation != early::generation() || before.identity != control {
             // Its descriptors are not open here, or their numbers are another's.
             mem::forget(before);
-        } else if !before.origin.is_gone() {
-            return Ok(Arc::clone(&kept.insert(before).origin));
+        } else if !before.template.is_gone() {
+            return Ok(Arc::clone(&kept.insert(before).template));
         }
     }
     let end = exec::this_program()?;
     let made = Kept {
         generation: early::generation(),
         identity: end.identity,
-        origin: Arc::new(Origin::new(end)),
+        template: Arc::new(TemplateHandle::new(end)),
     };
-    Ok(Arc::clone(&kept.insert(made).origin))
+    Ok(Arc::clone(&kept.insert(made).template))
 }
 
 /// The template that was forked before `main`, or why there is none.
-pub(crate) fn early() -> Result<Arc<Origin>> {
-    static ORIGIN: OnceLock<Result<Arc<Origin>>> = OnceLock::new();
+pub(crate) fn early() -> Result<Arc<TemplateHandle>> {
+    static ORIGIN: OnceLock<Result<Arc<TemplateHandle>>> = OnceLock::new();
     let gone = |why: &str| Err(Error::new(ErrorKind::TemplateGone, why));
     let Some(early) = EARLY.get() else {
         return gone(match early::generation() {
@@ -69,14 +69,14 @@ pub(crate) fn early() -> Result<Arc<Origin>> {
     {
         return gone(CLOSED);
     }
-    let origin = ORIGIN.get_or_init(|| match &early.end {
+    let template = ORIGIN.get_or_init(|| match &early.end {
         Err(error) => Err(error.clone()),
-        Ok(end) => own(end).map(|end| Arc::new(Origin::new(end))),
+        Ok(end) => own(end).map(|end| Arc::new(TemplateHandle::new(end))),
     });
-    let origin = origin.clone()?;
-    match origin.is_gone() {
-        true => Err(origin.why_gone()),
-        false => Ok(origin),
+    let template = template.clone()?;
+    match template.is_gone() {
+        true => Err(template.why_gone()),
+        false => Ok(template),
     }
 }
 
@@ -86,9 +86,9 @@ const FORKED: &str = "no early template: this process was forked by anyfork itse
 const CLOSED: &str = "no early template: this process has closed the template's descriptors; \
      `Process::new()` makes another one";
 
-fn own(end: &TemplateEnd) -> Result<TemplateEnd> {
+fn own(end: &TemplateSockets) -> Result<TemplateSockets> {
     let failed = |error| Error::io("use the early template", error);
     let control = end.control.try_clone().map_err(failed)?;
     let answer = end.answer.try_clone().map_err(failed)?;
-    Ok(TemplateEnd::new(control, answer))
+    Ok(TemplateSockets::new(control, answer))
 }

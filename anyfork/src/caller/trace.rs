@@ -5,7 +5,7 @@ pub(crate) use imp::Trace;
 
 #[cfg(not(feature = "tracing"))]
 mod imp {
-    use crate::caller::templates::handle::Origin;
+    use crate::caller::templates::handle::TemplateHandle;
     use crate::error::Error;
     use crate::exit::Exit;
 
@@ -17,7 +17,7 @@ mod imp {
 
     impl Trace {
         #[inline]
-        pub(crate) fn launch(_what: &str, _origin: &Origin) -> Trace {
+        pub(crate) fn launch(_what: &str, _origin: &TemplateHandle) -> Trace {
             Trace
         }
 
@@ -49,7 +49,7 @@ mod imp {
     use tracing::field::{Empty, debug, display};
     use tracing::{Span, error, info_span, warn};
 
-    use crate::caller::templates::handle::Origin;
+    use crate::caller::templates::handle::TemplateHandle;
     use crate::error::Error;
     use crate::exit::Exit;
 
@@ -63,7 +63,7 @@ mod imp {
 
     impl Trace {
         /// A launch that begins.
-        pub(crate) fn launch(what: &str, origin: &Origin) -> Trace {
+        pub(crate) fn launch(what: &str, template: &TemplateHandle) -> Trace {
             let span = info_span!(
                 target: "anyfork",
                 "launch",
@@ -77,7 +77,7 @@ mod imp {
             if span.is_disabled() {
                 return Trace { span, begun: None };
             }
-            if let Some(pid) = origin.pid() {
+            if let Some(pid) = template.pid() {
                 span.record("template", pid);
             }
             let begun = Some(Instant::now());

@@ -17,7 +17,7 @@ pub(crate) fn gather(
     memory: Option<OwnedFd>,
     mut fds: Vec<OwnedFd>,
 ) -> Result<Body> {
-    receive_more(socket, head.following as usize, &mut fds)?;
+    receive_more(socket, head.trailing_fds as usize, &mut fds)?;
     let loaded;
     let body = match memory {
         None => body,

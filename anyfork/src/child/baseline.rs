@@ -65,11 +65,11 @@ fn value<'a>(variables: &'a [(OsString, OsString)], name: &OsStr) -> Option<&'a 
 static TOUCHED: AtomicBool = AtomicBool::new(false);
 
 /// Notes that code of the program's is about to run.
-pub(crate) fn touch() {
+pub(crate) fn note_user_code() {
     TOUCHED.store(true, Ordering::Relaxed);
 }
 
 /// Whether it has.
-pub(crate) fn is_touched() -> bool {
+pub(crate) fn has_run_user_code() -> bool {
     TOUCHED.load(Ordering::Relaxed)
 }

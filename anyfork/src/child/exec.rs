@@ -60,13 +60,13 @@ pub(crate) fn execute(
     (error, socket)
 }
 
-/// What a process has collected: octets are arguments, and descriptors are
+/// What a process has collected: bytes are arguments, and descriptors are
 /// numbered.
 fn sort(collected: Args) -> (Vec<OsString>, Vec<(OwnedFd, i32)>) {
     let (mut args, mut numbered) = (Vec::new(), Vec::new());
     for arg in collected {
         match arg {
-            Arg::Bytes(octets) => args.push(OsString::from_vec(octets)),
+            Arg::Bytes(bytes) => args.push(OsString::from_vec(bytes)),
             Arg::Fd(fd) => numbered.push((fd, FIRST + numbered.len() as i32)),
         }
     }
@@ -75,7 +75,7 @@ fn sort(collected: Args) -> (Vec<OsString>, Vec<(OwnedFd, i32)>) {
 
 /// A program starts with default actions, SIGPIPE's too, and an empty mask.
 fn settle_signals() -> Result<()> {
-    if baseline::is_touched() {
+    if baseline::has_run_user_code() {
         signal::reset_actions();
     }
     signal::reset_sigpipe();

@@ -25,7 +25,7 @@ use crate::child::title::Titles;
 use crate::early;
 use crate::error::{Error, Result};
 use crate::protocol::body::Body;
-use crate::protocol::request::{Place, Then};
+use crate::protocol::request::{BodyAt, Role};
 use crate::registry::Function;
 use crate::sys::fd::Kept;
 use crate::sys::proc_title::Title;
@@ -48,15 +48,15 @@ impl Plain {
         titles: &Titles,
     ) -> Option<Plain> {
         let head = &request.head;
-        let is_plain = head.then == Then::Worker
-            && head.place == Place::Here
-            && head.following == 0
+        let is_plain = head.role == Role::Worker
+            && head.body_at == BodyAt::Inline
+            && head.trailing_fds == 0
             && inherited.args.len() == 0
             && !prepare::has_hooks();
         let name = Body::plain_name(request.body).filter(|_| is_plain)?;
         let worker = own_worker(name).ok()?;
         let own = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
-        let attached = request.attached.iter().map(AsRawFd::as_raw_fd);
+        let attached = request.inline_fds.iter().map(AsRawFd::as_raw_fd);
         Some(Plain {
             worker,
             beginning: Beginning::new(request.status.as_fd()),
@@ -68,7 +68,7 @@ impl Plain {
 
     /// In the child: runs the worker.
     pub(crate) fn run(self, request: Request<'_>) -> ! {
-        early::be_a_child();
+        early::mark_forked();
         self.beginning.begin();
         // Held to the end of the process, for what it has to say of a failure.
         let _status = mem::ManuallyDrop::new(request.status);
@@ -77,7 +77,7 @@ impl Plain {
             role::restore_limits(&self.limits)?;
             self.title.set();
             signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
-            Ok(Body::parse_plain(request.body, request.attached)?)
+            Ok(Body::parse_plain(request.body, request.inline_fds)?)
         };
         let settled: Result<_> = settle();
         // Its memory is the template's, too: nothing is given back here.

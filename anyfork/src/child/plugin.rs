@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::child::prepare::{after_fork_hooks, run_init};
 use crate::child::report;
 use crate::child::report::Beginning;
-use crate::child::run::{be_guarded, run_worker};
+use crate::child::run::{run_worker, tie_to_caller};
 use crate::early;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::reply;
@@ -107,12 +107,12 @@ impl Entrance for Own {
         // A plugin has a standard library of its own, and so a hook of its own.
         report::install_over();
         Beginning::new(status).begin();
-        be_guarded();
+        tie_to_caller();
         run_worker(&Kind::Worker.own()[index], args, socket)
     }
 
     fn forked() -> bool {
-        early::be_a_child();
+        early::mark_forked();
         catch_unwind(after_fork_hooks).is_ok()
     }
 

@@ -12,7 +12,7 @@ use crate::args::Args;
 use crate::child::baseline;
 use crate::child::functions::look_up;
 use crate::child::report::panic_text;
-use crate::entry::{Call, with_collected};
+use crate::entry::{Entry, with_collected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{ANYFORK_V1_AFTER_FORK, AfterFork, Function, Kind};
 use crate::spec::step::Step;
@@ -23,7 +23,7 @@ use crate::sys::{fd, startup};
 pub(crate) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
     let runs_code = runs_code(&steps);
     if runs_code {
-        baseline::touch();
+        baseline::note_user_code();
     }
     let collected = steps.into_iter().try_fold(inherited, take_step)?;
     if runs_code {
@@ -64,8 +64,8 @@ pub(crate) fn run_init(init: &Function, args: Args, collected: Args) -> (Result<
         let message = format!("init function `{}` {why}", init.name);
         Error::new(ErrorKind::InitFailed, message)
     };
-    let mut call = Call::init(init.name, args);
-    let run = || catch_unwind(AssertUnwindSafe(|| (init.enter)(&mut call)));
+    let mut entry = Entry::init(init.name, args);
+    let run = || catch_unwind(AssertUnwindSafe(|| (init.enter)(&mut entry)));
     let (returned, left) = with_collected(collected, run);
     let result = match returned {
         Err(panic) => Err(failed(&format!("panicked: {}", panic_text(&*panic)))),
@@ -111,7 +111,7 @@ pub(crate) fn after_fork_hooks() {
     if ANYFORK_V1_AFTER_FORK.is_empty() {
         return;
     }
-    baseline::touch();
+    baseline::note_user_code();
     let sorted = SORTED.get_or_init(|| {
         let mut all: Vec<_> = ANYFORK_V1_AFTER_FORK.iter().collect();
         all.sort_by_key(|it| it.name);

@@ -9,7 +9,7 @@ use crate::child::fd_limit::Limits;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::control;
 use crate::protocol::control::Keep;
-use crate::protocol::request::{Head, Place, Then};
+use crate::protocol::request::{BodyAt, Head, Role};
 use crate::sys::socket;
 use crate::sys::socket::Wait;
 use crate::template::server::answer_failure;
@@ -23,13 +23,13 @@ pub(crate) struct Request<'a> {
     pub(crate) status: OwnedFd,
     pub(crate) control: Option<OwnedFd>,
     pub(crate) memory: Option<OwnedFd>,
-    pub(crate) attached: Vec<OwnedFd>,
+    pub(crate) inline_fds: Vec<OwnedFd>,
 }
 
 /// What a look at the control socket has found.
 pub(crate) enum Arrival<'a> {
     Nothing,
-    /// Nothing that can be served: it was answered. The buffer has octets of it.
+    /// Nothing that can be served: it was answered. The buffer has bytes of it.
     Refused,
     /// The last owner is gone.
     Closed,
@@ -70,12 +70,12 @@ impl<'a> Request<'a> {
         if received.descriptors_cut {
             return refuse(fds, &limits.full());
         }
-        if fds.len() != head.carried() {
+        if fds.len() != head.fd_count() {
             let message = format!(
                 "the other side does not speak this protocol: {} descriptors came with a request \
                  that is to have {}",
                 fds.len(),
-                head.carried(),
+                head.fd_count(),
             );
             return refuse(fds, &Error::new(ErrorKind::Protocol, message));
         }
@@ -86,9 +86,9 @@ impl<'a> Request<'a> {
             body,
             socket: next().into(),
             status: next(),
-            control: (head.then == Then::Template).then(&mut next),
-            memory: (head.place == Place::InMemoryFile).then(&mut next),
-            attached: fds.collect(),
+            control: (head.role == Role::Template).then(&mut next),
+            memory: (head.body_at == BodyAt::Memfd).then(&mut next),
+            inline_fds: fds.collect(),
         })
     }
 }

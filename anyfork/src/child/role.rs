@@ -69,10 +69,10 @@ pub(crate) fn isolate(kept: &Kept) -> Result<()> {
 
 /// In a process that was just forked for this request: becomes what it asks for.
 pub(crate) fn isolate_and_run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
-    early::be_a_child();
+    early::mark_forked();
     let fixed = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
     let received = request.control.iter().chain(&request.memory);
-    let received = received.chain(&request.attached).map(AsRawFd::as_raw_fd);
+    let received = received.chain(&request.inline_fds).map(AsRawFd::as_raw_fd);
     let kept = kept(fixed.into_iter().chain(received), &inherited);
     if let Err(error) = isolate(&kept) {
         refuse(&request.socket, &error);
@@ -107,10 +107,10 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         status,
         control,
         memory,
-        attached,
+        inline_fds,
     } = request;
     Beginning::new(status.as_fd()).begin();
-    if head.following > 0 {
+    if head.trailing_fds > 0 {
         run::wake_template();
     }
     let own = Own {
@@ -118,7 +118,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         status: ManuallyDrop::new(status),
         control,
     };
-    let arrived = gather(&own.socket, &head, body, memory, attached).and_then(|body| {
+    let arrived = gather(&own.socket, &head, body, memory, inline_fds).and_then(|body| {
         restore_limits(inherited.limits)?;
         Ok(body)
     });
@@ -134,7 +134,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
     } = body;
     // The last of them counts.
     let warm = settings.iter().rev().find_map(|it| match it {
-        Setting::Warm(count) => Some(*count as usize),
+        Setting::Spares(count) => Some(*count as usize),
         _ => None,
     });
     let has_title = settings.iter().any(|it| matches!(it, Setting::Title(_)));
@@ -155,7 +155,7 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         return refuse(&own.socket, &error);
     }
     if (prepare::has_hooks() || prepare::runs_code(&steps))
-        && let Err(error) = run::guard(&own.socket)
+        && let Err(error) = run::die_with_caller(&own.socket)
     {
         return refuse(&own.socket, &error);
     }

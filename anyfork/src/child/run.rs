@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::args::Args;
 use crate::child::report;
-use crate::entry::{Call, Hooks, Outcome};
+use crate::entry::{Entry, Hooks, Outcome};
 use crate::error::{Error, Result};
 use crate::protocol::reply;
 use crate::registry::Function;
@@ -30,12 +30,12 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
     let name = worker.name;
     report::enter(name);
     let hooks = Hooks {
-        guard,
+        die_with_caller,
         ready: say_ready,
     };
-    let mut call = Call::worker(name, args, socket, hooks);
+    let mut entry = Entry::worker(name, args, socket, hooks);
     let returned = catch_unwind(AssertUnwindSafe(|| {
-        __anyfork_begin_short_backtrace(worker, &mut call)
+        __anyfork_begin_short_backtrace(worker, &mut entry)
     }));
     let code = match returned {
         Err(panic) => {
@@ -53,7 +53,7 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
             outcome.code()
         }
         Ok(Err(error)) => {
-            match call.socket() {
+            match entry.socket() {
                 Some(socket) => answer_failure(socket, &error),
                 None => report::returned(&error.to_string()),
             }
@@ -68,8 +68,8 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
 /// Calls the worker. A backtrace that is shown ends at this function, which is
 /// found by its name also where a build keeps no more of it.
 #[inline(never)]
-fn __anyfork_begin_short_backtrace(worker: &Function, call: &mut Call) -> Result<Outcome> {
-    let returned = (worker.enter)(call);
+fn __anyfork_begin_short_backtrace(worker: &Function, entry: &mut Entry) -> Result<Outcome> {
+    let returned = (worker.enter)(entry);
     // Else this frame would be the callee's.
     black_box(());
     returned
@@ -118,12 +118,12 @@ pub(crate) fn wake_template() {
 }
 
 /// Whether this process dies with its caller.
-static GUARDED: AtomicBool = AtomicBool::new(false);
+static TIED_TO_CALLER: AtomicBool = AtomicBool::new(false);
 
 /// Before code of the user's that might never end: from here on, until it is
 /// ready, this process is killed if its caller goes.
-pub(crate) fn guard(socket: &UnixStream) -> Result<()> {
-    if GUARDED.swap(true, Ordering::Relaxed) {
+pub(crate) fn die_with_caller(socket: &UnixStream) -> Result<()> {
+    if TIED_TO_CALLER.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
     wake_template();
@@ -133,8 +133,8 @@ pub(crate) fn guard(socket: &UnixStream) -> Result<()> {
 
 /// Takes it that the process was guarded before it came here.
 #[cfg(feature = "plugin")]
-pub(crate) fn be_guarded() {
-    GUARDED.store(true, Ordering::Relaxed);
+pub(crate) fn tie_to_caller() {
+    TIED_TO_CALLER.store(true, Ordering::Relaxed);
 }
 
 /// Tells the caller that the process is about to do what it was made for: its
@@ -143,7 +143,7 @@ pub(crate) fn say_ready(socket: &UnixStream) -> Result<()> {
     let failed = |error| Error::io("tell the caller that the process is ready", error);
     let pid = fork::own_pid();
     let pidfd = fork::pidfd(pid).map_err(failed)?;
-    if GUARDED.swap(false, Ordering::Relaxed) {
+    if TIED_TO_CALLER.swap(false, Ordering::Relaxed) {
         fd::outlive_peer(socket.as_fd()).map_err(failed)?;
     }
     let frame = reply::ready(pid);

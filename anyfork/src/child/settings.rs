@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use crate::child::{baseline, title};
 use crate::error::{Error, Result};
-use crate::spec::{OfCaller, Setting};
+use crate::spec::{Inherit, Setting};
 use crate::sys::process_attrs;
 
 /// Applies all settings, in the order of their ranks.
@@ -14,7 +14,7 @@ pub(crate) fn apply(mut settings: Vec<Setting>) -> Result<()> {
     if settings.is_empty() {
         return Ok(());
     }
-    settings.sort_by_key(Setting::rank);
+    settings.sort_by_key(Setting::apply_order);
     drop_groups(&settings);
     settings.into_iter().try_for_each(apply_one)
 }
@@ -32,9 +32,9 @@ fn drop_groups(settings: &[Setting]) {
 
 fn apply_one(it: Setting) -> Result<()> {
     let (applied, what) = match it {
-        Setting::OfCaller { what, prepared } => return take_over(what, prepared),
+        Setting::Inherit { what, prepared } => return take_over(what, prepared),
         // It is for the template to come.
-        Setting::Warm(_) => return Ok(()),
+        Setting::Spares(_) => return Ok(()),
         Setting::Title(text) => {
             title::given(&text);
             return Ok(());
@@ -84,15 +84,15 @@ fn failed(what: &str, error: io::Error) -> Error {
 
 /// Takes over what a program is to have from its caller; with `prepared`, what
 /// the process's preparation has changed stays.
-fn take_over(what: OfCaller, prepared: bool) -> Result<()> {
+fn take_over(what: Inherit, prepared: bool) -> Result<()> {
     match what {
-        OfCaller::Stream(number, _) if prepared && baseline::has_other_stream(number) => Ok(()),
-        OfCaller::Stream(number, fd) => process_attrs::stream(number, fd.as_fd())
+        Inherit::Stream(number, _) if prepared && baseline::has_other_stream(number) => Ok(()),
+        Inherit::Stream(number, fd) => process_attrs::stream(number, fd.as_fd())
             .map_err(|error| failed(STREAMS[usize::from(number)], error)),
-        OfCaller::Directory(_) if prepared && baseline::has_other_directory() => Ok(()),
-        OfCaller::Directory(fd) => process_attrs::open_directory(fd.as_fd())
+        Inherit::Directory(_) if prepared && baseline::has_other_directory() => Ok(()),
+        Inherit::Directory(fd) => process_attrs::open_directory(fd.as_fd())
             .map_err(|error| failed("the directory to the caller's", error)),
-        OfCaller::Environment(variables) => {
+        Inherit::Environment(variables) => {
             let changed = match prepared {
                 true => baseline::changed_variables(),
                 false => Vec::new(),

@@ -45,7 +45,7 @@ pub(crate) fn live(place: Place<'_>) -> ! {
         buffer,
         inherited,
     } = place;
-    early::be_a_child();
+    early::mark_forked();
     let Channel { notices, bell, .. } = channel;
     let own = [&control, &notices, &bell].map(AsRawFd::as_raw_fd);
     let settled = role::isolate(&role::kept(own, &inherited))
@@ -97,8 +97,8 @@ fn tell(
     notice: Notice,
     fd: Option<BorrowedFd<'_>>,
 ) -> io::Result<()> {
-    let octets = control::notice(notice);
-    let send = |wait| socket::send_or_wait(notices.as_fd(), wait, &octets, fd.as_slice()).map(drop);
+    let bytes = control::notice(notice);
+    let send = |wait| socket::send_or_wait(notices.as_fd(), wait, &bytes, fd.as_slice()).map(drop);
     match send(Wait::No) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             poll::notify(bell.as_fd());
@@ -112,8 +112,8 @@ fn tell(
 /// own by then.
 fn rehearse(buffer: &mut [u8]) {
     const PAGE: usize = 4096;
-    if let Some(octet) = buffer.first_mut() {
-        *octet = black_box(0);
+    if let Some(byte) = buffer.first_mut() {
+        *byte = black_box(0);
     }
     // The stack, as deep as a request goes.
     let mut stack = [0u8; 2 * PAGE];

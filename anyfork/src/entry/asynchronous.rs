@@ -85,8 +85,8 @@ impl AsyncSocket for OwnedFd {
     }
 }
 
-impl crate::entry::Call {
-    /// [`enter`](crate::entry::Call::enter), with the socket as an async worker's
+impl crate::entry::Entry {
+    /// [`enter`](crate::entry::Entry::enter), with the socket as an async worker's
     /// parameter has it.
     pub fn enter_async<T: AsyncSocket>(&mut self) -> Result<T> {
         T::from_fd(self.enter()?).map_err(|error| Error::io("set the socket up", error))

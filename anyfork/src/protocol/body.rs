@@ -25,7 +25,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// The octets, and the descriptors that travel beside them.
+    /// The bytes, and the descriptors that travel beside them.
     pub(crate) fn encode(self) -> (Vec<u8>, Vec<OwnedFd>) {
         let (mut out, mut fds) = (Vec::new(), Vec::new());
         put_counted(&mut out, self.name.as_bytes());
@@ -55,10 +55,10 @@ impl Body {
         (out, fds)
     }
 
-    /// The worker's name, if the octets ask for no more than the worker and its
+    /// The worker's name, if the bytes ask for no more than the worker and its
     /// arguments.
-    pub(crate) fn plain_name(octets: &[u8]) -> Option<&str> {
-        let mut reader = Reader(octets);
+    pub(crate) fn plain_name(bytes: &[u8]) -> Option<&str> {
+        let mut reader = Reader(bytes);
         let name = str::from_utf8(reader.counted().ok()?).ok()?;
         let settings = reader.u32().ok()?;
         while !reader.is_empty() {
@@ -71,10 +71,10 @@ impl Body {
         (settings == 0).then_some(name)
     }
 
-    /// Parses octets that have a [`plain_name`](Body::plain_name), to which exactly
+    /// Parses bytes that have a [`plain_name`](Body::plain_name), to which exactly
     /// these descriptors belong, into the arguments.
-    pub(crate) fn parse_plain(octets: &[u8], fds: Vec<OwnedFd>) -> Result<Args, Malformed> {
-        let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
+    pub(crate) fn parse_plain(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Args, Malformed> {
+        let (mut reader, mut fds) = (Reader(bytes), fds.into_iter());
         reader.counted()?;
         reader.u32()?;
         let mut args = Args::new();
@@ -88,9 +88,9 @@ impl Body {
         }
     }
 
-    /// Parses the octets, to which exactly these descriptors belong.
-    pub(crate) fn parse(octets: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
-        let (mut reader, mut fds) = (Reader(octets), fds.into_iter());
+    /// Parses the bytes, to which exactly these descriptors belong.
+    pub(crate) fn parse(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
+        let (mut reader, mut fds) = (Reader(bytes), fds.into_iter());
         let name = text(reader.counted()?)?;
         let count = reader.u32()?;
         let settings = (0..count).map(|_| setting::take(&mut reader, &mut fds));
@@ -133,9 +133,9 @@ impl Body {
 
 fn put_arg(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, arg: Arg) {
     match arg {
-        Arg::Bytes(octets) => {
+        Arg::Bytes(bytes) => {
             out.push(0);
-            put_counted(out, &octets);
+            put_counted(out, &bytes);
         }
         Arg::Fd(fd) => {
             out.push(1);
@@ -174,7 +174,7 @@ fn take_program(
     reader: &mut Reader<'_>,
     fds: &mut impl Iterator<Item = OwnedFd>,
 ) -> Result<Program, Malformed> {
-    let os = |octets: &[u8]| OsStr::from_bytes(octets).to_owned();
+    let os = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
     let (path, arg0) = (os(reader.counted()?), os(reader.counted()?));
     let count = reader.u32()?;
     let args = (0..count).map(|_| reader.counted().map(os));
@@ -192,8 +192,8 @@ fn take_program(
     })
 }
 
-fn text(octets: &[u8]) -> Result<String, Malformed> {
-    str::from_utf8(octets)
+fn text(bytes: &[u8]) -> Result<String, Malformed> {
+    str::from_utf8(bytes)
         .map(str::to_owned)
         .map_err(|_| Malformed::Because("a name is not UTF-8"))
 }
@@ -201,7 +201,7 @@ fn text(octets: &[u8]) -> Result<String, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::request::{Head, Then};
+    use crate::protocol::request::{Head, Role};
 
     fn null() -> OwnedFd {
         std::fs::File::open("/dev/null").unwrap().into()
@@ -215,7 +215,7 @@ mod tests {
             args: args.into_iter().collect(),
         };
         let steps = vec![init, Step::Require("/p.so".into())];
-        let (octets, fds) = Body {
+        let (bytes, fds) = Body {
             name: String::new(),
             settings: Vec::new(),
             steps,
@@ -224,8 +224,8 @@ mod tests {
         .encode();
         let golden = b"\0\0\0\0\0\0\0\0\0\0\0\0\x02\x04\0\0\0\0\0\0\0load\x02\0\0\0\
             \0\x01\0\0\0\0\0\0\0x\x01\x03\x05\0\0\0\0\0\0\0/p.so";
-        assert_eq!(octets, golden);
-        let body = Body::parse(&octets, fds).unwrap();
+        assert_eq!(bytes, golden);
+        let body = Body::parse(&bytes, fds).unwrap();
         let [Step::Init { name, args }, Step::Require(path)] = &body.steps[..] else {
             panic!("{body:?}")
         };
@@ -247,25 +247,25 @@ mod tests {
             let args = [Arg::Bytes(b"x".to_vec()), Arg::Fd(null())];
             args.into_iter().map(Step::Arg).collect::<Vec<_>>()
         };
-        let (octets, fds) = body(Vec::new(), args()).encode();
-        assert_eq!(Body::plain_name(&octets), Some("greet"));
-        let mut parsed = Body::parse_plain(&octets, fds).unwrap();
+        let (bytes, fds) = body(Vec::new(), args()).encode();
+        assert_eq!(Body::plain_name(&bytes), Some("greet"));
+        let mut parsed = Body::parse_plain(&bytes, fds).unwrap();
         assert_eq!(parsed.len(), 2);
         assert!(matches!(parsed.next(), Some(Arg::Bytes(x)) if x == b"x"));
-        assert!(Body::parse_plain(&octets, Vec::new()).is_err());
-        assert!(Body::parse_plain(&octets, vec![null(), null()]).is_err());
-        for end in 0..octets.len() - 1 {
+        assert!(Body::parse_plain(&bytes, Vec::new()).is_err());
+        assert!(Body::parse_plain(&bytes, vec![null(), null()]).is_err());
+        for end in 0..bytes.len() - 1 {
             let is_whole = end == 17 || end == 27;
-            let name = Body::plain_name(&octets[..end]);
+            let name = Body::plain_name(&bytes[..end]);
             assert_eq!(name, is_whole.then_some("greet"), "{end}");
         }
 
-        let (octets, _) = body(vec![Setting::EnvClear], args()).encode();
-        assert_eq!(Body::plain_name(&octets), None);
+        let (bytes, _) = body(vec![Setting::EnvClear], args()).encode();
+        assert_eq!(Body::plain_name(&bytes), None);
         let mut steps = args();
         steps.push(Step::Require("/p.so".into()));
-        let (octets, _) = body(Vec::new(), steps).encode();
-        assert_eq!(Body::plain_name(&octets), None);
+        let (bytes, _) = body(Vec::new(), steps).encode();
+        assert_eq!(Body::plain_name(&bytes), None);
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
             args: vec!["x".into()],
             placed: vec![(null(), 7)],
         };
-        let (octets, fds) = Body {
+        let (bytes, fds) = Body {
             name: String::new(),
             settings: Vec::new(),
             steps: Vec::new(),
@@ -285,13 +285,13 @@ mod tests {
         .encode();
         let golden = b"\0\0\0\0\0\0\0\0\0\0\0\0\x04\x03\0\0\0\0\0\0\0cat\
             \x01\0\0\0\0\0\0\0c\x01\0\0\0\x01\0\0\0\0\0\0\0x\x01\0\0\0\x07\0\0\0";
-        assert_eq!(octets, golden);
-        let head = Head::new(Then::Program, &octets, 1).encode(&octets);
+        assert_eq!(bytes, golden);
+        let head = Head::new(Role::Program, &bytes, 1).encode(&bytes);
         assert_eq!(
-            (Head::parse(&head).unwrap().0.then, head[3]),
-            (Then::Program, 3)
+            (Head::parse(&head).unwrap().0.role, head[3]),
+            (Role::Program, 3)
         );
-        let back = Body::parse(&octets, fds).unwrap().program.unwrap();
+        let back = Body::parse(&bytes, fds).unwrap().program.unwrap();
         assert_eq!((back.path, back.arg0, back.args), {
             let Program {
                 path, arg0, args, ..
@@ -299,22 +299,22 @@ mod tests {
             (path, arg0, args)
         });
         assert_eq!(back.placed[0].1, 7);
-        let longer = [&octets[..], &[0]].concat();
+        let longer = [&bytes[..], &[0]].concat();
         assert!(Body::parse(&longer, vec![null()]).is_err());
-        assert!(Body::parse(&octets, Vec::new()).is_err());
+        assert!(Body::parse(&bytes, Vec::new()).is_err());
     }
 
     #[test]
     fn descriptors_must_be_as_many_as_named() {
         let steps = || vec![Step::Arg(Arg::Fd(null()))];
-        let (octets, fds) = Body {
+        let (bytes, fds) = Body {
             name: String::new(),
             settings: Vec::new(),
             steps: steps(),
             program: None,
         }
         .encode();
-        assert!(Body::parse(&octets, Vec::new()).is_err());
-        assert!(Body::parse(&octets, fds.into_iter().chain([null()]).collect()).is_err());
+        assert!(Body::parse(&bytes, Vec::new()).is_err());
+        assert!(Body::parse(&bytes, fds.into_iter().chain([null()]).collect()).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Taking numbers and octets off the front of a buffer.
+//! Taking numbers and bytes off the front of a buffer.
 
 use crate::protocol::Malformed;
 
@@ -10,7 +10,7 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    pub(crate) fn octets(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn bytes(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self
             .0
             .split_at_checked(n)
@@ -20,8 +20,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let octets = self.octets(N)?;
-        Ok(octets.try_into().expect("octets gives what was asked for"))
+        let bytes = self.bytes(N)?;
+        Ok(bytes.try_into().expect("bytes gives what was asked for"))
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
@@ -44,23 +44,23 @@ impl<'a> Reader<'a> {
         self.array().map(i32::from_le_bytes)
     }
 
-    /// Octets behind their length.
+    /// Bytes behind their length.
     pub(crate) fn counted(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.u64()?;
         let len = usize::try_from(len).map_err(|_| Malformed::Because("it announces too much"))?;
-        self.octets(len)
+        self.bytes(len)
     }
 
     pub(crate) fn zeros(&mut self, n: usize) -> Result<(), Malformed> {
-        match self.octets(n)?.iter().all(|octet| *octet == 0) {
+        match self.bytes(n)?.iter().all(|byte| *byte == 0) {
             true => Ok(()),
             false => Err(Malformed::Because("a reserved field is in use")),
         }
     }
 }
 
-/// Appends octets behind their length.
-pub(crate) fn put_counted(out: &mut Vec<u8>, octets: &[u8]) {
-    out.extend((octets.len() as u64).to_le_bytes());
-    out.extend_from_slice(octets);
+/// Appends bytes behind their length.
+pub(crate) fn put_counted(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u64).to_le_bytes());
+    out.extend_from_slice(bytes);
 }

@@ -4,7 +4,7 @@
 use crate::protocol::VERSION;
 use crate::protocol::codec::Reader;
 
-/// Octets of each of these messages.
+/// Bytes of each of these messages.
 pub(crate) const LEN: usize = 16;
 
 /// So many spares are to be kept.
@@ -25,11 +25,11 @@ pub(crate) enum Keep {
     Fewer,
 }
 
-/// The octets of such a message.
+/// The bytes of such a message.
 pub(crate) fn encode(keep: Keep) -> [u8; LEN] {
     match keep {
-        Keep::Spares(wanted) => octets([b'A', b'F', VERSION, 4], wanted.count, wanted.at),
-        Keep::Fewer => octets([b'A', b'F', VERSION, 5], 0, 0),
+        Keep::Spares(wanted) => bytes([b'A', b'F', VERSION, 4], wanted.count, wanted.at),
+        Keep::Fewer => bytes([b'A', b'F', VERSION, 5], 0, 0),
     }
 }
 
@@ -53,11 +53,11 @@ pub(crate) enum Notice {
     Spares(Wanted),
 }
 
-/// The octets of a notice.
+/// The bytes of a notice.
 pub(crate) fn notice(notice: Notice) -> [u8; LEN] {
     match notice {
-        Notice::Taken { pid, kill_on_drop } => octets([1, kill_on_drop.into(), 0, 0], pid, 0),
-        Notice::Spares(wanted) => octets([2, 0, 0, 0], wanted.count, wanted.at),
+        Notice::Taken { pid, kill_on_drop } => bytes([1, kill_on_drop.into(), 0, 0], pid, 0),
+        Notice::Spares(wanted) => bytes([2, 0, 0, 0], wanted.count, wanted.at),
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn parse_notice(message: &[u8]) -> Option<Notice> {
     }
 }
 
-fn octets(head: [u8; 4], number: u32, at: u64) -> [u8; LEN] {
+fn bytes(head: [u8; 4], number: u32, at: u64) -> [u8; LEN] {
     let mut out = [0; LEN];
     out[..4].copy_from_slice(&head);
     out[4..8].copy_from_slice(&number.to_le_bytes());
@@ -108,18 +108,18 @@ mod tests {
             pid: 0x1234,
             kill_on_drop: true,
         };
-        let octets = b"\x01\x01\0\0\x34\x12\0\0\0\0\0\0\0\0\0\0";
-        assert_eq!(&notice(taken), octets);
+        let bytes = b"\x01\x01\0\0\x34\x12\0\0\0\0\0\0\0\0\0\0";
+        assert_eq!(&notice(taken), bytes);
         assert_eq!(parse_notice(&notice(taken)), Some(taken));
         let spares = Notice::Spares(wanted);
-        let octets = b"\x02\0\0\0\x07\0\0\0\x02\x01\0\0\0\0\0\0";
-        assert_eq!(&notice(spares), octets);
+        let bytes = b"\x02\0\0\0\x07\0\0\0\x02\x01\0\0\0\0\0\0";
+        assert_eq!(&notice(spares), bytes);
         assert_eq!(parse_notice(&notice(spares)), Some(spares));
     }
 
     #[test]
     fn other_octets_are_neither() {
-        for octets in [
+        for bytes in [
             &b""[..],
             b"AF\x01\x04\x07\0\0\0",
             b"AF\x01\x04\x07\0\0\0\0\0\0\0\0\0\0",
@@ -129,8 +129,8 @@ mod tests {
             b"AF\x01\x05\x01\0\0\0\0\0\0\0\0\0\0\0",
             b"AF\x01\x05\0\0\0\0\x01\0\0\0\0\0\0\0",
         ] {
-            assert_eq!(parse(octets), None);
-            assert_eq!(parse_notice(octets), None);
+            assert_eq!(parse(bytes), None);
+            assert_eq!(parse_notice(bytes), None);
         }
     }
 }

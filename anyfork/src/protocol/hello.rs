@@ -6,7 +6,7 @@ use crate::protocol::{Malformed, VERSION};
 /// The environment variable whose value is the number of the control socket.
 pub(crate) const MARKER: &str = "ANYFORK_TEMPLATE";
 
-/// Octets of the message.
+/// Bytes of the message.
 pub(crate) const LEN: usize = 4;
 
 /// The message.

@@ -3,7 +3,7 @@
 
 use crate::protocol::codec::Reader;
 
-/// Octets of such a message.
+/// Bytes of such a message.
 pub(crate) const LEN: usize = 8;
 
 /// A child that a keeper gives back. The status pipe comes with it, if there is
@@ -14,7 +14,7 @@ pub(crate) struct Returned {
     pub(crate) kill_on_drop: bool,
 }
 
-/// The octets of such a message.
+/// The bytes of such a message.
 pub(crate) fn encode(returned: Returned) -> [u8; LEN] {
     let mut out = [0; LEN];
     out[0] = returned.kill_on_drop.into();
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn golden_messages() {
-        for (kill_on_drop, octets) in [
+        for (kill_on_drop, bytes) in [
             (false, b"\0\0\0\0\x34\x12\0\0"),
             (true, b"\x01\0\0\0\x34\x12\0\0"),
         ] {
@@ -49,21 +49,21 @@ mod tests {
                 pid: 0x1234,
                 kill_on_drop,
             };
-            assert_eq!(&encode(returned), octets);
-            assert_eq!(parse(octets), Some(returned));
+            assert_eq!(&encode(returned), bytes);
+            assert_eq!(parse(bytes), Some(returned));
         }
     }
 
     #[test]
     fn other_octets_are_none() {
-        for octets in [
+        for bytes in [
             &b""[..],
             b"\0\0\0\0\x34\x12\0",
             b"\0\0\0\0\x34\x12\0\0\0",
             b"\x02\0\0\0\x34\x12\0\0",
             b"\0\x01\0\0\x34\x12\0\0",
         ] {
-            assert_eq!(parse(octets), None);
+            assert_eq!(parse(bytes), None);
         }
     }
 }

@@ -5,34 +5,34 @@ use crate::error::{Error, ErrorKind};
 use crate::protocol::codec::Reader;
 use crate::protocol::{MAX_FAILURE, Malformed, VERSION};
 
-/// Octets of the frame that is always there.
+/// Bytes of the frame that is always there.
 pub(crate) const HEAD: usize = 8;
 
-/// The first eight octets of an answer.
+/// The first eight bytes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
     /// A process that was exec'ed as a template begins to prepare itself; the
     /// answer proper follows.
-    Born,
+    Hello,
     /// The child is about to be entered.
     Ready { pid: u32 },
-    /// It is not; `rest` more octets say why.
+    /// It is not; `rest` more bytes say why.
     Failed { kind: u16, rest: usize },
 }
 
-/// The octets of `Ready`.
+/// The bytes of `Ready`.
 pub(crate) fn ready(pid: u32) -> [u8; HEAD] {
     let mut out = [1, VERSION, 0, 0, 0, 0, 0, 0];
     out[4..].copy_from_slice(&pid.to_le_bytes());
     out
 }
 
-/// The octets of `Born`.
+/// The bytes of `Born`.
 pub(crate) fn born() -> [u8; HEAD] {
     [3, VERSION, 0, 0, 0, 0, 0, 0]
 }
 
-/// The octets of `Failed`.
+/// The bytes of `Failed`.
 pub(crate) fn failed(error: &Error) -> Vec<u8> {
     let text = error.to_string();
     let message = &text[..text.floor_char_boundary(MAX_FAILURE)];
@@ -44,9 +44,9 @@ pub(crate) fn failed(error: &Error) -> Vec<u8> {
     out
 }
 
-/// Parses the first octets of an answer.
-pub(crate) fn parse_head(octets: &[u8; HEAD]) -> Result<Head, Malformed> {
-    let mut reader = Reader(octets);
+/// Parses the first bytes of an answer.
+pub(crate) fn parse_head(bytes: &[u8; HEAD]) -> Result<Head, Malformed> {
+    let mut reader = Reader(bytes);
     let tag = reader.u8()?;
     let version = reader.u8()?;
     if version != VERSION && matches!(tag, 1..=3) {
@@ -59,7 +59,7 @@ pub(crate) fn parse_head(octets: &[u8; HEAD]) -> Result<Head, Malformed> {
             kind,
             rest: number as usize,
         }),
-        3 => Ok(Head::Born),
+        3 => Ok(Head::Hello),
         2 => Err(Malformed::Because("a failure has an impossible length")),
         _ => Err(Malformed::Because("it is no answer")),
     }
@@ -111,9 +111,9 @@ mod tests {
         assert_eq!(parse_head(&ready(7)), Ok(Head::Ready { pid: 7 }));
 
         let error = Error::remote(ErrorKind::ForkFailed, "no fork".into(), Some(11));
-        let octets = failed(&error);
-        assert_eq!(octets, b"\x02\x01\x05\0\x0b\0\0\0\x0b\0\0\0no fork");
-        let (head, rest) = octets.split_first_chunk().unwrap();
+        let bytes = failed(&error);
+        assert_eq!(bytes, b"\x02\x01\x05\0\x0b\0\0\0\x0b\0\0\0no fork");
+        let (head, rest) = bytes.split_first_chunk().unwrap();
         assert_eq!(parse_head(head), Ok(Head::Failed { kind: 5, rest: 11 }));
         let back = parse_failure(5, rest).unwrap();
         assert_eq!(back.kind(), ErrorKind::ForkFailed);
@@ -126,32 +126,32 @@ mod tests {
     #[test]
     fn every_kind_survives_the_way() {
         for (_, kind) in KINDS {
-            let octets = failed(&Error::new(kind.clone(), "x"));
-            let Ok(Head::Failed { kind: code, .. }) = parse_head(octets.first_chunk().unwrap())
+            let bytes = failed(&Error::new(kind.clone(), "x"));
+            let Ok(Head::Failed { kind: code, .. }) = parse_head(bytes.first_chunk().unwrap())
             else {
                 panic!("not a failure")
             };
-            assert_eq!(parse_failure(code, &octets[HEAD..]).unwrap().kind(), kind);
+            assert_eq!(parse_failure(code, &bytes[HEAD..]).unwrap().kind(), kind);
         }
     }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let octets = failed(&Error::new(ErrorKind::Io, "é".repeat(MAX_FAILURE)));
-        assert!(octets.len() <= HEAD + 4 + MAX_FAILURE);
-        let error = parse_failure(7, &octets[HEAD..]).unwrap();
+        let bytes = failed(&Error::new(ErrorKind::Io, "é".repeat(MAX_FAILURE)));
+        assert!(bytes.len() <= HEAD + 4 + MAX_FAILURE);
+        let error = parse_failure(7, &bytes[HEAD..]).unwrap();
         assert!(error.to_string().ends_with('é'));
     }
 
     #[test]
     fn other_octets_are_no_answer() {
-        for octets in [
+        for bytes in [
             [0; 8],
             [9, 1, 0, 0, 0, 0, 0, 0],
             [2, 1, 0, 0, 255, 255, 255, 255],
             [1, 9, 0, 0, 0, 0, 0, 0],
         ] {
-            assert!(parse_head(&octets).is_err());
+            assert!(parse_head(&bytes).is_err());
         }
         assert!(parse_failure(99, &[0; 4]).is_err());
         assert!(parse_failure(1, &[0; 3]).is_err());

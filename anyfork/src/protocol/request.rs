@@ -4,14 +4,14 @@
 //! the child's business, so that no request can make a template grow or fail.
 
 use crate::protocol::codec::Reader;
-use crate::protocol::{MAX_ATTACHED, MAX_REQUEST, Malformed, VERSION};
+use crate::protocol::{MAX_INLINE_FDS, MAX_REQUEST, Malformed, VERSION};
 
-/// Octets of the head.
+/// Bytes of the head.
 pub(crate) const HEAD: usize = 24;
 
 /// What the child is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum Role {
     Worker,
     Template,
     Program,
@@ -19,72 +19,72 @@ pub(crate) enum Then {
 
 /// Where the body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Here,
-    InMemoryFile,
+pub(crate) enum BodyAt {
+    Inline,
+    Memfd,
 }
 
 /// The fixed part of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    pub(crate) then: Then,
-    pub(crate) place: Place,
+    pub(crate) role: Role,
+    pub(crate) body_at: BodyAt,
     /// The child is killed when nobody reads its status pipe any more.
     pub(crate) kill_on_drop: bool,
     /// Argument descriptors that come with the message.
-    pub(crate) attached: u32,
+    pub(crate) inline_fds: u32,
     /// Argument descriptors that come over the answer socket.
-    pub(crate) following: u32,
+    pub(crate) trailing_fds: u32,
     pub(crate) body_len: u64,
 }
 
 impl Head {
     /// The head for a body and so many argument descriptors.
-    pub(crate) fn new(then: Then, body: &[u8], descriptors: usize) -> Head {
-        let place = match HEAD + body.len() {
-            ..=MAX_REQUEST => Place::Here,
-            _ => Place::InMemoryFile,
+    pub(crate) fn new(role: Role, body: &[u8], descriptors: usize) -> Head {
+        let body_at = match HEAD + body.len() {
+            ..=MAX_REQUEST => BodyAt::Inline,
+            _ => BodyAt::Memfd,
         };
-        let attached = descriptors.min(MAX_ATTACHED);
+        let inline_fds = descriptors.min(MAX_INLINE_FDS);
         Head {
-            then,
-            place,
+            role,
+            body_at,
             kill_on_drop: false,
-            attached: attached as u32,
-            following: (descriptors - attached) as u32,
+            inline_fds: inline_fds as u32,
+            trailing_fds: (descriptors - inline_fds) as u32,
             body_len: body.len() as u64,
         }
     }
 
     /// How many descriptors the message carries.
-    pub(crate) fn carried(&self) -> usize {
-        let control = usize::from(self.then == Then::Template);
-        let memory = usize::from(self.place == Place::InMemoryFile);
-        2 + control + memory + self.attached as usize
+    pub(crate) fn fd_count(&self) -> usize {
+        let control = usize::from(self.role == Role::Template);
+        let memory = usize::from(self.body_at == BodyAt::Memfd);
+        2 + control + memory + self.inline_fds as usize
     }
 
     /// The message: the head, and the body if it belongs there.
     pub(crate) fn encode(&self, body: &[u8]) -> Vec<u8> {
-        let then = match self.then {
-            Then::Worker => 1,
-            Then::Template => 2,
-            Then::Program => 3,
+        let role = match self.role {
+            Role::Worker => 1,
+            Role::Template => 2,
+            Role::Program => 3,
         };
-        let (place, body) = match self.place {
-            Place::Here => (0, body),
-            Place::InMemoryFile => (1, &[][..]),
+        let (body_at, body) = match self.body_at {
+            BodyAt::Inline => (0, body),
+            BodyAt::Memfd => (1, &[][..]),
         };
         let mut out = Vec::with_capacity(HEAD + body.len());
         let kill = u8::from(self.kill_on_drop);
-        out.extend([b'A', b'F', VERSION, then, place, kill, 0, 0]);
-        out.extend(self.attached.to_le_bytes());
-        out.extend(self.following.to_le_bytes());
+        out.extend([b'A', b'F', VERSION, role, body_at, kill, 0, 0]);
+        out.extend(self.inline_fds.to_le_bytes());
+        out.extend(self.trailing_fds.to_le_bytes());
         out.extend(self.body_len.to_le_bytes());
         out.extend_from_slice(body);
         out
     }
 
-    /// Parses a message into its head and the octets behind it.
+    /// Parses a message into its head and the bytes behind it.
     pub(crate) fn parse(message: &[u8]) -> Result<(Head, &[u8]), Malformed> {
         let mut reader = Reader(message);
         if reader.array()? != *b"AF" {
@@ -94,15 +94,15 @@ impl Head {
             VERSION => {}
             other => return Err(Malformed::Version(other)),
         }
-        let then = match reader.u8()? {
-            1 => Then::Worker,
-            2 => Then::Template,
-            3 => Then::Program,
+        let role = match reader.u8()? {
+            1 => Role::Worker,
+            2 => Role::Template,
+            3 => Role::Program,
             _ => return Err(Malformed::Because("it asks for an unknown kind of process")),
         };
-        let place = match reader.u8()? {
-            0 => Place::Here,
-            1 => Place::InMemoryFile,
+        let body_at = match reader.u8()? {
+            0 => BodyAt::Inline,
+            1 => BodyAt::Memfd,
             _ => return Err(Malformed::Because("its body is in an unknown place")),
         };
         let kill_on_drop = match reader.u8()? {
@@ -112,19 +112,19 @@ impl Head {
         };
         reader.zeros(2)?;
         let head = Head {
-            then,
-            place,
+            role,
+            body_at,
             kill_on_drop,
-            attached: reader.u32()?,
-            following: reader.u32()?,
+            inline_fds: reader.u32()?,
+            trailing_fds: reader.u32()?,
             body_len: reader.u64()?,
         };
-        if head.attached as usize > MAX_ATTACHED {
+        if head.inline_fds as usize > MAX_INLINE_FDS {
             return Err(Malformed::Because("it announces too many descriptors"));
         }
-        let here = match place {
-            Place::Here => head.body_len,
-            Place::InMemoryFile => 0,
+        let here = match body_at {
+            BodyAt::Inline => head.body_len,
+            BodyAt::Memfd => 0,
         };
         if reader.0.len() as u64 != here {
             return Err(Malformed::Because("its length is not what it announces"));
@@ -143,18 +143,18 @@ mod tests {
     use crate::spec::Setting;
     use crate::spec::step::Step;
 
-    fn octets(octets: &[u8]) -> Step {
-        Step::Arg(Arg::Bytes(octets.to_vec()))
+    fn bytes(bytes: &[u8]) -> Step {
+        Step::Arg(Arg::Bytes(bytes.to_vec()))
     }
 
     fn null() -> OwnedFd {
         std::fs::File::open("/dev/null").unwrap().into()
     }
 
-    /// The table in the parent's documentation, as octets.
+    /// The table in the parent's documentation, as bytes.
     #[test]
     fn golden_request() {
-        let steps = vec![octets(b"world"), Step::Arg(Arg::Fd(null()))];
+        let steps = vec![bytes(b"world"), Step::Arg(Arg::Fd(null()))];
         let name = "greet".to_owned();
         let settings = vec![Setting::EnvClear];
         let (body, fds) = Body {
@@ -164,7 +164,7 @@ mod tests {
             program: None,
         }
         .encode();
-        let head = Head::new(Then::Worker, &body, fds.len());
+        let head = Head::new(Role::Worker, &body, fds.len());
         let golden = b"AF\x01\x01\0\0\0\0\x01\0\0\0\0\0\0\0\x21\0\0\0\0\0\0\0\
             \x05\0\0\0\0\0\0\0greet\x01\0\0\0\x09\0\x05\0\0\0\0\0\0\0world\x01";
         assert_eq!(head.encode(&body), golden);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_child_to_be_killed_is_marked() {
-        let mut head = Head::new(Then::Worker, b"", 0);
+        let mut head = Head::new(Role::Worker, b"", 0);
         head.kill_on_drop = true;
         let message = head.encode(b"");
         assert_eq!(&message[..8], b"AF\x01\x01\0\x01\0\0");
@@ -192,21 +192,21 @@ mod tests {
     #[test]
     fn what_does_not_fit_goes_elsewhere() {
         let body = vec![0; MAX_REQUEST];
-        let head = Head::new(Then::Template, &body, 1000);
-        assert_eq!(head.place, Place::InMemoryFile);
-        assert_eq!(head.attached + head.following, 1000);
-        assert_eq!(head.carried(), 253);
+        let head = Head::new(Role::Template, &body, 1000);
+        assert_eq!(head.body_at, BodyAt::Memfd);
+        assert_eq!(head.inline_fds + head.trailing_fds, 1000);
+        assert_eq!(head.fd_count(), 253);
         let message = head.encode(&body);
         assert_eq!(message.len(), HEAD);
         assert_eq!(Head::parse(&message).unwrap().0, head);
     }
 
-    /// No prefix, no changed octet and no suffix makes the parser do anything
+    /// No prefix, no changed byte and no suffix makes the parser do anything
     /// but refuse or understand.
     #[test]
     fn damage_is_refused() {
         let name = "greet".to_owned();
-        let steps = vec![octets(&[7; 20])];
+        let steps = vec![bytes(&[7; 20])];
         let (body, _) = Body {
             name,
             settings: Vec::new(),
@@ -214,7 +214,7 @@ mod tests {
             program: None,
         }
         .encode();
-        let whole = Head::new(Then::Worker, &body, 0).encode(&body);
+        let whole = Head::new(Role::Worker, &body, 0).encode(&body);
         for end in 0..whole.len() {
             assert!(Head::parse(&whole[..end]).is_err(), "{end}");
         }

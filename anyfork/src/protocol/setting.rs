@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::protocol::Malformed;
 use crate::protocol::codec::{Reader, put_counted};
-use crate::spec::{OfCaller, Setting};
+use crate::spec::{Inherit, Setting};
 
-/// Appends a setting's octets and its descriptor.
+/// Appends a setting's bytes and its descriptor.
 pub(crate) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
     match setting {
         Setting::Stream { number, to } => {
@@ -40,19 +40,19 @@ pub(crate) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
         }
         Setting::Env(name, None) => put_text(out, 11, &name),
         Setting::Title(title) => put_text(out, 12, OsStr::new(&title)),
-        Setting::Warm(count) => put_number(out, 16, count),
-        Setting::OfCaller { what, prepared } => {
+        Setting::Spares(count) => put_number(out, 16, count),
+        Setting::Inherit { what, prepared } => {
             let prepared = u8::from(prepared);
             match what {
-                OfCaller::Stream(number, fd) => {
+                Inherit::Stream(number, fd) => {
                     out.extend([13, prepared, number]);
                     fds.push(fd);
                 }
-                OfCaller::Directory(fd) => {
+                Inherit::Directory(fd) => {
                     out.extend([14, prepared]);
                     fds.push(fd);
                 }
-                OfCaller::Environment(variables) => {
+                Inherit::Environment(variables) => {
                     out.extend([15, prepared]);
                     out.extend((variables.len() as u32).to_le_bytes());
                     for (name, value) in variables {
@@ -112,18 +112,18 @@ pub(crate) fn take(
             let what = match tag {
                 13 => {
                     let number = stream(reader)?;
-                    OfCaller::Stream(number, fds.next().ok_or(crate::protocol::MISSING)?)
+                    Inherit::Stream(number, fds.next().ok_or(crate::protocol::MISSING)?)
                 }
-                14 => OfCaller::Directory(fds.next().ok_or(crate::protocol::MISSING)?),
+                14 => Inherit::Directory(fds.next().ok_or(crate::protocol::MISSING)?),
                 _ => {
                     let count = reader.u32()?;
                     let variables = (0..count).map(|_| Ok((text(reader)?, text(reader)?)));
-                    OfCaller::Environment(variables.collect::<Result<_, Malformed>>()?)
+                    Inherit::Environment(variables.collect::<Result<_, Malformed>>()?)
                 }
             };
-            Setting::OfCaller { what, prepared }
+            Setting::Inherit { what, prepared }
         }
-        16 => Setting::Warm(reader.u32()?),
+        16 => Setting::Spares(reader.u32()?),
         _ => return Err(Malformed::Because("it has a setting of an unknown kind")),
     })
 }
@@ -143,11 +143,11 @@ fn text(reader: &mut Reader<'_>) -> Result<OsString, Malformed> {
 mod tests {
     use super::*;
 
-    /// The table in the parent's documentation, as octets.
+    /// The table in the parent's documentation, as bytes.
     #[test]
     fn golden_settings() {
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let of_caller = |what, prepared| Setting::OfCaller { what, prepared };
+        let of_caller = |what, prepared| Setting::Inherit { what, prepared };
         let env = |value: Option<&str>| Setting::Env("A".into(), value.map(Into::into));
         for (setting, golden) in [
             (
@@ -188,10 +188,10 @@ mod tests {
             ),
             (env(None), b"\x0b\x01\0\0\0\0\0\0\0A"),
             (Setting::Title("t".into()), b"\x0c\x01\0\0\0\0\0\0\0t"),
-            (of_caller(OfCaller::Stream(1, null()), false), b"\x0d\0\x01"),
-            (of_caller(OfCaller::Directory(null()), true), b"\x0e\x01"),
+            (of_caller(Inherit::Stream(1, null()), false), b"\x0d\0\x01"),
+            (of_caller(Inherit::Directory(null()), true), b"\x0e\x01"),
             (
-                of_caller(OfCaller::Environment(vec![("A".into(), "b".into())]), true),
+                of_caller(Inherit::Environment(vec![("A".into(), "b".into())]), true),
                 b"\x0f\x01\x01\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\0b",
             ),
         ] {
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn other_octets_are_no_setting() {
-        for octets in [&b"\0"[..], b"\x01\x03\0", b"\x01\x01\x01", b"\xff"] {
-            assert!(take(&mut Reader(octets), &mut std::iter::empty()).is_err());
+        for bytes in [&b"\0"[..], b"\x01\x03\0", b"\x01\x01\x01", b"\xff"] {
+            assert!(take(&mut Reader(bytes), &mut std::iter::empty()).is_err());
         }
     }
 }

@@ -6,13 +6,13 @@ use crate::failure::Failure;
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::{MAX_FAILURE, Malformed};
 
-/// Octets of the record of an end.
+/// Bytes of the record of an end.
 pub(crate) const RECORD: usize = 32;
 
-/// Octets before what a child says.
+/// Bytes before what a child says.
 const HEAD: usize = 8;
 
-/// Octets that a child may have said.
+/// Bytes that a child may have said.
 const MAX_SAID: usize = 128 * 1024;
 
 /// A frame.
@@ -24,7 +24,7 @@ pub(crate) enum Frame {
     End(Exit),
 }
 
-/// The octets of a record.
+/// The bytes of a record.
 pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u64) -> [u8; RECORD] {
     let mut out = [0; RECORD];
     out[0] = 1;
@@ -35,7 +35,7 @@ pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u6
     out
 }
 
-/// The octets of a failure, at most `room` of them: the backtrace is cut first.
+/// The bytes of a failure, at most `room` of them: the backtrace is cut first.
 pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
     /// The head, four lengths, and a mark for each cut.
     const FIXED: usize = HEAD + 4 * 8 + 2 * ELLIPSIS.len();
@@ -66,12 +66,12 @@ fn cut(text: &str, room: usize) -> String {
     }
 }
 
-/// Takes the first frame off `octets`; `None` if it is not all there.
-pub(crate) fn take(octets: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
-    let mut reader = Reader(octets);
-    match octets.first() {
+/// Takes the first frame off `bytes`; `None` if it is not all there.
+pub(crate) fn take(bytes: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
+    let mut reader = Reader(bytes);
+    match bytes.first() {
         None => Ok(None),
-        Some(1) if octets.len() < RECORD => Ok(None),
+        Some(1) if bytes.len() < RECORD => Ok(None),
         Some(1) => {
             reader.u8()?;
             reader.zeros(3)?;
@@ -82,7 +82,7 @@ pub(crate) fn take(octets: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
             };
             Ok(Some((Frame::End(exit), reader.0)))
         }
-        Some(2) if octets.len() < HEAD => Ok(None),
+        Some(2) if bytes.len() < HEAD => Ok(None),
         Some(2) => {
             reader.u8()?;
             let panicked = reader.u8()? != 0;
@@ -94,7 +94,7 @@ pub(crate) fn take(octets: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
             if reader.0.len() < len {
                 return Ok(None);
             }
-            let mut said = Reader(reader.octets(len)?);
+            let mut said = Reader(reader.bytes(len)?);
             let mut text = || Ok(String::from_utf8_lossy(said.counted()?).into_owned());
             let failure = Failure::new(panicked, text()?, text()?, text()?, text()?);
             Ok(Some((Frame::Failure(failure), reader.0)))
@@ -109,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    fn end(octets: &[u8]) -> Exit {
-        match take(octets).unwrap().unwrap() {
+    fn end(bytes: &[u8]) -> Exit {
+        match take(bytes).unwrap().unwrap() {
             (Frame::End(exit), []) => exit,
             other => panic!("{other:?}"),
         }
@@ -142,16 +142,16 @@ mod tests {
 
     #[test]
     fn golden_failure() {
-        let octets = encode_failure(&failure("boom", "0: f"), 4096);
+        let bytes = encode_failure(&failure("boom", "0: f"), 4096);
         let golden = b"\x02\x01\0\0\x31\0\0\0\x04\0\0\0\0\0\0\0boom\x08\0\0\0\0\0\0\0a.rs:1:2\
             \x01\0\0\0\0\0\0\0t\x04\0\0\0\0\0\0\x000: f";
-        assert_eq!(octets, golden);
-        let both = [&octets[..], &encode(0, 0, 0, 0)].concat();
+        assert_eq!(bytes, golden);
+        let both = [&bytes[..], &encode(0, 0, 0, 0)].concat();
         let (frame, rest) = take(&both).unwrap().unwrap();
         assert_eq!(frame, Frame::Failure(failure("boom", "0: f")));
         assert_eq!(end(rest).code(), Some(0));
-        for len in 0..octets.len() {
-            assert_eq!(take(&octets[..len]), Ok(None));
+        for len in 0..bytes.len() {
+            assert_eq!(take(&bytes[..len]), Ok(None));
         }
     }
 
@@ -159,9 +159,9 @@ mod tests {
     fn a_failure_is_cut_to_the_room_there_is() {
         let long = failure(&"é".repeat(100_000), &"x".repeat(1_000_000));
         for room in [0, 100, 200, 4096, 60_000, usize::MAX] {
-            let octets = encode_failure(&long, room);
-            assert!(octets.len() <= room.clamp(100, HEAD + MAX_SAID), "{room}");
-            let (frame, rest) = take(&octets).unwrap().unwrap();
+            let bytes = encode_failure(&long, room);
+            assert!(bytes.len() <= room.clamp(100, HEAD + MAX_SAID), "{room}");
+            let (frame, rest) = take(&bytes).unwrap().unwrap();
             let Frame::Failure(failure) = frame else {
                 panic!("{frame:?}")
             };

@@ -103,12 +103,12 @@ fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString
     let path = path.unwrap_or_else(|| DEFAULT_PATH.into()).into_vec();
     // The C library passes over a folder that cannot be one.
     let folders = path
-        .split(|octet| *octet == b':')
+        .split(|byte| *byte == b':')
         .filter(|folder| folder.len() < libc::PATH_MAX as usize);
     let candidate = |folder: &[u8]| {
         let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
-        let octets = [folder, slash, program.as_bytes()].concat();
-        c_string(OsString::from_vec(octets))
+        let bytes = [folder, slash, program.as_bytes()].concat();
+        c_string(OsString::from_vec(bytes))
     };
     folders.map(candidate).collect()
 }

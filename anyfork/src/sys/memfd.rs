@@ -1,4 +1,4 @@
-//! Octets too many for one message, handed over in anonymous memory.
+//! Bytes too many for one message, handed over in anonymous memory.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,12 +16,12 @@ pub(crate) fn store(bytes: &[u8]) -> io::Result<OwnedFd> {
     above(file.into())
 }
 
-/// Reads the `len` octets of such a file; the position does not matter.
+/// Reads the `len` bytes of such a file; the position does not matter.
 pub(crate) fn load(file: OwnedFd, len: u64) -> io::Result<Vec<u8>> {
     let file = File::from(file);
     let has = file.metadata()?.len();
     if has != len {
-        let message = format!("{has} octets of arguments came instead of {len}");
+        let message = format!("{has} bytes of arguments came instead of {len}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut bytes = Vec::new();

@@ -1,5 +1,5 @@
 //! The C interface between a program and its plugins: a table of functions, and
-//! nothing but numbers and octets in their parameters, so that a plugin that
+//! nothing but numbers and bytes in their parameters, so that a plugin that
 //! another compiler has built is either understood or refused.
 //!
 //! The same crate is on both sides, each side with its own copy: the plugin
@@ -89,7 +89,7 @@ struct Name {
 struct RawArg {
     bytes: *const u8,
     len: usize,
-    /// -1 for octets.
+    /// -1 for bytes.
     fd: c_int,
 }
 
@@ -208,8 +208,8 @@ unsafe fn take(raw: RawArgs) -> Args {
     // SAFETY: the caller says so.
     let args = unsafe { slice::from_raw_parts(raw.args, raw.count) };
     let arg = |raw: &RawArg| match raw.fd {
-        // SAFETY: octets come with their length.
-        -1 => Arg::Bytes(unsafe { octets(raw.bytes, raw.len) }.to_vec()),
+        // SAFETY: bytes come with their length.
+        -1 => Arg::Bytes(unsafe { bytes(raw.bytes, raw.len) }.to_vec()),
         // SAFETY: the caller says so.
         fd => Arg::Fd(unsafe { OwnedFd::from_raw_fd(fd) }),
     };
@@ -218,8 +218,8 @@ unsafe fn take(raw: RawArgs) -> Args {
 
 /// # Safety
 ///
-/// `len` octets are at `start`, for as long as the result is used.
-unsafe fn octets<'a>(start: *const u8, len: usize) -> &'a [u8] {
+/// `len` bytes are at `start`, for as long as the result is used.
+unsafe fn bytes<'a>(start: *const u8, len: usize) -> &'a [u8] {
     match len {
         0 => &[],
         // SAFETY: the caller says so.
@@ -278,7 +278,7 @@ impl Plugin {
         let of_kind = names.iter().filter(|name| name.kind == wanted);
         let text = |name: &Name| {
             // SAFETY: a name is static, and as long as it says.
-            let text = unsafe { octets(name.text, name.len) };
+            let text = unsafe { bytes(name.text, name.len) };
             String::from_utf8_lossy(text).into_owned()
         };
         of_kind.map(text).enumerate().collect()
@@ -309,8 +309,8 @@ impl Plugin {
         extern "C" fn say(context: *mut c_void, text: *const u8, len: usize) {
             // SAFETY: `context` is the `message` below.
             let message = unsafe { &mut *context.cast::<String>() };
-            // SAFETY: the plugin gives so many octets.
-            let text = unsafe { octets(text, len) };
+            // SAFETY: the plugin gives so many bytes.
+            let text = unsafe { bytes(text, len) };
             *message = String::from_utf8_lossy(text).into_owned();
         }
         let mut message = String::new();

@@ -12,20 +12,20 @@ pub(crate) struct Title {
     /// Ends with a NUL, as the other does.
     short: [u8; SHORT + 1],
     line: [u8; LINE],
-    /// Octets of the line, without the NUL.
+    /// Bytes of the line, without the NUL.
     len: usize,
 }
 
 impl Title {
-    /// The short name is cut to 15 octets.
+    /// The short name is cut to 15 bytes.
     pub(crate) fn new(title: impl fmt::Display) -> Title {
         let mut line = Line {
-            octets: [0; LINE],
+            bytes: [0; LINE],
             len: 0,
         };
         // What does not fit is left out.
         let _ = write!(line, "{title}");
-        let Line { octets: line, len } = line;
+        let Line { bytes: line, len } = line;
         let cut = line[..boundary(&line[..len], SHORT)].trim_ascii_end();
         let mut short = [0; SHORT + 1];
         short[..cut.len()].copy_from_slice(cut);
@@ -38,7 +38,7 @@ impl Title {
     /// For processes with one thread.
     #[inline]
     pub(crate) fn set(&self) {
-        // SAFETY: reads octets to a NUL.
+        // SAFETY: reads bytes to a NUL.
         unsafe { libc::prctl(libc::PR_SET_NAME, self.short.as_ptr()) };
         let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Place::Unknown = *place {
@@ -53,14 +53,14 @@ impl Title {
 /// A line that is written to, without NULs, until it is full. It takes no memory
 /// from the heap: a template makes many of them.
 struct Line {
-    octets: [u8; LINE],
+    bytes: [u8; LINE],
     len: usize,
 }
 
 impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for part in text.split('\0') {
-            let room = &mut self.octets[self.len..LINE - 2];
+            let room = &mut self.bytes[self.len..LINE - 2];
             let len = boundary(part.as_bytes(), room.len());
             room[..len].copy_from_slice(&part.as_bytes()[..len]);
             self.len += len;
@@ -72,7 +72,7 @@ impl fmt::Write for Line {
     }
 }
 
-/// Octets of a short name.
+/// Bytes of a short name.
 const SHORT: usize = 15;
 
 /// Where to cut text in UTF-8, so that no character is cut.
@@ -86,7 +86,7 @@ fn boundary(text: &[u8], room: usize) -> usize {
     }
 }
 
-/// Room for a command line, with a NUL at its end, and the octet behind it.
+/// Room for a command line, with a NUL at its end, and the byte behind it.
 const LINE: usize = 257;
 
 /// Where the command line of this process is.
@@ -109,7 +109,7 @@ static PLACE: Mutex<Place> = Mutex::new(Place::Unknown);
 /// for `std::env::args`. A kernel without that (`CONFIG_CHECKPOINT_RESTORE`), or
 /// a system without `/proc`, goes on showing the arguments.
 ///
-/// A place whose last octet is not 0 is read to the first 0 (proc(5), on
+/// A place whose last byte is not 0 is read to the first 0 (proc(5), on
 /// `cmdline`): so a title can be changed there by writing to it.
 #[cold]
 fn make_place() -> Place {

@@ -93,9 +93,9 @@ pub(crate) fn open_directory(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Sets or removes a variable of the environment (setenv(3)).
 pub(crate) fn variable(name: &OsStr, value: Option<&OsStr>) -> io::Result<()> {
-    let octets = name.as_encoded_bytes();
+    let bytes = name.as_encoded_bytes();
     let has_nul = |text: &OsStr| text.as_encoded_bytes().contains(&0);
-    if octets.is_empty() || octets.contains(&b'=') || has_nul(name) || value.is_some_and(has_nul) {
+    if bytes.is_empty() || bytes.contains(&b'=') || has_nul(name) || value.is_some_and(has_nul) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     match value {

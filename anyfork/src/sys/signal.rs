@@ -62,7 +62,7 @@ impl Drop for HeldBack {
 /// Lets every signal through (rt_sigprocmask(2)).
 #[inline]
 pub(crate) fn unblock_all() -> io::Result<()> {
-    /// Octets of the kernel's mask: MIPS has 128 signals.
+    /// Bytes of the kernel's mask: MIPS has 128 signals.
     const LEN: usize = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
         16
     } else {

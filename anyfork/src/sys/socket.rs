@@ -31,7 +31,7 @@ pub(crate) fn send(
     send_or_wait(socket, Wait::No, bytes, fds)
 }
 
-/// Sends `bytes` with `fds` and returns how many octets went, which for a
+/// Sends `bytes` with `fds` and returns how many bytes went, which for a
 /// message socket is all (sendmsg(2)).
 ///
 /// Raises no SIGPIPE.
@@ -112,21 +112,21 @@ impl Control {
 /// Whether something that was sent has not been received yet (`SIOCOUTQ`,
 /// unix(7)).
 pub(crate) fn has_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut octets: libc::c_int = 0;
+    let mut bytes: libc::c_int = 0;
     // SAFETY: writes a number to a local. `TIOCOUTQ` is `SIOCOUTQ`.
-    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     match asked {
         -1 => Err(io::Error::last_os_error()),
-        _ => Ok(octets > 0),
+        _ => Ok(bytes > 0),
     }
 }
 
 /// What one [`receive`] got.
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// How many octets; 0 is the end of the last sender.
+    /// How many bytes; 0 is the end of the last sender.
     pub(crate) len: usize,
-    /// Whether octets of the message were cut off.
+    /// Whether bytes of the message were cut off.
     pub(crate) cut: bool,
     /// Whether descriptors were cut off: the table is full.
     pub(crate) descriptors_cut: bool,

@@ -92,7 +92,7 @@ pub(crate) fn trusts(socket: BorrowedFd<'_>) -> bool {
     raised && (peer.uid(), peer.gid()) == (uid.as_raw(), gid.as_raw())
 }
 
-/// Takes a variable out of the environment, for good: its octets are erased,
+/// Takes a variable out of the environment, for good: its bytes are erased,
 /// too, which else `/proc/PID/environ` would go on showing (environ(7)).
 ///
 /// For the time before `main`, in a process with one thread.
@@ -104,11 +104,11 @@ pub(crate) fn take_variable(name: &str) -> Option<String> {
         return None;
     }
     // SAFETY: getenv gives a C string.
-    let octets = unsafe { CStr::from_ptr(value) }.to_bytes();
-    let (len, text) = (octets.len(), str::from_utf8(octets).ok().map(str::to_owned));
+    let bytes = unsafe { CStr::from_ptr(value) }.to_bytes();
+    let (len, text) = (bytes.len(), str::from_utf8(bytes).ok().map(str::to_owned));
     // SAFETY: nobody else reads the environment now, and no reference is kept.
     unsafe { libc::unsetenv(c_name.as_ptr()) };
-    // SAFETY: `name=` stands before the `len` octets of the value, in memory
+    // SAFETY: `name=` stands before the `len` bytes of the value, in memory
     // that is writable and that nobody refers to any more.
     unsafe {
         value

@@ -285,11 +285,11 @@ impl Template {
             poll::attend(channel.bell.as_fd());
         }
         while let Some(channel) = &self.warm.channel {
-            let (mut octets, mut fds) = ([0; control::LEN], Vec::new());
-            let Ok(received) = socket::receive(channel.reads.as_fd(), &mut octets, &mut fds) else {
+            let (mut bytes, mut fds) = ([0; control::LEN], Vec::new());
+            let Ok(received) = socket::receive(channel.reads.as_fd(), &mut bytes, &mut fds) else {
                 return;
             };
-            match (control::parse_notice(&octets[..received.len]), fds.pop()) {
+            match (control::parse_notice(&bytes[..received.len]), fds.pop()) {
                 (Some(Notice::Taken { pid, kill_on_drop }), Some(status)) => {
                     self.warm.young.forget();
                     self.children.take(pid, status, kill_on_drop, &self.events);
@@ -354,6 +354,6 @@ pub(crate) fn answer_failure(socket: &UnixStream, error: &Error) {
 }
 
 /// Answers a caller that may be gone.
-pub(crate) fn tell(socket: &UnixStream, octets: &[u8]) {
-    let _ = socket::send(socket.as_fd(), octets, &[]);
+pub(crate) fn tell(socket: &UnixStream, bytes: &[u8]) {
+    let _ = socket::send(socket.as_fd(), bytes, &[]);
 }

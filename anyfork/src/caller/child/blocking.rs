@@ -1,4 +1,4 @@
-//! Running processes for code without a runtime: what
+//! ExitWatch processes for code without a runtime: what
 //! [`Launch::blocking`](crate::Launch::blocking) gives.
 
 use std::os::fd::OwnedFd;
@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Output};
 use std::time::{Duration, Instant};
 
-use crate::caller::child::handle::{Now, Running};
+use crate::caller::child::handle::{ExitState, ExitWatch};
 use crate::caller::child::methods::{child_methods, worker_methods};
 use crate::caller::stdio::Streams;
 use crate::error::{Error, Result};
@@ -74,11 +74,11 @@ pub struct Child {
     pub stdout: Option<ChildStdout>,
     /// The same of its standard error.
     pub stderr: Option<ChildStderr>,
-    running: Running,
+    running: ExitWatch,
 }
 
 impl Worker {
-    pub(crate) fn new(socket: UnixStream, running: Running, streams: Streams) -> Worker {
+    pub(crate) fn new(socket: UnixStream, running: ExitWatch, streams: Streams) -> Worker {
         let child = Child::new(running, streams);
         Worker { socket, child }
     }
@@ -123,7 +123,7 @@ impl Worker {
 }
 
 impl Child {
-    pub(crate) fn new(running: Running, streams: Streams) -> Child {
+    pub(crate) fn new(running: ExitWatch, streams: Streams) -> Child {
         let Streams([stdin, stdout, stderr]) = streams;
         Child {
             stdin: stdin.map(Into::into),
@@ -173,8 +173,8 @@ impl Child {
     /// As [`wait`](Child::wait).
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
         match self.running.look()? {
-            Now::Ended(exit) => Ok(Some(exit)),
-            Now::Runs(_) => Ok(None),
+            ExitState::Ended(exit) => Ok(Some(exit)),
+            ExitState::Running(_) => Ok(None),
         }
     }
 

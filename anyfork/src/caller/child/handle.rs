@@ -1,4 +1,4 @@
-//! [`Running`]: a child that was ready once; what the async and the blocking
+//! [`ExitWatch`]: a child that was ready once; what the async and the blocking
 //! handles have in common, and all handles of one child.
 //!
 //! A child that comes to its own end says so in the status pipe, and the
@@ -26,7 +26,7 @@ use crate::sys::wait::Stage;
 
 /// A child, until its end is known and after. A clone is another handle of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Running(Arc<Shared>);
+pub(crate) struct ExitWatch(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -41,12 +41,12 @@ struct Shared {
 
 /// What a look at a child found.
 #[derive(Debug)]
-pub(crate) enum Now {
+pub(crate) enum ExitState {
     Ended(Exit),
-    Runs(Awaits),
+    Running(Awaits),
 }
 
-/// What makes another [`look`](Running::look) worth it.
+/// What makes another [`look`](ExitWatch::look) worth it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaits {
     /// The child's end.
@@ -56,15 +56,15 @@ pub(crate) enum Awaits {
     Record,
 }
 
-impl Running {
+impl ExitWatch {
     pub(crate) fn new(
         pid: u32,
         pidfd: OwnedFd,
         status: StatusPipe,
         kill_on_drop: bool,
         trace: Trace,
-    ) -> Running {
-        Running(Arc::new(Shared {
+    ) -> ExitWatch {
+        ExitWatch(Arc::new(Shared {
             pid,
             pidfd,
             status,
@@ -79,15 +79,15 @@ impl Running {
     }
 
     /// How the child ended, if it has.
-    pub(crate) fn look(&self) -> Result<Now> {
+    pub(crate) fn look(&self) -> Result<ExitState> {
         let shared = &*self.0;
         let mut end = shared.end.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(exit) = &*end {
-            return Ok(Now::Ended(exit.clone()));
+            return Ok(ExitState::Ended(exit.clone()));
         }
         let now = shared.find_end();
         let now = now.inspect_err(|error| shared.trace.failed(error))?;
-        if let Now::Ended(exit) = &now {
+        if let ExitState::Ended(exit) = &now {
             shared.trace.ended(exit);
             *end = Some(exit.clone());
         }
@@ -100,8 +100,8 @@ impl Running {
         let (pipe, pidfd) = (self.0.status.as_fd(), self.0.pidfd.as_fd());
         loop {
             let awaits = match self.look()? {
-                Now::Ended(exit) => return Ok(Some(exit)),
-                Now::Runs(awaits) => awaits,
+                ExitState::Ended(exit) => return Ok(Some(exit)),
+                ExitState::Running(awaits) => awaits,
             };
             let came = match awaits {
                 Awaits::Record => {
@@ -116,7 +116,7 @@ impl Running {
         }
     }
 
-    /// A descriptor that is readable when another [`look`](Running::look) is
+    /// A descriptor that is readable when another [`look`](ExitWatch::look) is
     /// worth it.
     #[cfg(feature = "tokio")]
     pub(crate) fn news(&self, awaits: Awaits) -> io::Result<OwnedFd> {
@@ -156,12 +156,12 @@ fn sent(signal: i32, result: io::Result<()>) -> Result<()> {
 }
 
 impl Shared {
-    fn find_end(&self) -> Result<Now> {
+    fn find_end(&self) -> Result<ExitState> {
         // Before the pipe: what is not in there afterwards never will be.
         let stage = wait::stage(self.pidfd.as_fd())
             .map_err(|error| Error::io("look how far a worker is", error))?;
         if stage == Stage::Running {
-            return Ok(Now::Runs(Awaits::End));
+            return Ok(ExitState::Running(Awaits::End));
         }
         Ok(match self.status.look()? {
             Look::Ended(exit) => {
@@ -169,10 +169,10 @@ impl Shared {
                 if stage == Stage::Ended {
                     wait::collect_adopted(self.pidfd.as_fd());
                 }
-                Now::Ended(exit)
+                ExitState::Ended(exit)
             }
-            Look::Nothing if stage == Stage::Ended => Now::Runs(Awaits::Record),
-            Look::Nothing | Look::Lost => Now::Ended(self.ask_the_kernel()?),
+            Look::Nothing if stage == Stage::Ended => ExitState::Running(Awaits::Record),
+            Look::Nothing | Look::Lost => ExitState::Ended(self.ask_the_kernel()?),
         })
     }
 

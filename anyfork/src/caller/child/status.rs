@@ -24,7 +24,7 @@ pub(crate) struct StatusPipe {
 #[derive(Debug, Default)]
 struct Seen {
     /// The beginning of a frame.
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     failure: Option<Failure>,
     end: Option<Exit>,
 }
@@ -73,9 +73,9 @@ impl StatusPipe {
 }
 
 impl Seen {
-    fn take(&mut self, octets: &[u8]) -> Result<()> {
-        self.octets.extend_from_slice(octets);
-        let all = mem::take(&mut self.octets);
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes.extend_from_slice(bytes);
+        let all = mem::take(&mut self.bytes);
         let mut rest = &all[..];
         while self.end.is_none()
             && let Some((frame, behind)) = status::take(rest)?
@@ -89,7 +89,7 @@ impl Seen {
             }
             rest = behind;
         }
-        self.octets = rest.to_vec();
+        self.bytes = rest.to_vec();
         Ok(())
     }
 }

@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use crate::caller::child::Child;
 use crate::caller::command::Command;
-use crate::caller::launch::{Launch, Order};
+use crate::caller::launch::{Launch, SpawnSpec};
 use crate::caller::options::Options;
 use crate::caller::spec::Setup;
 use crate::caller::stdio::{Stdio, Streams};
 use crate::caller::templates;
-use crate::caller::templates::handle::Origin;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::protocol::request::Then;
+use crate::protocol::request::Role;
 use crate::spec::step::Program;
-use crate::spec::{OfCaller, Setting};
+use crate::spec::{Inherit, Setting};
 use crate::sys::fd;
 
 /// What a standard stream is that nothing was said about.
@@ -46,7 +46,7 @@ impl Command {
     /// A directory that cannot be entered, or another setting, names itself; in
     /// each case no process is left.
     pub fn spawn(&mut self) -> Launch<Child> {
-        Launch::program(self.order(Usually::Inherited))
+        Launch::program(self.spec(Usually::Inherited))
     }
 
     /// Starts the program, and waits for its end.
@@ -55,7 +55,7 @@ impl Command {
     ///
     /// As [`spawn`](Command::spawn) and [`Child::wait`].
     pub fn status(&mut self) -> Launch<Exit> {
-        Launch::program(self.order(Usually::Inherited))
+        Launch::program(self.spec(Usually::Inherited))
     }
 
     /// Starts the program, and collects what it prints until its end.
@@ -64,11 +64,11 @@ impl Command {
     ///
     /// As [`spawn`](Command::spawn) and [`Child::wait_with_output`].
     pub fn output(&mut self) -> Launch<Output> {
-        Launch::program(self.order(Usually::Captured))
+        Launch::program(self.spec(Usually::Captured))
     }
 
     /// What is to be started, and the caller's ends of the pipes.
-    fn order(&mut self, usually: Usually) -> Result<(Arc<Origin>, Order, Streams)> {
+    fn spec(&mut self, usually: Usually) -> Result<(Arc<TemplateHandle>, SpawnSpec, Streams)> {
         let what = self.program.display();
         self.refuse_nul()
             .map_err(|error| Error::io(format_args!("start `{what}`"), error))?;
@@ -86,14 +86,14 @@ impl Command {
         let streams = setup.open_pipes(&options)?;
         let mut body = setup.into_body("", &options);
         body.program = Some(self.image().map_err(failed)?);
-        let order = Order {
-            then: Then::Program,
+        let spec = SpawnSpec {
+            role: Role::Program,
             body,
             control: None,
             kill_on_drop: options.kill_on_drop,
             deadline: options.deadline(),
         };
-        Ok((base, order, streams))
+        Ok((base, spec, streams))
     }
 
     /// What the program is to have from the caller, and the streams.
@@ -101,15 +101,15 @@ impl Command {
         // Only a process that was given can have been prepared.
         let prepared = self.base.is_some();
         let mut setup = Setup::default();
-        let environment = OfCaller::Environment(env::vars_os().collect());
-        setup.set(Setting::OfCaller {
+        let environment = Inherit::Environment(env::vars_os().collect());
+        setup.set(Setting::Inherit {
             what: environment,
             prepared,
         });
         // A directory that was removed, or may not be looked at, is nobody's.
         if let Ok(directory) = fd::current_directory() {
-            setup.set(Setting::OfCaller {
-                what: OfCaller::Directory(directory),
+            setup.set(Setting::Inherit {
+                what: Inherit::Directory(directory),
                 // A relative path is taken relative to the caller's.
                 prepared: prepared && !self.setup.has_directory(),
             });
@@ -125,8 +125,8 @@ impl Command {
             };
             let Some(given) = given else {
                 match Stdio::inherit().resolve(number) {
-                    Some(fd) => setup.set(Setting::OfCaller {
-                        what: OfCaller::Stream(number, fd),
+                    Some(fd) => setup.set(Setting::Inherit {
+                        what: Inherit::Stream(number, fd),
                         prepared,
                     }),
                     None => setup.set(Setting::Stream { number, to: None }),

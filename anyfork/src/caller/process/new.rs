@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::caller::process::Process;
 use crate::caller::templates;
 use crate::caller::templates::exec;
-use crate::caller::templates::handle::Origin;
-use crate::early::TemplateEnd;
+use crate::caller::templates::handle::TemplateHandle;
+use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fd;
 use crate::sys::fd_identity;
@@ -32,7 +32,7 @@ impl Process {
     ///
     /// Seed: `new`.
     pub fn new() -> Result<Process> {
-        templates::default().map(|origin| Process::with(origin, false))
+        templates::default().map(|template| Process::with(template, false))
     }
 
     /// A freshly exec'ed copy of this program: nothing is shared, and it has an
@@ -111,7 +111,7 @@ impl Process {
     /// Seed: `$AnyEvent::Fork::EARLY`.
     #[doc(alias = "EARLY")]
     pub fn early() -> Result<Process> {
-        templates::early().map(|origin| Process::with(origin, false))
+        templates::early().map(|template| Process::with(template, false))
     }
 
     /// A process that another process has handed over with
@@ -131,11 +131,14 @@ impl Process {
             return Err(Error::new(ErrorKind::Protocol, message));
         }
         fd::close_on_exec(fd.as_fd()).map_err(|error| Error::io("take a process over", error))?;
-        Ok(Process::with(Arc::new(Origin::handed_over(fd)), true))
+        Ok(Process::with(
+            Arc::new(TemplateHandle::handed_over(fd)),
+            true,
+        ))
     }
 
     /// A template that nobody else has.
-    pub(crate) fn from_template(end: TemplateEnd) -> Process {
-        Process::with(Arc::new(Origin::new(end)), true)
+    pub(crate) fn from_template(end: TemplateSockets) -> Process {
+        Process::with(Arc::new(TemplateHandle::new(end)), true)
     }
 }

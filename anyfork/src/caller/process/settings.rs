@@ -173,7 +173,7 @@ impl Process {
     }
 
     /// What `ps` shows, in place of `anyfork: greet of 4711 (myapp)`; its first
-    /// 15 octets are the short name.
+    /// 15 bytes are the short name.
     #[must_use = "the process is consumed and given back"]
     pub fn title(mut self, title: impl Into<String>) -> Process {
         self.options().title = Some(title.into());

@@ -91,7 +91,7 @@ impl Process {
         state.warm = count;
         // A template that is not there yet begins with them.
         if !state.forked_from || !state.setup.is_empty() {
-            state.setup.set(Setting::Warm(count));
+            state.setup.set(Setting::Spares(count));
         } else if let Err(error) = state.base.keep_warm(count, state.options.deadline()) {
             state.setup.fail(error);
         }

@@ -1,4 +1,4 @@
-//! [`Unanswered`]: what calls a child off whose launch is given up.
+//! [`CancelGuard`]: what calls a child off whose launch is given up.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -9,11 +9,11 @@ use crate::sys::{fd, fork, socket};
 
 /// The caller's end of an answer socket, as long as no answer has come.
 /// Dropped then, it calls the child off: nobody would know of it.
-pub(crate) struct Unanswered<S: AsFd>(Option<S>);
+pub(crate) struct CancelGuard<S: AsFd>(Option<S>);
 
-impl<S: AsFd> Unanswered<S> {
-    pub(crate) fn new(socket: S) -> Unanswered<S> {
-        Unanswered(Some(socket))
+impl<S: AsFd> CancelGuard<S> {
+    pub(crate) fn new(socket: S) -> CancelGuard<S> {
+        CancelGuard(Some(socket))
     }
 
     /// The same socket as another type, which `map` makes of a duplicate: if that
@@ -22,10 +22,10 @@ impl<S: AsFd> Unanswered<S> {
     pub(crate) fn try_map<T: AsFd>(
         self,
         map: impl FnOnce(&S) -> Result<T>,
-    ) -> Result<Unanswered<T>> {
+    ) -> Result<CancelGuard<T>> {
         let mapped = map(self.get())?;
-        drop(self.settle());
-        Ok(Unanswered::new(mapped))
+        drop(self.disarm());
+        Ok(CancelGuard::new(mapped))
     }
 
     #[cfg(feature = "tokio")]
@@ -34,22 +34,22 @@ impl<S: AsFd> Unanswered<S> {
     }
 
     /// The socket of a child that is known now.
-    pub(crate) fn settle(mut self) -> S {
+    pub(crate) fn disarm(mut self) -> S {
         self.0.take().expect("taken only here and by drop")
     }
 }
 
-impl<S: AsFd> AsFd for Unanswered<S> {
+impl<S: AsFd> AsFd for CancelGuard<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let socket = self.0.as_ref().expect("taken only at the end");
         socket.as_fd()
     }
 }
 
-impl<S: AsFd> Drop for Unanswered<S> {
+impl<S: AsFd> Drop for CancelGuard<S> {
     fn drop(&mut self) {
         if let Some(socket) = self.0.take() {
-            call_off(socket.as_fd());
+            cancel(socket.as_fd());
         }
     }
 }
@@ -57,7 +57,7 @@ impl<S: AsFd> Drop for Unanswered<S> {
 /// After the shutdown the child can say "ready" no more, and ends by itself; if
 /// it has said so already, its pidfd is there and it is killed. A program may run
 /// by then, and lead a group, of which nobody would know either.
-fn call_off(socket: BorrowedFd<'_>) {
+fn cancel(socket: BorrowedFd<'_>) {
     let _ = fd::stop_receiving(socket);
     let (mut head, mut fds) = ([0; reply::HEAD], Vec::new());
     let _ = socket::receive(socket, &mut head, &mut fds);

@@ -1,29 +1,29 @@
-//! The second half of a flight: the answer, and what can be known when none
+//! The second half of a spawn: the answer, and what can be known when none
 //! comes.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::caller::child::handle::Running;
+use crate::caller::child::handle::ExitWatch;
 use crate::caller::child::status::{Look, StatusPipe};
-use crate::caller::spawn::{Flight, Stage, Step, Wait};
+use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::request::Then;
+use crate::protocol::request::Role;
 use crate::protocol::{Malformed, reply};
 use crate::sys::poll::Interest;
 use crate::sys::{fork, socket};
 
-impl Flight {
+impl Spawn {
     /// Reads what has come of the answer. If the record of the child's end has
     /// come, too, nothing more will: what the child has forked may hold the
     /// socket open.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
         match self.receive_once(socket)? {
-            Step::Wait(Wait::Answer(Interest::Readable)) if self.has_ended()? => {}
+            Progress::WaitFor(WaitFor::Answer(Interest::Readable)) if self.has_ended()? => {}
             step => return Ok(step),
         }
         match self.receive_once(socket)? {
-            Step::Wait(Wait::Answer(Interest::Readable)) => match self.announced.take() {
+            Progress::WaitFor(WaitFor::Answer(Interest::Readable)) => match self.announced.take() {
                 // It may have been executed: its end tells.
                 Some((pid, fds)) => self.ready(pid, fds),
                 None => self.examine(),
@@ -32,36 +32,36 @@ impl Flight {
         }
     }
 
-    fn receive_once(&mut self, socket: BorrowedFd<'_>) -> Result<Step> {
+    fn receive_once(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
         loop {
-            match &mut self.stage {
-                Stage::Failure { kind, text, filled } => {
+            match &mut self.state {
+                State::Failure { kind, text, filled } => {
                     match receive_some(socket, &mut text[*filled..], &mut Vec::new())? {
-                        None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
-                        Some(0) => self.stage = Stage::Autopsy,
+                        None => return Ok(Progress::WaitFor(WaitFor::Answer(Interest::Readable))),
+                        Some(0) => self.state = State::AwaitExit,
                         Some(n) if *filled + n < text.len() => *filled += n,
                         Some(_) => return Err(reply::parse_failure(*kind, text)?),
                     }
                 }
-                Stage::Autopsy => return self.examine(),
+                State::AwaitExit => return self.examine(),
                 _ => {
                     let (mut head, mut fds) = ([0; reply::HEAD], Vec::new());
                     match receive_some(socket, &mut head, &mut fds)? {
-                        None => return Ok(Step::Wait(Wait::Answer(Interest::Readable))),
+                        None => return Ok(Progress::WaitFor(WaitFor::Answer(Interest::Readable))),
                         Some(0) => match self.announced.take() {
                             Some((pid, fds)) => return self.ready(pid, fds),
-                            None => self.stage = Stage::Autopsy,
+                            None => self.state = State::AwaitExit,
                         },
                         // A child writes the head at once, so it comes at once.
                         Some(reply::HEAD) => match reply::parse_head(&head)? {
-                            reply::Head::Born => {}
-                            reply::Head::Ready { pid } if self.then == Then::Program => {
+                            reply::Head::Hello => {}
+                            reply::Head::Ready { pid } if self.role == Role::Program => {
                                 self.announced = Some((pid, fds));
                             }
                             reply::Head::Ready { pid } => return self.ready(pid, fds),
                             reply::Head::Failed { kind, rest } => {
                                 let text = vec![0; rest];
-                                self.stage = Stage::Failure {
+                                self.state = State::Failure {
                                     kind,
                                     text,
                                     filled: 0,
@@ -75,7 +75,7 @@ impl Flight {
         }
     }
 
-    pub(crate) fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Step> {
+    pub(crate) fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Progress> {
         let status = self.status.take().expect("there until here");
         let pidfd = match fds.pop() {
             Some(pidfd) => Ok(pidfd),
@@ -91,24 +91,24 @@ impl Flight {
             Error::io(message, error)
         })?;
         // The template has answered before its child did.
-        self.origin.learn();
+        self.template.poll_startup();
         self.trace.ready(pid);
         let trace = self.trace.clone();
-        let running = Running::new(pid, pidfd, status, self.kill_on_drop, trace);
-        Ok(Step::Ready(running))
+        let running = ExitWatch::new(pid, pidfd, status, self.kill_on_drop, trace);
+        Ok(Progress::Ready(running))
     }
 
     /// Finds out what a child that is gone died of.
-    fn examine(&mut self) -> Result<Step> {
+    fn examine(&mut self) -> Result<Progress> {
         // It is a write end of the pipe, which has to come to its end.
         self.find_child();
         self.place = None;
         let Some(status) = &self.status else {
-            return Err(self.origin.why_gone());
+            return Err(self.template.why_gone());
         };
         match status.look()? {
-            Look::Nothing => Ok(Step::Wait(Wait::Status)),
-            Look::Lost => Err(self.origin.why_lost()),
+            Look::Nothing => Ok(Progress::WaitFor(WaitFor::Status)),
+            Look::Lost => Err(self.template.why_lost()),
             Look::Ended(exit) => {
                 let mut message = format!("`{}` ended before it was ready: {exit}", self.what);
                 if let Some(failure) = exit.failure() {

@@ -5,9 +5,9 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::caller::spawn::{Flight, Stage, Step, Wait};
+use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
 use crate::error::{Error, Result};
-use crate::protocol::MAX_ATTACHED;
+use crate::protocol::MAX_INLINE_FDS;
 use crate::sys::poll::Interest;
 use crate::sys::socket;
 
@@ -28,15 +28,15 @@ fn later(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
 
-impl Flight {
+impl Spawn {
     /// Sends all, in code that may block.
     pub(crate) fn send_blocking(&mut self, socket: BorrowedFd<'_>) -> Result<()> {
         let mut has_waited = false;
         while let Some(mut wait) = self.send(socket)? {
             if mem::replace(&mut has_waited, true) {
-                match self.look_after(wait, socket)? {
-                    Step::Wait(next) => wait = next,
-                    Step::Ready(_) => return Ok(()),
+                match self.check_template(wait, socket)? {
+                    Progress::WaitFor(next) => wait = next,
+                    Progress::Ready(_) => return Ok(()),
                 }
             }
             self.wait_blocking(wait, socket)?;
@@ -45,31 +45,31 @@ impl Flight {
     }
 
     /// Sends what is not sent; tells what for it has to wait.
-    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Wait>> {
+    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) -> Result<Option<WaitFor>> {
         loop {
-            match mem::replace(&mut self.stage, Stage::Answer) {
-                Stage::Queueing(mut fds, request) => {
+            match mem::replace(&mut self.state, State::Answer) {
+                State::Queueing(mut fds, request) => {
                     self.queue(socket, &mut fds)?;
-                    self.stage = Stage::Sending(request, fds);
+                    self.state = State::Sending(request, fds);
                 }
-                Stage::Sending(mut request, following) => {
+                State::Sending(mut request, following) => {
                     if let Some(wait) = self.request(&request)? {
-                        self.stage = Stage::Sending(request, following);
+                        self.state = State::Sending(request, following);
                         return Ok(Some(wait));
                     }
                     self.place = Some(request.fds.swap_remove(REPORTED));
                     if !following.is_empty() {
-                        self.stage = Stage::Following(following);
+                        self.state = State::Following(following);
                     }
                 }
-                Stage::Following(mut fds) => {
+                State::Following(mut fds) => {
                     if let Some(wait) = self.queue(socket, &mut fds)? {
-                        self.stage = Stage::Following(fds);
+                        self.state = State::Following(fds);
                         return Ok(Some(wait));
                     }
                 }
                 received => {
-                    self.stage = received;
+                    self.state = received;
                     return Ok(None);
                 }
             }
@@ -77,15 +77,15 @@ impl Flight {
     }
 
     /// Sends the request; tells what for it has to wait.
-    fn request(&self, request: &Request) -> Result<Option<Wait>> {
+    fn request(&self, request: &Request) -> Result<Option<WaitFor>> {
         let fds: Vec<_> = request.fds.iter().map(AsFd::as_fd).collect();
-        match socket::send(self.origin.control(), &request.message, &fds) {
+        match socket::send(self.template.control(), &request.message, &fds) {
             Ok(_) => Ok(None),
-            Err(error) if later(&error) => Ok(Some(Wait::Later)),
+            Err(error) if later(&error) => Ok(Some(WaitFor::Later)),
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(Some(Wait::Control)),
+                io::ErrorKind::WouldBlock => Ok(Some(WaitFor::Control)),
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                    Err(self.origin.why_gone())
+                    Err(self.template.why_gone())
                 }
                 _ => Err(Error::io(
                     format!("ask the template for `{}`", self.what),
@@ -97,16 +97,16 @@ impl Flight {
 
     /// Sends descriptors over the answer socket; tells what for the rest has to
     /// wait.
-    fn queue(&self, socket: BorrowedFd<'_>, fds: &mut Descriptors) -> Result<Option<Wait>> {
+    fn queue(&self, socket: BorrowedFd<'_>, fds: &mut Descriptors) -> Result<Option<WaitFor>> {
         while !fds.is_empty() {
-            let first = fds.len().saturating_sub(MAX_ATTACHED);
+            let first = fds.len().saturating_sub(MAX_INLINE_FDS);
             let next: Vec<_> = fds[first..].iter().rev().map(AsFd::as_fd).collect();
             match socket::send(socket, &[0], &next) {
                 Ok(_) => fds.truncate(first),
-                Err(error) if later(&error) => return Ok(Some(Wait::Later)),
+                Err(error) if later(&error) => return Ok(Some(WaitFor::Later)),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
-                        return Ok(Some(Wait::Answer(Interest::Writable)));
+                        return Ok(Some(WaitFor::Answer(Interest::Writable)));
                     }
                     // The child has refused already: its answer says why.
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(None),

@@ -1,8 +1,8 @@
-//! A flight whose template has ended while somebody holds the sockets open.
+//! A spawn whose template has ended while somebody holds the sockets open.
 //!
 //! Most often the sockets hang up with the template, and this is not needed. But
 //! code of the program's that prepares a template or a child may leave a process
-//! behind, which has all that its parent had. Then the template's pidfd tells of
+//! behind, which has all that its parent had. Role the template's pidfd tells of
 //! its end, and what remains to be known is whether a child has taken the
 //! request, which is to have all the time that it needs:
 //!
@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::caller::spawn::{Flight, Stage, Step, Wait};
+use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
 use crate::error::Result;
 use crate::sys::fd;
 use crate::sys::fd::Owner;
@@ -40,50 +40,54 @@ pub(crate) enum Child {
     Ended,
 }
 
-impl Flight {
+impl Spawn {
     /// A step came to nothing, though something has come: looks whether there is
-    /// anybody yet who could bring the flight on.
-    pub(crate) fn look_after(&mut self, wait: Wait, socket: BorrowedFd<'_>) -> Result<Step> {
-        self.orphaned = self.orphaned.or_else(|| self.origin.ended());
-        let Some(since) = self.orphaned else {
-            return Ok(Step::Wait(wait));
+    /// anybody yet who could bring the spawn on.
+    pub(crate) fn check_template(
+        &mut self,
+        wait: WaitFor,
+        socket: BorrowedFd<'_>,
+    ) -> Result<Progress> {
+        self.lost_since = self.lost_since.or_else(|| self.template.ended());
+        let Some(since) = self.lost_since else {
+            return Ok(Progress::WaitFor(wait));
         };
-        let is_unsent = matches!(self.stage, Stage::Queueing(..) | Stage::Sending(..));
-        if is_unsent || self.origin.has_failed() {
-            return Err(self.origin.why_gone());
+        let is_unsent = matches!(self.state, State::Queueing(..) | State::Sending(..));
+        if is_unsent || self.template.has_failed() {
+            return Err(self.template.why_gone());
         }
         self.find_child();
         // After that: it may have answered before its end, or the template's.
         let wait = match self.advance(socket)? {
-            Step::Wait(wait) => wait,
+            Progress::WaitFor(wait) => wait,
             ready => return Ok(ready),
         };
         match &self.child {
-            Child::Runs(Some(_)) => Ok(Step::Wait(wait)),
-            Child::Runs(None) => Ok(Step::Wait(Wait::Later)),
+            Child::Runs(Some(_)) => Ok(Progress::WaitFor(wait)),
+            Child::Runs(None) => Ok(Progress::WaitFor(WaitFor::Later)),
             Child::Ended => match self.receive(socket)? {
-                Step::Wait(_) => match self.announced.take() {
+                Progress::WaitFor(_) => match self.announced.take() {
                     // It may have been executed: its end tells.
                     Some((pid, fds)) => self.ready(pid, fds),
-                    None => Err(self.origin.why_gone()),
+                    None => Err(self.template.why_gone()),
                 },
                 ready => Ok(ready),
             },
             // It has closed its socket, and has run no code of the program's: the
             // pipe hangs up with it.
-            Child::Unknown if self.place.is_none() => Ok(Step::Wait(wait)),
-            Child::Unknown if since.elapsed() > PATIENCE && self.origin.has_unread() => {
-                Err(self.origin.why_gone())
+            Child::Unknown if self.place.is_none() => Ok(Progress::WaitFor(wait)),
+            Child::Unknown if since.elapsed() > PATIENCE && self.template.has_unread() => {
+                Err(self.template.why_gone())
             }
-            Child::Unknown => Ok(Step::Wait(Wait::Later)),
+            Child::Unknown => Ok(Progress::WaitFor(WaitFor::Later)),
         }
     }
 
-    /// What is readable when it is worth it to look after the flight, beside what
+    /// What is readable when it is worth it to look after the spawn, beside what
     /// it waits for.
     pub(crate) fn end(&self) -> Option<Arc<OwnedFd>> {
-        match (&self.child, self.orphaned) {
-            (_, None) => self.origin.news(),
+        match (&self.child, self.lost_since) {
+            (_, None) => self.template.exit_fd(),
             (Child::Runs(pidfd), _) => pidfd.clone(),
             (Child::Unknown | Child::Ended, _) => None,
         }

@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::early::TemplateEnd;
+use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::{hello, reply};
 use crate::sys::poll;
@@ -29,7 +29,7 @@ use crate::sys::{fd, fork, posix_spawn, socket};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Executes this program's own file, also if its path leads elsewhere now.
-pub(crate) fn this_program() -> Result<TemplateEnd> {
+pub(crate) fn this_program() -> Result<TemplateSockets> {
     // The link works for a file that was deleted or replaced.
     let link = Path::new("/proc/self/exe");
     let program = match link.exists() {
@@ -64,7 +64,7 @@ fn path_without_proc() -> Option<PathBuf> {
 }
 
 /// Executes another program.
-pub(crate) fn program(path: &Path, patience: Duration) -> Result<TemplateEnd> {
+pub(crate) fn program(path: &Path, patience: Duration) -> Result<TemplateSockets> {
     program_with(path, [path.as_os_str().to_owned()], patience)
 }
 
@@ -72,7 +72,7 @@ fn program_with(
     program: &Path,
     args: impl IntoIterator<Item = OsString>,
     patience: Duration,
-) -> Result<TemplateEnd> {
+) -> Result<TemplateSockets> {
     let name = program.display();
     let failed = |error| Error::io(format_args!("exec a template from `{name}`"), error);
     // None: longer than a clock can tell.
@@ -101,7 +101,7 @@ fn program_with(
         return Err(error);
     }
     fork::wait_for(pid).map_err(failed)?;
-    Ok(TemplateEnd::new(control, answer))
+    Ok(TemplateSockets::new(control, answer))
 }
 
 /// Collects a child that was killed. One that changed its user cannot be: that
@@ -138,7 +138,7 @@ fn await_birth(program: &Path, answer: &UnixStream, deadline: Option<Instant>) -
         }
     }
     match reply::parse_head(&head).map_err(|what| stranger_version(program, what.into()))? {
-        reply::Head::Born => Ok(()),
+        reply::Head::Hello => Ok(()),
         reply::Head::Failed { kind, rest } => {
             let mut text = vec![0; rest];
             let read = socket::receive(answer.as_fd(), &mut text, &mut fds).map_err(failed)?;

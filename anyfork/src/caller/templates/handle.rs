@@ -1,4 +1,4 @@
-//! [`Origin`]: a template, as its owners hold it.
+//! [`TemplateHandle`]: a template, as its owners hold it.
 //!
 //! How one comes to be: `default` (the early one, or one that is exec'ed and
 //! kept), `exec`, or by a request to another, here.
@@ -8,16 +8,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::caller::launch::{Flight, Order, too_late};
+use crate::caller::launch::{Spawn, SpawnSpec, too_late};
 use crate::caller::options::Options;
 use crate::caller::spec::Setup;
 use crate::caller::trace::Trace;
-use crate::early::TemplateEnd;
+use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::control;
 use crate::protocol::control::{Keep, Wanted};
 use crate::protocol::reply;
-use crate::protocol::request::Then;
+use crate::protocol::request::Role;
 use crate::sys::poll;
 use crate::sys::poll::Interest;
 use crate::sys::{fd, socket};
@@ -28,18 +28,18 @@ use crate::sys::{fd, socket};
 /// That its control socket hangs up tells of its end, unless a process that its
 /// preparation has left behind holds the other end open. The pidfd tells in any
 /// case; it comes with the answer.
-pub(crate) struct Origin {
+pub(crate) struct TemplateHandle {
     control: OwnedFd,
-    answer: Mutex<Answer>,
+    answer: Mutex<Startup>,
     /// Since when it is known that the template has ended.
     ended: OnceLock<Instant>,
     /// The template that this one is forked from. Without an owner it might end
     /// before it has read our request.
-    _base: Option<Arc<Origin>>,
+    _base: Option<Arc<TemplateHandle>>,
 }
 
 /// What is known of the template's preparation.
-enum Answer {
+enum Startup {
     /// Nothing yet: it will be said here.
     Open(Arc<OwnedFd>),
     Ready {
@@ -55,20 +55,24 @@ enum Answer {
     Elsewhere,
 }
 
-impl Origin {
+impl TemplateHandle {
     /// The owner's end of a template that was not asked for by a request.
-    pub(crate) fn new(end: TemplateEnd) -> Origin {
-        let answer = Answer::Open(Arc::new(end.answer.into()));
-        Origin::with(end.control, answer, None)
+    pub(crate) fn new(end: TemplateSockets) -> TemplateHandle {
+        let answer = Startup::Open(Arc::new(end.answer.into()));
+        TemplateHandle::with(end.control, answer, None)
     }
 
     /// A template that another process has handed over. Its answer stayed there.
-    pub(crate) fn handed_over(control: OwnedFd) -> Origin {
-        Origin::with(control, Answer::Elsewhere, None)
+    pub(crate) fn handed_over(control: OwnedFd) -> TemplateHandle {
+        TemplateHandle::with(control, Startup::Elsewhere, None)
     }
 
-    fn with(control: OwnedFd, answer: Answer, base: Option<Arc<Origin>>) -> Origin {
-        Origin {
+    fn with(
+        control: OwnedFd,
+        answer: Startup,
+        base: Option<Arc<TemplateHandle>>,
+    ) -> TemplateHandle {
+        TemplateHandle {
             control,
             answer: Mutex::new(answer),
             ended: OnceLock::new(),
@@ -78,44 +82,52 @@ impl Origin {
 
     /// Forks a further template off `base`, which prepares itself by `setup`.
     /// Does not wait for it: if it fails, its children's launches say why.
-    pub(crate) fn fork(base: &Arc<Origin>, mut setup: Setup, options: &Options) -> Result<Origin> {
+    pub(crate) fn fork(
+        base: &Arc<TemplateHandle>,
+        mut setup: Setup,
+        options: &Options,
+    ) -> Result<TemplateHandle> {
         if base.ended().is_some() {
             return Err(base.why_gone());
         }
         let failed = |error| Error::io("fork a template", error);
         let (control, served) = fd::message_pair().map_err(failed)?;
         setup.close_pipes(options);
-        let order = Order {
-            then: Then::Template,
+        let spec = SpawnSpec {
+            role: Role::Template,
             body: setup.into_body("", options),
             control: Some(served),
             kill_on_drop: false,
             deadline: options.deadline(),
         };
-        let (mine, mut flight) = Flight::start(base, order, Trace::none())?;
-        flight.send_blocking(mine.as_fd())?;
-        let answer = Answer::Open(Arc::new(mine.into()));
-        Ok(Origin::with(control, answer, Some(Arc::clone(base))))
+        let (mine, mut spawn) = Spawn::start(base, spec, Trace::none())?;
+        spawn.send_blocking(mine.as_fd())?;
+        let answer = Startup::Open(Arc::new(mine.into()));
+        Ok(TemplateHandle::with(
+            control,
+            answer,
+            Some(Arc::clone(base)),
+        ))
     }
 
     /// Has the template keep so many spares. Waits for room, as a request does.
     pub(crate) fn keep_warm(&self, count: u32, deadline: Option<Instant>) -> Result<()> {
         let failed = |error| Error::io("keep a template's children warm", error);
         let at = poll::now().map_err(failed)?;
-        let octets = control::encode(Keep::Spares(Wanted { count, at }));
+        let bytes = control::encode(Keep::Spares(Wanted { count, at }));
         let control = self.control();
         loop {
-            let error = match socket::send(control, &octets, &[control]) {
+            let error = match socket::send(control, &bytes, &[control]) {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
             match error.kind() {
                 io::ErrorKind::WouldBlock if self.ended().is_some() => return Err(self.why_gone()),
                 io::ErrorKind::WouldBlock => {
-                    let news = self.news();
-                    let news = news.as_ref().map(|it| (it.as_fd(), Interest::Readable));
+                    let exit_fd = self.exit_fd();
+                    let exit_fd = exit_fd.as_ref().map(|it| (it.as_fd(), Interest::Readable));
                     let mut fds = vec![(control, Interest::Writable)];
-                    fds.extend(news);
+                    fds.extend(exit_fd);
                     let room = poll::wait_any(&fds, deadline);
                     if !room.map_err(|error| Error::io("wait for a template", error))? {
                         return Err(too_late("a template"));
@@ -136,14 +148,14 @@ impl Origin {
 
     /// Takes the template's answer, if it has come, and with it what tells of the
     /// template's end.
-    pub(crate) fn learn(&self) {
+    pub(crate) fn poll_startup(&self) {
         drop(self.answer());
     }
 
     /// The template's pid, if it has answered.
     pub(crate) fn pid(&self) -> Option<u32> {
         match &*self.answer() {
-            Answer::Ready { pid, .. } => Some(*pid),
+            Startup::Ready { pid, .. } => Some(*pid),
             _ => None,
         }
     }
@@ -151,7 +163,7 @@ impl Origin {
     /// Why there is no template any more, for a launch that found out.
     pub(crate) fn why_gone(&self) -> Error {
         match &*self.answer() {
-            Answer::Failed(error, _) | Answer::Silent(error) => error.clone(),
+            Startup::Failed(error, _) | Startup::Silent(error) => error.clone(),
             _ => Error::new(ErrorKind::TemplateGone, GONE),
         }
     }
@@ -179,8 +191,8 @@ impl Origin {
 
     fn is_gone_within(&self, patience: Duration) -> bool {
         let pidfd = match &*self.answer() {
-            Answer::Failed(..) => return true,
-            Answer::Ready { pidfd, .. } => pidfd.clone(),
+            Startup::Failed(..) => return true,
+            Startup::Ready { pidfd, .. } => pidfd.clone(),
             _ => None,
         };
         let mut ends = vec![(self.control(), Interest::HungUp)];
@@ -189,15 +201,15 @@ impl Origin {
     }
 
     /// Since when it is known, not only by its control socket, that the template
-    /// has ended. What is not known yet may be when [`news`](Origin::news) come.
+    /// has ended. What is not known yet may be when [`exit_fd`](TemplateHandle::exit_fd) come.
     pub(crate) fn ended(&self) -> Option<Instant> {
         let known = self.ended_as_known();
         if known.is_some() {
             return known;
         }
         let has_ended = match &*self.answer() {
-            Answer::Failed(..) => true,
-            Answer::Ready { pidfd, .. } => {
+            Startup::Failed(..) => true,
+            Startup::Ready { pidfd, .. } => {
                 pidfd.as_ref().is_some_and(|it| poll::has_ended(it.as_fd()))
             }
             _ => false,
@@ -212,15 +224,15 @@ impl Origin {
 
     /// Whether it has ended without having served anybody.
     pub(crate) fn has_failed(&self) -> bool {
-        matches!(&*self.answer(), Answer::Failed(..))
+        matches!(&*self.answer(), Startup::Failed(..))
     }
 
     /// What is readable when the template has ended, or when that can be told by
     /// something else from then on; `None` if nothing tells.
-    pub(crate) fn news(&self) -> Option<Arc<OwnedFd>> {
+    pub(crate) fn exit_fd(&self) -> Option<Arc<OwnedFd>> {
         match &*self.answer() {
-            Answer::Open(socket) | Answer::Failed(_, socket) => Some(Arc::clone(socket)),
-            Answer::Ready { pidfd, .. } => pidfd.clone(),
+            Startup::Open(socket) | Startup::Failed(_, socket) => Some(Arc::clone(socket)),
+            Startup::Ready { pidfd, .. } => pidfd.clone(),
             _ => None,
         }
     }
@@ -237,9 +249,9 @@ impl Origin {
             return Err(self.why_gone());
         }
         match &*self.answer() {
-            Answer::Failed(error, _) | Answer::Silent(error) => Err(error.clone()),
-            Answer::Ready { .. } | Answer::Elsewhere => Ok(None),
-            Answer::Open(socket) => {
+            Startup::Failed(error, _) | Startup::Silent(error) => Err(error.clone()),
+            Startup::Ready { .. } | Startup::Elsewhere => Ok(None),
+            Startup::Open(socket) => {
                 let socket = socket.try_clone();
                 socket
                     .map(Some)
@@ -266,9 +278,9 @@ impl Origin {
     }
 
     /// The answer, read if it has come.
-    fn answer(&self) -> std::sync::MutexGuard<'_, Answer> {
+    fn answer(&self) -> std::sync::MutexGuard<'_, Startup> {
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Answer::Open(socket) = &*answer
+        if let Startup::Open(socket) = &*answer
             && let Some(read) = read_answer(socket)
         {
             // Others may wait for it, and would miss what was read here.
@@ -281,8 +293,8 @@ impl Origin {
 
 /// Reads a template's answer; `None` while there is none. A template writes it
 /// at once, so what follows the head is there with it.
-fn read_answer(socket: &Arc<OwnedFd>) -> Option<Answer> {
-    let protocol = |error| Answer::Silent(Error::from(error));
+fn read_answer(socket: &Arc<OwnedFd>) -> Option<Startup> {
+    let protocol = |error| Startup::Silent(Error::from(error));
     let mut head = [0; reply::HEAD];
     let mut fds = Vec::new();
     match socket::receive(socket.as_fd(), &mut head, &mut fds) {
@@ -290,22 +302,25 @@ fn read_answer(socket: &Arc<OwnedFd>) -> Option<Answer> {
         Ok(received) if received.len == reply::HEAD => {}
         _ => {
             let message = "the template process has ended before it was ready";
-            return Some(Answer::Silent(Error::new(ErrorKind::TemplateGone, message)));
+            return Some(Startup::Silent(Error::new(
+                ErrorKind::TemplateGone,
+                message,
+            )));
         }
     }
     Some(match reply::parse_head(&head) {
         Err(malformed) => protocol(malformed),
         Ok(reply::Head::Ready { pid }) => {
             let pidfd = fds.pop().map(Arc::new);
-            Answer::Ready { pid, pidfd }
+            Startup::Ready { pid, pidfd }
         }
-        Ok(reply::Head::Born) => return read_answer(socket),
+        Ok(reply::Head::Hello) => return read_answer(socket),
         Ok(reply::Head::Failed { kind, rest }) => {
             let mut text = vec![0; rest];
             let read =
                 socket::receive(socket.as_fd(), &mut text, &mut fds).map_or(0, |got| got.len);
             reply::parse_failure(kind, &text[..read])
-                .map_or_else(protocol, |error| Answer::Failed(error, Arc::clone(socket)))
+                .map_or_else(protocol, |error| Startup::Failed(error, Arc::clone(socket)))
         }
     })
 }

@@ -16,11 +16,11 @@ use tokio::net::{UnixDatagram, UnixStream};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use crate::caller::child::handle::{Awaits, Running};
+use crate::caller::child::handle::{Awaits, ExitWatch};
 use crate::caller::child::{Child, Registered, Worker};
 use crate::caller::launch::{Launch, ProcessUnderWay, Target};
-use crate::caller::spawn::cancel::Unanswered;
-use crate::caller::spawn::{Flight, MOMENT, Step, Wait, too_late};
+use crate::caller::spawn::cancel::CancelGuard;
+use crate::caller::spawn::{MOMENT, Progress, Spawn, WaitFor, too_late};
 use crate::error::{Error, Result};
 use crate::sys::poll;
 use crate::sys::poll::Interest;
@@ -48,7 +48,7 @@ pub(crate) async fn worker(pending: ProcessUnderWay) -> Result<Worker> {
     let ProcessUnderWay {
         socket,
         streams,
-        flight,
+        spawn,
     } = pending;
     check_runtime()?;
     let streams = Registered::new(streams)?;
@@ -57,10 +57,10 @@ pub(crate) async fn worker(pending: ProcessUnderWay) -> Result<Worker> {
         join_runtime(duplicate)
     })?;
     // After the socket, so that it is dropped before.
-    let mut flight = flight;
-    let (deadline, what) = (flight.deadline(), flight.what().to_owned());
-    let running = within(deadline, &what, arrive(&socket, &mut flight)).await?;
-    Ok(Worker::new(socket.settle(), running, streams))
+    let mut spawn = spawn;
+    let (deadline, what) = (spawn.deadline(), spawn.what().to_owned());
+    let running = within(deadline, &what, arrive(&socket, &mut spawn)).await?;
+    Ok(Worker::new(socket.disarm(), running, streams))
 }
 
 /// Waits until a program is executed. Its socket carries nothing else, so only
@@ -69,40 +69,40 @@ pub(crate) async fn child(pending: ProcessUnderWay) -> Result<Child> {
     let ProcessUnderWay {
         socket,
         streams,
-        flight,
+        spawn,
     } = pending;
     check_runtime()?;
     let streams = Registered::new(streams)?;
-    let mut flight = flight;
-    let (deadline, what) = (flight.deadline(), flight.what().to_owned());
+    let mut spawn = spawn;
+    let (deadline, what) = (spawn.deadline(), spawn.what().to_owned());
     let executed = async {
         loop {
-            match flight.step(socket.as_fd())? {
-                Step::Ready(running) => return Ok(running),
-                Step::Wait(wait) => other(wait, &flight, socket.as_fd()).await?,
+            match spawn.step(socket.as_fd())? {
+                Progress::Ready(running) => return Ok(running),
+                Progress::WaitFor(wait) => other(wait, &spawn, socket.as_fd()).await?,
             }
         }
     };
     let running = within(deadline, &what, executed).await?;
-    socket.settle();
+    socket.disarm();
     Ok(Child::new(running, streams))
 }
 
 /// Kills a program whose end nobody waits for any more, and the group that it
 /// leads, unless it is told not to.
-pub(crate) struct CallOff(Option<Child>);
+pub(crate) struct KillGuard(Option<Child>);
 
-impl CallOff {
-    pub(crate) fn new(child: &Child) -> CallOff {
-        CallOff(Some(child.clone()))
+impl KillGuard {
+    pub(crate) fn new(child: &Child) -> KillGuard {
+        KillGuard(Some(child.clone()))
     }
 
-    pub(crate) fn settle(mut self) {
+    pub(crate) fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for CallOff {
+impl Drop for KillGuard {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
             let _ = child.signal_group(libc::SIGKILL);
@@ -143,23 +143,23 @@ pub(crate) async fn answered(socket: OwnedFd) -> Result<()> {
 }
 
 /// Takes steps until the process is ready.
-async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<Running> {
+async fn arrive(socket: &CancelGuard<UnixStream>, spawn: &mut Spawn) -> Result<ExitWatch> {
     loop {
         // The stream's readiness is cleared only by `try_io`, so what waits for
         // the stream is tried in there.
-        let mut wait = match flight.step(socket.as_fd())? {
-            Step::Ready(running) => return Ok(running),
-            Step::Wait(wait) => wait,
+        let mut wait = match spawn.step(socket.as_fd())? {
+            Progress::Ready(running) => return Ok(running),
+            Progress::WaitFor(wait) => wait,
         };
-        while let Wait::Answer(interest) = wait {
+        while let WaitFor::Answer(interest) = wait {
             let interest = match interest {
                 Interest::Readable | Interest::HungUp => Tokio::READABLE,
                 Interest::Writable => Tokio::WRITABLE,
             };
-            if ended_first(socket, interest, flight).await? {
-                match flight.step(socket.as_fd())? {
-                    Step::Ready(running) => return Ok(running),
-                    Step::Wait(next) => wait = next,
+            if ended_first(socket, interest, spawn).await? {
+                match spawn.step(socket.as_fd())? {
+                    Progress::Ready(running) => return Ok(running),
+                    Progress::WaitFor(next) => wait = next,
                 }
                 continue;
             }
@@ -167,31 +167,33 @@ async fn arrive(socket: &Unanswered<UnixStream>, flight: &mut Flight) -> Result<
             socket.get().ready(interest).await.map_err(failed)?;
             let tried = socket
                 .get()
-                .try_io(interest, || match flight.step(socket.as_fd()) {
-                    Ok(Step::Wait(next)) if next == wait => Err(io::ErrorKind::WouldBlock.into()),
+                .try_io(interest, || match spawn.step(socket.as_fd()) {
+                    Ok(Progress::WaitFor(next)) if next == wait => {
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
                     step => Ok(step),
                 });
             match tried {
                 Ok(step) => match step? {
-                    Step::Ready(running) => return Ok(running),
-                    Step::Wait(next) => wait = next,
+                    Progress::Ready(running) => return Ok(running),
+                    Progress::WaitFor(next) => wait = next,
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        other(wait, flight, socket.as_fd()).await?;
+        other(wait, spawn, socket.as_fd()).await?;
     }
 }
 
 /// Waits for what is not the readiness of a registered answer socket.
-async fn other(wait: Wait, flight: &Flight, socket: BorrowedFd<'_>) -> Result<()> {
-    let (fd, interest) = flight.source(wait, socket);
-    let end = flight.end();
+async fn other(wait: WaitFor, spawn: &Spawn, socket: BorrowedFd<'_>) -> Result<()> {
+    let (fd, interest) = spawn.source(wait, socket);
+    let end = spawn.end();
     let end = end.as_ref().map(AsFd::as_fd);
     match (wait, interest) {
-        (Wait::Later, _) => a_moment().await,
-        (Wait::Executed, _) => ready_to_read(flight.executed(socket, end)).await,
+        (WaitFor::Later, _) => a_moment().await,
+        (WaitFor::Executed, _) => ready_to_read(spawn.executed(socket, end)).await,
         (_, Interest::Readable | Interest::HungUp) => either(readable(fd), watched(end)).await,
         (_, Interest::Writable) => either(room(fd), watched(end)).await,
     }
@@ -200,12 +202,12 @@ async fn other(wait: Wait, flight: &Flight, socket: BorrowedFd<'_>) -> Result<()
 /// Waits for the answer, or room for what goes before it; or for the end of the
 /// child or of the template: tells whether that came first.
 async fn ended_first(
-    socket: &Unanswered<UnixStream>,
+    socket: &CancelGuard<UnixStream>,
     interest: Tokio,
-    flight: &Flight,
+    spawn: &Spawn,
 ) -> Result<bool> {
-    let status = flight.status().filter(|_| interest == Tokio::READABLE);
-    let end = flight.end();
+    let status = spawn.status().filter(|_| interest == Tokio::READABLE);
+    let end = spawn.end();
     let mut ended = pin!(either(
         watched(status),
         watched(end.as_ref().map(AsFd::as_fd))
@@ -268,7 +270,7 @@ async fn readable(pipe: BorrowedFd<'_>) -> Result<()> {
 
 /// Waits until it is worth it to look at a child again. Dropping the future
 /// loses nothing.
-pub(crate) async fn news(running: &Running, awaits: Awaits) -> Result<()> {
+pub(crate) async fn news(running: &ExitWatch, awaits: Awaits) -> Result<()> {
     ready_to_read(running.news(awaits)).await
 }
 

@@ -9,7 +9,7 @@
 //! has few left gives them all back and leaves, so that there are not many
 //! keepers either, however the lives of the children are spread.
 //!
-//! A keeper may be killed. Then the status pipes are gone, but not the children:
+//! A keeper may be killed. Role the status pipes are gone, but not the children:
 //! the template watches them itself, and whoever waits for one asks the kernel, as
 //! if the template had been killed. Of those with `kill_on_drop`, only the last
 //! handle kills still, not the end of the whole program.
@@ -151,10 +151,10 @@ impl Children {
             let Some(Keeper { channel, .. }) = self.kept.keepers.get(&keeper) else {
                 return;
             };
-            let (mut octets, mut fds) = ([0; notice::LEN], Vec::new());
-            match socket::receive(channel.as_fd(), &mut octets, &mut fds) {
+            let (mut bytes, mut fds) = ([0; notice::LEN], Vec::new());
+            match socket::receive(channel.as_fd(), &mut bytes, &mut fds) {
                 Ok(received) if received.len > 0 => {
-                    if let Some(returned) = notice::parse(&octets[..received.len]) {
+                    if let Some(returned) = notice::parse(&bytes[..received.len]) {
                         self.take_back(returned, fds.pop(), events);
                     }
                 }

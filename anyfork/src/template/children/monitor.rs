@@ -31,7 +31,7 @@ const CHANNEL: u64 = 0;
 /// Lives as the keeper of these children, in a process that `template` has just
 /// forked for it.
 pub(crate) fn live(children: Vec<Child>, channel: OwnedFd, template: u32) -> ! {
-    early::be_a_child();
+    early::mark_forked();
     let mut keeper = Keeper {
         children: children.into_iter().map(|it| (it.pid, it)).collect(),
         channel,
@@ -107,14 +107,13 @@ impl Keeper {
     /// Has the template watch the child itself, or collect it.
     fn give_back(&mut self, child: Child) {
         const PAUSE: Duration = Duration::from_millis(10);
-        let octets = notice::encode(Returned {
+        let bytes = notice::encode(Returned {
             pid: child.pid,
             kill_on_drop: child.kill_on_drop,
         });
         let channel = self.channel.as_fd();
         let mut status = child.status.as_ref().map(AsFd::as_fd);
-        while let Err(error) = socket::send_or_wait(channel, Wait::Yes, &octets, status.as_slice())
-        {
+        while let Err(error) = socket::send_or_wait(channel, Wait::Yes, &bytes, status.as_slice()) {
             if status.is_none() || error.raw_os_error() != Some(libc::ETOOMANYREFS) {
                 // The template is gone.
                 fork::leave(1);
