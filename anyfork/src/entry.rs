@@ -16,13 +16,37 @@ use std::os::unix::net::UnixStream;
 
 use crate::args::{Args, FromArg, Preview};
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::Kind;
 
 #[cfg(feature = "tokio")]
 pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
 pub use crate::entry::collected::take_args;
 pub(crate) use crate::entry::collected::with_collected;
 pub use crate::entry::outcome::{Outcome, Report};
+
+/// The kinds of functions that are entered in a new process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Worker,
+    Init,
+}
+
+impl Kind {
+    /// What messages call it.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Kind::Worker => "worker",
+            Kind::Init => "init function",
+        }
+    }
+
+    /// The attribute that registers it.
+    pub(crate) fn attribute(self) -> &'static str {
+        match self {
+            Kind::Worker => "#[anyfork::worker]",
+            Kind::Init => "#[anyfork::init]",
+        }
+    }
+}
 
 /// A call that has arrived and is not entered yet.
 pub struct Entry {

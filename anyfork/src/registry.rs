@@ -7,7 +7,7 @@
 
 use linkme::distributed_slice;
 
-use crate::entry::{Entry, Outcome};
+use crate::entry::{Entry, Kind, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 
 /// All workers of the program.
@@ -53,35 +53,11 @@ pub struct Early {
     pub keep_fds: bool,
 }
 
-/// What kind of function a name is looked up for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Worker,
-    Init,
-}
-
-impl Kind {
-    /// The functions of this kind that the program itself has.
-    pub(crate) fn own(self) -> &'static [Function] {
-        match self {
-            Kind::Worker => &ANYFORK_V1_WORKERS,
-            Kind::Init => &ANYFORK_V1_INITS,
-        }
-    }
-
-    /// What messages call it.
-    pub(crate) fn noun(self) -> &'static str {
-        match self {
-            Kind::Worker => "worker",
-            Kind::Init => "init function",
-        }
-    }
-
-    fn attribute(self) -> &'static str {
-        match self {
-            Kind::Worker => "#[anyfork::worker]",
-            Kind::Init => "#[anyfork::init]",
-        }
+/// The functions of that kind that the program itself has.
+pub(crate) fn functions(kind: Kind) -> &'static [Function] {
+    match kind {
+        Kind::Worker => &ANYFORK_V1_WORKERS,
+        Kind::Init => &ANYFORK_V1_INITS,
     }
 }
 

@@ -13,8 +13,9 @@ use crate::child::prepare::run_init;
 use crate::child::run::run_worker;
 #[cfg(feature = "plugin")]
 use crate::child::run::wake_template;
+use crate::entry::Kind;
 use crate::error::Result;
-use crate::registry::{Function, Kind, find};
+use crate::registry::{self, Function, find};
 
 /// A function that was found.
 #[derive(Clone)]
@@ -26,7 +27,9 @@ pub(crate) enum Found {
 
 /// Finds the function of that kind by its name, or by the tail of it.
 pub(crate) fn look_up(kind: Kind, name: &str) -> Result<Found> {
-    let own = kind.own().iter().map(|it| (it.name, Found::Own(it)));
+    let own = registry::functions(kind)
+        .iter()
+        .map(|it| (it.name, Found::Own(it)));
     #[cfg(feature = "plugin")]
     {
         let loaded = plugin::functions(kind);
@@ -42,7 +45,11 @@ pub(crate) fn look_up(kind: Kind, name: &str) -> Result<Found> {
 /// Finds a worker where no plugin is loaded.
 pub(crate) fn own_worker(name: &str) -> Result<&'static Function> {
     let kind = Kind::Worker;
-    find(kind, kind.own().iter().map(|it| (it.name, it)), name)
+    find(
+        kind,
+        registry::functions(kind).iter().map(|it| (it.name, it)),
+        name,
+    )
 }
 
 impl Found {

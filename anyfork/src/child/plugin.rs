@@ -16,9 +16,10 @@ use crate::child::report;
 use crate::child::report::Beginning;
 use crate::child::run::{run_worker, tie_to_caller};
 use crate::early;
+use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::reply;
-use crate::registry::Kind;
+use crate::registry;
 use crate::sys::plugin::{Entrance, InitEnd, Plugin, Table, table};
 
 /// The plugins of this process, in the order of loading.
@@ -92,9 +93,11 @@ pub fn plugin_table() -> &'static Table {
     static TABLE: OnceLock<&'static Table> = OnceLock::new();
     TABLE.get_or_init(|| {
         let kinds = [Kind::Worker, Kind::Init];
-        let names = kinds
-            .into_iter()
-            .flat_map(|kind| kind.own().iter().map(move |it| (kind, it.name)));
+        let names = kinds.into_iter().flat_map(|kind| {
+            registry::functions(kind)
+                .iter()
+                .map(move |it| (kind, it.name))
+        });
         table::<Own>(&names.collect::<Vec<_>>())
     })
 }
@@ -108,7 +111,7 @@ impl Entrance for Own {
         report::install_over();
         Beginning::new(status).begin();
         tie_to_caller();
-        run_worker(&Kind::Worker.own()[index], args, socket)
+        run_worker(&registry::functions(Kind::Worker)[index], args, socket)
     }
 
     fn forked() -> bool {
@@ -117,7 +120,8 @@ impl Entrance for Own {
     }
 
     fn init(index: usize, args: Args, collected: Args) -> InitEnd {
-        let (result, collected) = run_init(&Kind::Init.own()[index], args, collected);
+        let (result, collected) =
+            run_init(&registry::functions(Kind::Init)[index], args, collected);
         let failure = result
             .err()
             .map(|error| (reply::code(&error.kind()), error.to_string()));

@@ -12,9 +12,10 @@ use crate::args::Args;
 use crate::child::baseline;
 use crate::child::functions::look_up;
 use crate::child::report::panic_text;
+use crate::entry::Kind;
 use crate::entry::{Entry, with_collected};
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::{ANYFORK_V1_AFTER_FORK, AfterFork, Function, Kind};
+use crate::registry::{ANYFORK_V1_AFTER_FORK, AfterFork, Function};
 use crate::spec::step::Step;
 use crate::sys::{fd, startup};
 

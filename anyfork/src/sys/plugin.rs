@@ -17,7 +17,7 @@ use std::slice;
 use libloading::Library;
 
 use crate::args::{Arg, Args};
-use crate::registry::Kind;
+use crate::entry::Kind;
 
 /// Makes this library a plugin: a `cdylib` whose workers and init functions
 /// another program can run, after [`Process::require`](crate::Process::require).
