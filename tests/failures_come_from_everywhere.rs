@@ -61,7 +61,7 @@ fn end_by(process: Process, how: &str) -> (Exit, Option<Failure>) {
 fn assert_whole(failure: &Failure) {
     assert!(failure.is_panic(), "{failure}");
     assert!(failure.message().starts_with("out of luck"), "{failure}");
-    assert_eq!(failure.place(), Some(&*place_in(failure.message())));
+    assert_eq!(failure.location(), Some(&*place_in(failure.message())));
     // By the path of the function, or of its file where a build keeps only the
     // lines.
     assert!(failure.backtrace().unwrap().contains(module_path!()));
@@ -170,7 +170,7 @@ fn a_worker_of_a_plugin_tells() {
         assert_eq!(exit.code(), Some(101));
         let failure = exit.failure().unwrap();
         assert_eq!(failure.message(), "a test's panic in a plugin");
-        let place = failure.place().unwrap();
+        let place = failure.location().unwrap();
         assert!(place.contains("programs/plugin.rs:"), "{place}");
         assert_eq!(failure.thread(), None);
         let backtrace = failure.backtrace().unwrap();
@@ -184,7 +184,7 @@ fn a_worker_of_a_plugin_tells() {
     let template = with_plugin().init("plugin_note", anyfork::args!["break"]);
     let launch = template.fork().run("plugin_tell");
     let error = bounded("a launch", || launch.blocking()).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Died, "{error}");
     assert!(
         error.to_string().contains("a plugin's hook panicked"),
         "{error}"
@@ -231,7 +231,7 @@ fn a_hook_of_the_programs_may_stand_instead() {
             failure.message().starts_with("out of luck, line "),
             "{failure}"
         );
-        assert_eq!((failure.place(), failure.thread()), (None, None));
+        assert_eq!((failure.location(), failure.thread()), (None, None));
         assert_eq!(failure.backtrace(), None);
     }
     // That was the last moment to say something.
@@ -296,7 +296,7 @@ fn a_long_message_is_cut_and_holds_nobody_up() {
         assert!(text.chars().all(|it| it == 'é'));
         // There is room for the rest.
         assert_eq!(failure.backtrace().is_some(), failure.is_panic());
-        let place = failure.place().unwrap_or(file!());
+        let place = failure.location().unwrap_or(file!());
         assert!(place.starts_with(file!()), "{place}");
     }
 }
@@ -320,11 +320,11 @@ fn a_panic_after_a_fork_is_in_the_launches_error() {
     let template = Process::new().unwrap().init("break_forks", ());
     let launch = template.fork().run("work");
     let error = bounded("a launch", || launch.blocking()).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Died(_)), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Died, "{error}");
     let exit = error.exit().unwrap();
     let failure = exit.failure().unwrap_or_else(|| panic!("{error}"));
     assert!(failure.message().starts_with("a hook, line "), "{failure}");
-    assert_eq!(failure.place(), Some(&*place_in(failure.message())));
+    assert_eq!(failure.location(), Some(&*place_in(failure.message())));
     assert_eq!(exit.code(), Some(101));
     assert!(error.to_string().contains(&failure.to_string()), "{error}");
 }

@@ -142,7 +142,7 @@ fn panic_by(how: &str, end: Result<i32, i32>) -> Failure {
     assert_eq!(ended, end, "{how}");
     let failure = failure.unwrap_or_else(|| panic!("no failure: {how}"));
     assert!(failure.is_panic(), "{failure}");
-    let place = failure.place().unwrap_or_else(|| panic!("{failure}"));
+    let place = failure.location().unwrap_or_else(|| panic!("{failure}"));
     assert!(place.starts_with(file!()), "{failure}");
     let backtrace = failure.backtrace().unwrap_or_else(|| panic!("{failure}"));
     // What is called inside a thread is not called by the worker.
@@ -169,7 +169,7 @@ fn a_panic_is_told_with_its_place() {
             .strip_prefix(text)
             .unwrap_or_else(|| panic!("{message}"));
         assert!(line.parse::<u32>().is_ok(), "{message}");
-        assert_eq!(failure.place(), Some(&*place_in(message)));
+        assert_eq!(failure.location(), Some(&*place_in(message)));
         assert_eq!(failure.thread(), None);
         let shown = format!("panicked at {}: {message}", place_in(message));
         assert_eq!(failure.to_string(), shown);
@@ -202,13 +202,13 @@ fn what_aborts_is_told_from_its_beginning() {
     assert!(first.starts_with("the first, line "), "{failure}");
     assert!(then.starts_with("the second, line "), "{failure}");
     assert!(then.contains("destructor"), "{failure}");
-    assert_eq!(failure.place(), Some(&*place_in(first)));
+    assert_eq!(failure.location(), Some(&*place_in(first)));
 
     let failure = panic_by("extern C", ABORTED);
     let (first, then) = failure.message().split_once("; then: ").unwrap();
     assert!(first.starts_with("in C, line "), "{failure}");
     assert!(then.contains("cannot unwind"), "{failure}");
-    assert_eq!(failure.place(), Some(&*place_in(first)));
+    assert_eq!(failure.location(), Some(&*place_in(first)));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_threads_panic_goes_with_the_workers() {
         let before = format!("; before, thread `{name}` panicked at {place}: a thread, line ");
         assert!(message.contains(&before), "{message}");
         assert_eq!(failure.thread(), None);
-        assert_ne!(failure.place(), Some(&*place));
+        assert_ne!(failure.location(), Some(&*place));
     }
 }
 
@@ -231,7 +231,7 @@ fn a_panic_that_is_resumed_keeps_its_place() {
     let message = failure.message();
     assert!(message.starts_with("a thread, line "), "{message}");
     assert!(!message.contains("before"), "{message}");
-    assert_eq!(failure.place(), Some(&*place_in(message)));
+    assert_eq!(failure.location(), Some(&*place_in(message)));
     assert_eq!(failure.thread(), Some("helper"));
     let backtrace = failure.backtrace().unwrap();
     assert!(backtrace.contains("failures_come_home"), "{backtrace}");
@@ -247,7 +247,7 @@ fn a_threads_panic_alone_is_no_failure() {
     let failure = failure.unwrap();
     assert_eq!((end, failure.thread()), (Ok(3), Some("helper")));
     assert!(failure.is_panic() && failure.message().starts_with("a thread, line "));
-    assert_eq!(failure.place(), Some(&*place_in(failure.message())));
+    assert_eq!(failure.location(), Some(&*place_in(failure.message())));
 
     let (end, failure) = end_by("thread, error");
     let failure = failure.unwrap();
@@ -272,7 +272,7 @@ fn an_error_is_told() {
         assert_eq!((end, failure.message()), (Ok(1), "the disk is full"));
         assert_eq!(failure.to_string(), "the disk is full");
         assert!(!failure.is_panic());
-        assert_eq!((failure.place(), failure.thread()), (None, None));
+        assert_eq!((failure.location(), failure.thread()), (None, None));
         assert_eq!(failure.backtrace(), None);
     }
 }
@@ -317,7 +317,7 @@ async fn an_async_workers_panic_is_told() {
         let of_thread = format!(" panicked at {}: {text}", place_in(failure.message()));
         assert_eq!(failure.message().contains(&of_thread), before, "{failure}");
         assert!(failure.backtrace().unwrap().contains("failures_come_home"));
-        assert!(failure.place().unwrap().starts_with(file!()));
+        assert!(failure.location().unwrap().starts_with(file!()));
         assert_eq!(failure.thread(), None);
         let again = worker.try_wait().unwrap().unwrap();
         assert_eq!(again.failure(), Some(failure));

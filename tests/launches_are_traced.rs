@@ -153,7 +153,7 @@ fn a_failed_launch_is_an_error_with_its_kind() {
     assert_failure_is_told("InitFailed", "not today", refusing, "hold");
     // Told by its template.
     assert_failure_is_told("InitFailed", "not today", || refusing().fork(), "hold");
-    assert_failure_is_told("Died(", "SIGKILL", || new().init("die", args![]), "hold");
+    assert_failure_is_told("Died", "SIGKILL", || new().init("die", args![]), "hold");
     let late = Duration::from_millis(1);
     let hanging = || new().timeout(late).init("hang", args![]);
     assert_failure_is_told("TimedOut", "timeout", hanging, "hold");

@@ -225,7 +225,7 @@ fn how_a_launch_fails() {
         ];
         let errors = launches.map(|launch| bounded("a launch", || launch.blocking()).unwrap_err());
         let kinds = errors.each_ref().map(|error| match error.kind() {
-            ErrorKind::Died(exit) => format!("{exit}"),
+            ErrorKind::Died => format!("{}", error.exit().unwrap()),
             kind => format!("{kind:?}"),
         });
         let texts = errors.map(|error| error.to_string());

@@ -1,7 +1,9 @@
-//! What can go wrong, by who is to blame.
+//! [`Error`]: what went wrong, and [`ErrorKind`], which says it to a program.
+//! RUNS IN: any
 //!
-//! Every room makes these errors; the child's side sends kind and message over
-//! the wire and the caller's side builds the same error again.
+//! Every room makes these errors. A child sends kind, message and errno through
+//! its reply socket, and the caller builds the same error again; the exit of a
+//! process is added by the caller alone.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::exit::Exit;
+use crate::failure::Failure;
 
 /// A result whose error is anyfork's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,9 +23,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// preparation failed reports the same one.
 ///
 /// ```
-/// let error = anyfork::Error::from(std::io::Error::from_raw_os_error(2));
-/// assert_eq!(error.kind(), anyfork::ErrorKind::Io);
-/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
+/// use std::io;
+///
+/// use anyfork::{Error, ErrorKind, Process};
+///
+/// # mod doctest {
+/// # use super::*;
+/// # pub fn main() -> anyfork::Result<()> {
+/// let error = Process::new()?.run("nobody").blocking().unwrap_err();
+/// match error.kind() {
+///     ErrorKind::UnknownWorker => assert!(error.to_string().contains("no worker `nobody`")),
+///     kind => panic!("{kind:?}"),
+/// }
+///
+/// // What the operating system refused has its number.
+/// let error = Process::new_exec()?.current_dir("/nowhere").run("nobody").blocking().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Io);
+/// assert_eq!(error.raw_os_error(), Some(2));
+/// assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
 /// [`kind`]: Error::kind
@@ -32,18 +54,22 @@ pub struct Error(Arc<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: String,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Source>,
+    exit: Option<Exit>,
 }
 
+type Source = Arc<dyn StdError + Send + Sync>;
+
 /// What kind of failure an [`Error`] reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The program that was asked has no worker (or init function) of that name.
     UnknownWorker,
     /// The name is the tail of more than one worker's path.
     AmbiguousName,
-    /// An argument did not parse, or there were too few or too many.
+    /// A value could not become an argument, an argument did not parse, or there
+    /// were too few or too many.
     BadArgument,
     /// An init function returned an error, panicked, or left threads behind in
     /// a template.
@@ -62,8 +88,9 @@ pub enum ErrorKind {
     NotAnyfork,
     /// It took longer than it was allowed to.
     TimedOut,
-    /// The process ended before it was ready, in the way that [`Exit`] tells.
-    Died(Exit),
+    /// The process ended before it was ready, or its status is lost:
+    /// [`Error::exit`] has what is known of its end.
+    Died,
     /// The other side said something that the protocol does not know.
     Protocol,
     /// A system call failed; the source is the [`io::Error`].
@@ -76,6 +103,7 @@ impl Error {
             kind,
             message: message.into(),
             source: None,
+            exit: None,
         }))
     }
 
@@ -84,7 +112,8 @@ impl Error {
         Error(Arc::new(Inner {
             kind,
             message: format!("{message}: {source}"),
-            source: Some(Box::new(source)),
+            source: Some(Arc::new(source)),
+            exit: None,
         }))
     }
 
@@ -93,38 +122,88 @@ impl Error {
         Error::os(ErrorKind::Io, message, source.into())
     }
 
+    /// A process ended when it should not have, or nobody can tell how it ended.
+    pub(crate) fn died(message: impl Into<String>, exit: Exit) -> Error {
+        Error(Arc::new(Inner {
+            kind: ErrorKind::Died,
+            message: message.into(),
+            source: None,
+            exit: Some(exit),
+        }))
+    }
+
     /// The error that another process has described: its kind, its message
     /// (which tells the reason already) and, if the system refused, the `errno`.
     pub(crate) fn remote(kind: ErrorKind, message: String, errno: Option<i32>) -> Error {
+        let source = |errno| Arc::new(io::Error::from_raw_os_error(errno)) as Source;
         Error(Arc::new(Inner {
             kind,
             message,
-            source: errno.map(|errno| io::Error::from_raw_os_error(errno).into()),
+            source: errno.map(source),
+            exit: None,
         }))
     }
 
     /// The same error, with what was being done before its message.
     pub(crate) fn during(&self, what: impl fmt::Display) -> Error {
-        let message = format!("{what}: {}", self.0.message);
-        Error::remote(self.kind(), message, self.errno())
+        let Inner {
+            kind,
+            message,
+            source,
+            exit,
+        } = &*self.0;
+        Error(Arc::new(Inner {
+            kind: *kind,
+            message: format!("{what}: {message}"),
+            source: source.clone(),
+            exit: exit.clone(),
+        }))
     }
 
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
-        self.0.kind.clone()
+        self.0.kind
+    }
+
+    /// The number of the operating system's error (`errno`), if a system call
+    /// failed, here or in the new process.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        let source = self.0.source.as_deref()?.downcast_ref::<io::Error>()?;
+        source.raw_os_error()
     }
 
     /// How the process ended, if the kind is [`ErrorKind::Died`].
+    ///
+    /// ```standalone_crate
+    /// # mod doctest {
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// #[anyfork::after_fork]
+    /// fn reseed() {
+    ///     panic!("out of entropy");
+    /// }
+    ///
+    /// #[anyfork::worker]
+    /// fn idle() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let error = Process::new()?.run(idle::NAME).blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Died);
+    /// assert_eq!(error.exit().and_then(|exit| exit.code()), Some(101));
+    /// assert_eq!(error.failure().map(|failure| failure.message()), Some("out of entropy"));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn exit(&self) -> Option<&Exit> {
-        match &self.0.kind {
-            ErrorKind::Died(exit) => Some(exit),
-            _ => None,
-        }
+        self.0.exit.as_ref()
     }
 
-    pub(crate) fn errno(&self) -> Option<i32> {
-        let source = self.0.source.as_deref()?.downcast_ref::<io::Error>()?;
-        source.raw_os_error()
+    /// Why the process failed, in its own words: the [`Exit::failure`] of
+    /// [`exit`](Error::exit).
+    pub fn failure(&self) -> Option<&Failure> {
+        self.exit()?.failure()
     }
 }
 
@@ -138,11 +217,7 @@ impl fmt::Display for Error {
 /// this is what a `main` that returns the error shows.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.kind {
-            ErrorKind::Died(_) => f.write_str("Died")?,
-            kind => write!(f, "{kind:?}")?,
-        }
-        write!(f, ": {}", self.0.message)
+        write!(f, "{:?}: {}", self.0.kind, self.0.message)
     }
 }
 
@@ -160,16 +235,29 @@ impl From<io::Error> for Error {
         Error(Arc::new(Inner {
             kind: ErrorKind::Io,
             message: source.to_string(),
-            source: Some(Box::new(source)),
+            source: Some(Arc::new(source)),
+            exit: None,
         }))
     }
 }
 
+/// An [`io::Error`] of the fitting kind, with the whole error inside.
+///
+/// std's type has either a message or an errno. So `raw_os_error` of the result
+/// is the errno only where the message says nothing else, as for an
+/// [`io::Error`] that had become an [`Error`] by `?`; ask
+/// [`Error::raw_os_error`] before the conversion otherwise.
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         let source = error.0.source.as_deref();
         let source = source.and_then(|source| source.downcast_ref::<io::Error>());
-        let kind = source.map(io::Error::kind).unwrap_or(match error.0.kind {
+        if let Some(errno) = error.raw_os_error() {
+            let plain = io::Error::from_raw_os_error(errno);
+            if plain.to_string() == error.0.message {
+                return plain;
+            }
+        }
+        let kind = source.map(io::Error::kind).unwrap_or(match error.kind() {
             ErrorKind::UnknownWorker => io::ErrorKind::NotFound,
             ErrorKind::AmbiguousName | ErrorKind::BadArgument => io::ErrorKind::InvalidInput,
             ErrorKind::TemplateGone => io::ErrorKind::BrokenPipe,
@@ -178,5 +266,51 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::Other,
         });
         io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Usage;
+
+    fn killed() -> Exit {
+        Exit {
+            status: libc::SIGKILL,
+            usage: Usage::default(),
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn what_was_being_done_is_all_that_is_added() {
+        let error = Error::died("it ended", killed()).during("start");
+        assert_eq!(format!("{error:?}"), "Died: start: it ended");
+        assert_eq!(error.exit(), Some(&killed()));
+
+        let refused = io::Error::from_raw_os_error(libc::EAGAIN);
+        let error = Error::os(ErrorKind::ForkFailed, "fork", refused).during("start");
+        assert_eq!(error.kind(), ErrorKind::ForkFailed);
+        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+        assert!(error.source().is_some() && error.exit().is_none());
+        assert!(error.to_string().starts_with("start: fork: "), "{error}");
+    }
+
+    #[test]
+    fn an_errno_comes_out_of_an_io_error_as_it_went_in() {
+        let plain = io::Error::from_raw_os_error(libc::ENOSPC);
+        let back = io::Error::from(Error::from(plain));
+        assert_eq!(back.raw_os_error(), Some(libc::ENOSPC));
+
+        let error = Error::io("write", io::Error::from_raw_os_error(libc::ENOSPC));
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        let wrapped = io::Error::from(error);
+        assert_eq!(wrapped.kind(), io::ErrorKind::StorageFull);
+        let inner = wrapped.get_ref().and_then(|it| it.downcast_ref::<Error>());
+        assert_eq!(
+            inner.and_then(Error::raw_os_error),
+            Some(libc::ENOSPC),
+            "{wrapped}"
+        );
     }
 }

@@ -1,5 +1,8 @@
-//! How a process ended. Plain data, made by the caller's side from the record
-//! that a template writes.
+//! [`Exit`]: how a process ended.
+//! RUNS IN: any
+//!
+//! Plain data: the caller makes it from the record that the template (or the
+//! monitor) writes into the status pipe, or from the kernel's.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
@@ -8,7 +11,8 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 
-/// How a process ended, what it used, and what it said of its failure.
+/// How a process ended, what it used, and why it failed in its own words. Cheap
+/// to clone.
 ///
 /// The raw status is kept as `waitpid(2)` gave it, so that real-time signals
 /// and the core-dump bit survive.
@@ -19,9 +23,9 @@ pub struct Exit {
     pub(crate) failure: Option<Failure>,
 }
 
-/// What a process and the children that it waited for have used
-/// (`getrusage(2)`). All zero if the process's template was killed, and the process
-/// by a signal: then only the status is known.
+/// The time and memory that a process, and the children that it waited for, have
+/// used (`getrusage(2)`). All zero if the process's template was killed, and the
+/// process by a signal: then only the status is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -43,11 +47,11 @@ impl Usage {
     }
 }
 
-/// What `waitpid(2)` never gives: no code, no signal, and no success.
+/// A status that `waitpid(2)` never gives: no code, no signal, and no success.
 const UNKNOWN: i32 = -1;
 
 impl Exit {
-    /// The end of a process of which nobody can tell how it was.
+    /// The end of a process whose status is lost.
     pub(crate) fn unknown(failure: Option<Failure>) -> Exit {
         Exit {
             status: UNKNOWN,
@@ -71,18 +75,19 @@ impl Exit {
         self.status().signal()
     }
 
-    /// Why the process failed, as it said itself: the panic or the error that
+    /// Why the process failed, in its own words: the panic or the error that
     /// ended its worker. `None` after success, for external programs, and for a
-    /// process that could not say anything, such as one that was killed.
+    /// process that could not report anything, such as one that was killed.
     ///
     /// A panic in another thread or task of the worker is here if the worker then
-    /// failed; as in any Rust program, it is no failure by itself.
+    /// failed; as in any Rust program, such a panic alone is no failure.
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref().filter(|_| !self.success())
     }
 
-    /// The same as std's type. It has neither code nor signal if the status is
-    /// lost, which only an [`ErrorKind::Died`](crate::ErrorKind::Died) tells.
+    /// The status as std's type. It has neither code nor signal if the status is
+    /// lost, which happens only in the [`Error::exit`](crate::Error::exit) of an
+    /// [`ErrorKind::Died`](crate::ErrorKind::Died).
     pub fn status(&self) -> ExitStatus {
         ExitStatus::from_raw(self.status)
     }

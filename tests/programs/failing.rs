@@ -46,7 +46,7 @@ fn main() -> anyfork::Result<()> {
     println!("{}\n{exit}", worker.pid());
     if let Some(failure) = exit.failure() {
         println!("{}", failure.message());
-        for part in [failure.place(), failure.thread(), failure.backtrace()] {
+        for part in [failure.location(), failure.thread(), failure.backtrace()] {
             println!("{}", part.unwrap_or("none"));
         }
     }

@@ -124,7 +124,7 @@ impl Entrance for Own {
             run_init(&registry::functions(Kind::Init)[index], args, collected);
         let failure = result
             .err()
-            .map(|error| (reply::code(&error.kind()), error.to_string()));
+            .map(|error| (reply::code(error.kind()), error.to_string()));
         InitEnd { failure, collected }
     }
 }

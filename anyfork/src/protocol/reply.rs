@@ -37,9 +37,9 @@ pub(crate) fn failed(error: &Error) -> Vec<u8> {
     let text = error.to_string();
     let message = &text[..text.floor_char_boundary(MAX_FAILURE)];
     let mut out = vec![2, VERSION];
-    out.extend(code(&error.kind()).to_le_bytes());
+    out.extend(code(error.kind()).to_le_bytes());
     out.extend((message.len() as u32 + 4).to_le_bytes());
-    out.extend(error.errno().unwrap_or(0).to_le_bytes());
+    out.extend(error.raw_os_error().unwrap_or(0).to_le_bytes());
     out.extend(message.as_bytes());
     out
 }
@@ -90,15 +90,15 @@ const KINDS: [(u16, ErrorKind); 11] = [
 ];
 
 /// The number that stands for a kind.
-pub(crate) fn code(kind: &ErrorKind) -> u16 {
-    let found = KINDS.iter().find(|(_, it)| it == kind);
+pub(crate) fn code(kind: ErrorKind) -> u16 {
+    let found = KINDS.iter().find(|(_, it)| *it == kind);
     found.map_or(7, |(code, _)| *code)
 }
 
 /// The kind that a number stands for.
 pub(crate) fn kind(code: u16) -> Option<ErrorKind> {
     let found = KINDS.iter().find(|(it, _)| *it == code);
-    found.map(|(_, kind)| kind.clone())
+    found.map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
         let back = parse_failure(5, rest).unwrap();
         assert_eq!(back.kind(), ErrorKind::ForkFailed);
         assert_eq!(
-            (back.errno(), back.to_string()),
+            (back.raw_os_error(), back.to_string()),
             (Some(11), "no fork".into())
         );
     }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn every_kind_survives_the_way() {
         for (_, kind) in KINDS {
-            let bytes = failed(&Error::new(kind.clone(), "x"));
+            let bytes = failed(&Error::new(kind, "x"));
             let Ok(Head::Failed { kind: code, .. }) = parse_head(bytes.first_chunk().unwrap())
             else {
                 panic!("not a failure")

@@ -40,7 +40,7 @@ pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
     /// The head, four lengths, and a mark for each cut.
     const FIXED: usize = HEAD + 4 * 8 + 2 * ELLIPSIS.len();
     let room = room.min(MAX_SAID).saturating_sub(FIXED);
-    let place = cut(failure.place().unwrap_or_default(), room.min(1024));
+    let place = cut(failure.location().unwrap_or_default(), room.min(1024));
     let thread = cut(failure.thread().unwrap_or_default(), room.min(64));
     let room = room.saturating_sub(place.len() + thread.len());
     let message = cut(failure.message(), room.min(MAX_FAILURE));

@@ -6,7 +6,7 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::protocol::status;
@@ -104,5 +104,5 @@ impl AsFd for StatusPipe {
 pub(crate) fn lost(failure: Option<Failure>) -> Error {
     let message = "the worker has ended and its status is lost: its template was killed before it \
                    could report it, and this kernel does not keep it (Linux 6.15 and later do)";
-    Error::new(ErrorKind::Died(Exit::unknown(failure)), message)
+    Error::died(message, Exit::unknown(failure))
 }

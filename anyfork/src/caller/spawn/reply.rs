@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use crate::caller::child::handle::ExitWatch;
 use crate::caller::child::status::{Look, StatusPipe};
 use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::protocol::request::Role;
 use crate::protocol::{Malformed, reply};
 use crate::sys::poll::Interest;
@@ -114,7 +114,7 @@ impl Spawn {
                 if let Some(failure) = exit.failure() {
                     message += &format!(" ({failure})");
                 }
-                Err(Error::new(ErrorKind::Died(exit), message))
+                Err(Error::died(message, exit))
             }
         }
     }
