@@ -176,12 +176,12 @@ fn a_wrong_descriptor_is_refused() {
 }
 
 #[test]
-fn octets_are_no_descriptor_and_a_descriptor_is_no_octets() {
+fn bytes_are_no_descriptor_and_a_descriptor_is_no_bytes() {
     let _alone = alone();
     let kind = ErrorKind::BadArgument;
     let words = ["`listener`", "\"8080\"", "wanted"];
     assert_refused("accept", || args!["8080", "n"], kind, &words);
-    let words = ["`name`", "String", "a descriptor", "octets are wanted"];
+    let words = ["`name`", "String", "a descriptor", "bytes are wanted"];
     assert_refused("accept", || args![listener(), file()], kind, &words);
 }
 
