@@ -8,32 +8,32 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::Error;
-use crate::sys::fd;
-use crate::sys::fd::Identity;
+use crate::sys::fd_identity;
+use crate::sys::fd_identity::Identity;
 
 /// The owner's end of a template.
 pub(crate) struct TemplateSockets {
     /// Requests go here.
     pub(crate) control: OwnedFd,
     /// Its one answer: that it serves, or why not.
-    pub(crate) answer: UnixStream,
+    pub(crate) reply: UnixStream,
     /// What `control` was when it was made.
     pub(crate) identity: Option<Identity>,
 }
 
 impl TemplateSockets {
-    pub(crate) fn new(control: OwnedFd, answer: UnixStream) -> TemplateSockets {
+    pub(crate) fn new(control: OwnedFd, reply: UnixStream) -> TemplateSockets {
         TemplateSockets {
-            identity: fd::identity(control.as_fd()),
+            identity: fd_identity::identity(control.as_fd()),
             control,
-            answer,
+            reply,
         }
     }
 
     /// Whether the control socket is still there: a program that becomes a daemon
     /// may close all descriptors that it does not know.
     pub(crate) fn is_open(&self) -> bool {
-        fd::identity(self.control.as_fd()) == self.identity
+        fd_identity::identity(self.control.as_fd()) == self.identity
     }
 }
 

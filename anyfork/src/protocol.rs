@@ -97,7 +97,7 @@
 //! # Boot
 //!
 //! A process that is exec'ed as a template finds the number of its control
-//! socket in its environment ([`hello::MARKER`]), and there one message: `"AF"`,
+//! socket in its environment ([`hello::VARIABLE`]), and there one message: `"AF"`,
 //! the version, 0; with it comes the answer socket.
 //!
 //! # Answer
@@ -155,6 +155,8 @@ pub(crate) mod status;
 
 use std::fmt;
 
+use crate::error::{Error, ErrorKind};
+
 /// The version that both sides of this crate speak.
 pub(crate) const VERSION: u8 = 1;
 
@@ -197,9 +199,9 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-impl From<Malformed> for crate::Error {
-    fn from(what: Malformed) -> crate::Error {
+impl From<Malformed> for Error {
+    fn from(what: Malformed) -> Error {
         let message = format!("the other side does not speak this protocol: {what}");
-        crate::Error::new(crate::ErrorKind::Protocol, message)
+        Error::new(ErrorKind::Protocol, message)
     }
 }

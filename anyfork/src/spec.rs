@@ -1,47 +1,51 @@
-//! What is set in a process before any of the user's code runs there. The
-//! caller's side collects settings, the child's side applies them.
-
-pub(crate) mod step;
+//! What a process is asked to be: its settings, its steps, and the program that it
+//! becomes.
+//! RUNS IN: caller, child
+//!
+//! Plain data. The caller collects it, [`protocol`](crate::protocol) carries it,
+//! and the child applies it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-/// One setting.
+use crate::args::{Arg, Args};
+
+/// One setting, applied before any of the user's code runs in the process.
 #[derive(Debug)]
 pub(crate) enum Setting {
     /// A standard stream becomes this descriptor, or `/dev/null`.
     Stream { number: u8, to: Option<OwnedFd> },
-    /// `setpgid(2)`; 0 stands for a group of its own.
+    /// The process group (setpgid(2)); 0 stands for a new group.
     ProcessGroup(i32),
-    /// `setrlimit(2)`.
+    /// The limits of a resource (setrlimit(2)).
     Limit { resource: u32, soft: u64, hard: u64 },
     /// Added to the nice value.
     Nice(i32),
     /// The supplementary groups.
     Groups(Vec<u32>),
-    /// The group.
+    /// The group id.
     Group(u32),
-    /// The user.
+    /// The user id.
     User(u32),
-    /// The directory.
+    /// The current directory.
     Directory(PathBuf),
     /// All variables are removed.
     EnvClear,
     /// A variable is set, or removed.
     Env(OsString, Option<OsString>),
-    /// What the process is called in a list of processes.
+    /// The title that lists of processes show.
     Title(String),
-    /// How many spares a template has.
+    /// The number of spares that a template keeps.
     Spares(u32),
-    /// What an external program has from its caller, unless it is said otherwise.
-    /// With `prepared`, what has changed in the process since its template was
-    /// born is left as it is.
+    /// What an external program inherits from its caller, unless another setting
+    /// replaces it. With `prepared`, what has changed in the process since its
+    /// template was forked stays.
     Inherit { what: Inherit, prepared: bool },
 }
 
-/// What is inherited from the caller, as it is there when the program starts.
+/// What a program inherits, as the caller has it when the program starts.
 #[derive(Debug)]
 pub(crate) enum Inherit {
     Stream(u8, OwnedFd),
@@ -50,9 +54,10 @@ pub(crate) enum Inherit {
 }
 
 impl Setting {
-    /// When it is applied, whatever the order of the calls: what needs rights
-    /// comes before they are given up, and the directory is entered by the user
-    /// that will work in it. The order is documented at `Process::env`.
+    /// The place of the setting in the order of applying, whatever the order of the
+    /// calls: what needs rights comes before the process gives them up, and the user
+    /// that will work in the directory changes to it. `Process::env` documents the
+    /// order.
     pub(crate) fn apply_order(&self) -> u8 {
         match self {
             Setting::Stream { .. } => 0,
@@ -67,7 +72,7 @@ impl Setting {
             Setting::Title(_) | Setting::Spares(_) => 9,
             Setting::Inherit { what, .. } => match what {
                 Inherit::Stream(..) => 0,
-                // No directory is entered anew: std's child is there already,
+                // Before the user changes: a child of std's is in the directory already,
                 // whatever its user may do.
                 Inherit::Directory(_) => 0,
                 Inherit::Environment(_) => 8,
@@ -75,7 +80,7 @@ impl Setting {
         }
     }
 
-    /// Whether a variable or a directory has a NUL in it.
+    /// Whether a variable or a directory has a NUL in it, which the kernel refuses.
     pub(crate) fn has_nul(&self) -> bool {
         let has_nul = |text: &OsStr| text.as_encoded_bytes().contains(&0);
         match self {
@@ -85,7 +90,7 @@ impl Setting {
         }
     }
 
-    /// The same setting once more, with a duplicate of its descriptor.
+    /// A copy of the setting, with a duplicate of its descriptor.
     pub(crate) fn try_clone(&self) -> io::Result<Setting> {
         Ok(match self {
             Setting::Stream { number, to } => Setting::Stream {
@@ -121,4 +126,43 @@ impl Setting {
             },
         })
     }
+}
+
+/// One step of a preparation, taken in order before the process runs a worker, is
+/// forked from, or executes a program.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Adds an argument to those that the worker will get.
+    Arg(Arg),
+    /// Runs an init function.
+    Init { name: String, args: Args },
+    /// Loads a plugin.
+    Require(PathBuf),
+}
+
+impl Step {
+    /// A copy of the step, with duplicates of its descriptors.
+    pub(crate) fn try_clone(&self) -> io::Result<Step> {
+        Ok(match self {
+            Step::Arg(arg) => Step::Arg(arg.try_clone()?),
+            Step::Init { name, args } => Step::Init {
+                name: name.clone(),
+                args: args.iter().map(Arg::try_clone).collect::<io::Result<_>>()?,
+            },
+            Step::Require(path) => Step::Require(path.clone()),
+        })
+    }
+}
+
+/// An external program that a process becomes.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// A path, or a name to look for in `PATH`.
+    pub(crate) path: OsString,
+    /// The program's name for itself.
+    pub(crate) arg0: OsString,
+    /// The arguments that follow those that the process has collected.
+    pub(crate) args: Vec<OsString>,
+    /// Descriptors, and the numbers at which the program finds them.
+    pub(crate) fds: Vec<(OwnedFd, i32)>,
 }

@@ -1,24 +1,34 @@
 //! Every system call, and all `unsafe`.
+//! RUNS IN: any
 //!
-//! One call a function, `OwnedFd` and `BorrowedFd` in the signatures, every
-//! descriptor close-on-exec from birth. No protocol and no policy: `template`
-//! and `process` decide what to call.
+//! A file covers one topic of the man pages. A function makes one system call
+//! and names its page; `OwnedFd` and `BorrowedFd` are in the signatures, and every
+//! descriptor is close-on-exec from birth. No protocol, no policy, nothing of the
+//! other rooms, all of which call it.
 
 #![allow(unsafe_code)]
 
+pub(crate) mod environ;
+pub(crate) mod epoll;
+pub(crate) mod eventfd;
 pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod fd_identity;
 pub(crate) mod fork;
 pub(crate) mod memfd;
-pub(crate) mod pipes;
+pub(crate) mod peer;
+pub(crate) mod pidfd;
 #[cfg(feature = "plugin")]
 pub(crate) mod plugin;
 pub(crate) mod poll;
 pub(crate) mod posix_spawn;
+pub(crate) mod proc_stat;
 pub(crate) mod proc_title;
 pub(crate) mod process_attrs;
+pub(crate) mod rlimit;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod startup;
+pub(crate) mod threads;
+pub(crate) mod time;
 pub(crate) mod wait;

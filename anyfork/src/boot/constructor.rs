@@ -17,19 +17,19 @@ use crate::child::title;
 use crate::early;
 use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::hello::{LEN, MARKER, parse};
+use crate::protocol::hello::{LEN, VARIABLE, parse};
 use crate::protocol::reply;
 use crate::registry::{ANYFORK_V2_EARLY, Early};
-use crate::sys::{fd, fork, posix_spawn, signal, socket, startup};
+use crate::sys::{environ, fd, fork, peer, signal, socket, startup, threads};
 use crate::template::server::{answer_failure, tell};
 
 startup::before_main!(before_main);
 
 fn before_main() {
-    if let Some(number) = startup::take_variable(MARKER)
+    if let Some(number) = environ::take_variable(VARIABLE)
         && let Some((control, answering)) = accept_boot(&number)
     {
-        title::set_owner(posix_spawn::peer(control.as_fd()).unwrap_or_default());
+        title::set_owner(peer::pid(control.as_fd()).unwrap_or_default());
         double_fork(control, &answering, &[], run_preloads)
     }
     if !ANYFORK_V2_EARLY.is_empty() {
@@ -46,41 +46,41 @@ fn before_main() {
 ///
 /// A stale variable is no boot: there is no such socket with a message in it.
 fn accept_boot(number: &str) -> Option<(OwnedFd, UnixStream)> {
-    let control = fd::adopt(number.parse().ok()?)?;
+    let control = socket::adopt_message_socket(number.parse().ok()?)?;
     // First: what is received must not take a standard stream's number.
     let opened = fd::open_standard_streams();
     let (mut greeting, mut fds) = ([0; LEN], Vec::new());
     let received = socket::receive(control.as_fd(), &mut greeting, &mut fds).ok()?;
     // A greeting is here: whatever is wrong from now on, `main` must not run.
     let Some(answering) = fds.pop().map(UnixStream::from) else {
-        fork::leave(1);
+        fork::exit_now(1);
     };
     let understood = parse(&greeting[..received.len]).map_err(Error::from);
     if let Err(error) = understood.and_then(|()| may_serve(control.as_fd())) {
         answer_failure(&answering, &error);
-        fork::leave(1);
+        fork::exit_now(1);
     }
     let kept = [control.as_raw_fd(), answering.as_raw_fd()];
     if let Err(error) = opened.and_then(|()| fd::close_all_but(kept)) {
         answer_failure(&answering, &Error::io("set the descriptors up", error));
-        fork::leave(1);
+        fork::exit_now(1);
     }
     // Before it is in a group that a Ctrl-C may be sent to.
     if let Err(error) = signal::block_all() {
         answer_failure(&answering, &Error::io("block signals", error));
-        fork::leave(1);
+        fork::exit_now(1);
     }
     // Its caller made it the leader of a group, to be rid of it with all that it
     // may start; a template belongs to its caller's, as for Ctrl-C.
-    posix_spawn::join_group_of_peer(control.as_fd());
-    tell(&answering, &reply::born());
+    peer::join_group(control.as_fd());
+    tell(&answering, &reply::hello());
     Some((control, answering))
 }
 
 /// Whether this process may become the template of whoever exec'ed it.
 fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
     // Whoever controls a template runs the program's functions with its rights.
-    if startup::runs_with_raised_rights() && !startup::trusts(control) {
+    if startup::runs_with_raised_rights() && !peer::is_trusted(control) {
         let message = "the program runs with raised rights (AT_SECURE) that it got at its start \
              and has not in its caller: it cannot be exec'ed as a template";
         return Err(Error::new(ErrorKind::ExecFailed, message));
@@ -118,7 +118,7 @@ fn may_fork() -> Result<()> {
     if startup::runs_with_raised_rights() {
         return refuse("the program runs with raised rights (AT_SECURE)");
     }
-    match startup::threads() {
+    match threads::count() {
         Ok(1) => Ok(()),
         Ok(n) => refuse(&format!("{n} threads existed before `main`")),
         Err(error) => refuse(&format!("the number of threads is unknown: {error}")),

@@ -20,7 +20,8 @@ use crate::early;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fork::Side;
-use crate::sys::{fd, fork, signal};
+use crate::sys::signal::BlockedSignals;
+use crate::sys::{fd, fork, signal, socket, wait};
 use crate::template::server::{Template, answer_failure};
 
 /// Forks a template that runs `prepare` before it serves. Only the program's
@@ -43,14 +44,14 @@ pub(crate) fn fork_template(
     };
     // Text that is buffered now must come out once, here.
     flush();
-    let (control, served) = fd::message_pair().map_err(failed("socketpair"))?;
-    let (answer, answering) = fd::stream_pair().map_err(failed("socketpair"))?;
+    let (control, served) = socket::message_pair().map_err(failed("socketpair"))?;
+    let (answer, answering) = socket::stream_pair().map_err(failed("socketpair"))?;
     // A Ctrl-C in the middle of it is for the program: the template must neither
     // end by it nor run the program's handler.
-    let _held_back = signal::HeldBack::all().map_err(failed("block signals"))?;
+    let _held_back = BlockedSignals::all().map_err(failed("block signals"))?;
     match fork::fork().map_err(failed("fork"))? {
         Side::Parent(pid) => {
-            fork::wait_for(pid).map_err(failed("waitpid"))?;
+            wait::reap_blocking(pid).map_err(failed("waitpid"))?;
             Ok(TemplateSockets::new(control, answer))
         }
         Side::Child => {
@@ -70,12 +71,12 @@ pub(crate) fn double_fork(
     prepare: impl FnOnce() -> Result<()>,
 ) -> ! {
     match fork::fork() {
-        Ok(Side::Parent(_)) => fork::leave(0),
+        Ok(Side::Parent(_)) => fork::exit_now(0),
         Ok(Side::Child) => live(control, answering, kept, prepare),
         Err(error) => {
             let error = Error::os(ErrorKind::ForkFailed, "fork a template: fork", error);
             answer_failure(answering, &error);
-            fork::leave(1)
+            fork::exit_now(1)
         }
     }
 }
@@ -111,12 +112,12 @@ fn live(
     match prepare() {
         Ok(template) => match say_ready(answering) {
             Ok(()) => template.serve(control),
-            Err(_) => fork::leave(1),
+            Err(_) => fork::exit_now(1),
         },
         Err(error) => {
             // Before the control socket closes: who finds it closed asks why.
             answer_failure(answering, &error);
-            fork::leave(1)
+            fork::exit_now(1)
         }
     }
 }

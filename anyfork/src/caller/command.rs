@@ -15,8 +15,7 @@ use crate::caller::process::Process;
 use crate::caller::spec::Setup;
 use crate::caller::stdio::Stdio;
 use crate::caller::templates::handle::TemplateHandle;
-use crate::spec::Setting;
-use crate::spec::step::Step;
+use crate::spec::{Setting, Step};
 
 /// An external program to be started: std's [`Command`](std::process::Command)
 /// for processes that are big or have threads, and for whom it matters what

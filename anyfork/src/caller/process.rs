@@ -20,8 +20,7 @@ use crate::caller::options::Options;
 use crate::caller::spec::Setup;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, ErrorKind};
-use crate::spec::Setting;
-use crate::spec::step::Step;
+use crate::spec::{Setting, Step};
 
 /// A process in preparation.
 ///

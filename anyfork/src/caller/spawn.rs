@@ -30,8 +30,10 @@ use crate::caller::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
 use crate::protocol::request::{BodyAt, Head, Role};
+#[cfg(feature = "tokio")]
+use crate::sys::epoll::Epoll;
 use crate::sys::poll::Interest;
-use crate::sys::{fd, memfd, poll};
+use crate::sys::{fd, memfd, poll, socket};
 
 /// A request under way.
 pub(crate) struct Spawn {
@@ -156,8 +158,8 @@ impl Spawn {
             ..Head::new(role, &body, passed.len())
         };
 
-        let (mine, theirs) = fd::stream_pair().map_err(failed("socketpair"))?;
-        let (status, reported) = fd::status_pipe().map_err(failed("pipe"))?;
+        let (mine, theirs) = socket::stream_pair().map_err(failed("socketpair"))?;
+        let (status, reported) = fd::nonblocking_pipe().map_err(failed("pipe"))?;
         let mut fds = vec![theirs.into(), reported];
         fds.extend(control);
         if head.body_at == BodyAt::Memfd {
@@ -285,7 +287,7 @@ impl Spawn {
         socket: BorrowedFd<'_>,
         end: Option<BorrowedFd<'_>>,
     ) -> io::Result<OwnedFd> {
-        let set = poll::Set::new()?;
+        let set = Epoll::new()?;
         set.add_hung_up(socket, 0)?;
         if let Some(status) = &self.status {
             set.add(status, 0)?;

@@ -10,8 +10,7 @@ use crate::caller::stdio;
 use crate::caller::stdio::Streams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
-use crate::spec::Setting;
-use crate::spec::step::Step;
+use crate::spec::{Setting, Step};
 
 /// The settings and steps so far, and the first thing that went wrong.
 #[derive(Debug, Default)]

@@ -11,8 +11,8 @@ use crate::caller::templates::handle::TemplateHandle;
 use crate::early;
 use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::fd;
-use crate::sys::fd::Identity;
+use crate::sys::fd_identity;
+use crate::sys::fd_identity::Identity;
 
 /// The template that `Process::new` forks from: the early one where there is
 /// one, else one that is exec'ed. One that has died is replaced.
@@ -34,7 +34,7 @@ fn kept() -> Result<Arc<TemplateHandle>> {
     static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(before) = kept.take() {
-        let control = fd::identity(before.template.control());
+        let control = fd_identity::identity(before.template.control());
         if before.generation != early::generation() || before.identity != control {
             // Its descriptors are not open here, or their numbers are another's.
             mem::forget(before);
@@ -89,6 +89,6 @@ const CLOSED: &str = "no early template: this process has closed the template's 
 fn own(end: &TemplateSockets) -> Result<TemplateSockets> {
     let failed = |error| Error::io("use the early template", error);
     let control = end.control.try_clone().map_err(failed)?;
-    let answer = end.answer.try_clone().map_err(failed)?;
+    let answer = end.reply.try_clone().map_err(failed)?;
     Ok(TemplateSockets::new(control, answer))
 }

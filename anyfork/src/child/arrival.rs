@@ -37,7 +37,7 @@ fn receive_more(socket: &UnixStream, count: usize, fds: &mut Vec<OwnedFd>) -> Re
     while fds.len() < wanted {
         poll::wait(socket.as_fd(), poll::Interest::Readable, None).map_err(failed)?;
         let received = socket::receive(socket.as_fd(), &mut [0], fds).map_err(failed)?;
-        if received.descriptors_cut {
+        if received.fds_cut {
             return Err(failed(io::Error::from_raw_os_error(libc::EMFILE)));
         }
         if received.len == 0 {

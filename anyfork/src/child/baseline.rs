@@ -2,13 +2,12 @@
 //! in it: so that a program that is started from a prepared process gets what
 //! the preparation has changed, and of all else what its caller has.
 
+use crate::sys::fd_identity;
+use crate::sys::fd_identity::Identity;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use crate::sys::fd;
-use crate::sys::fd::Identity;
 
 static BORN: OnceLock<Born> = OnceLock::new();
 
@@ -21,15 +20,15 @@ struct Born {
 /// Notes what is there, in a new template.
 pub(crate) fn remember() {
     BORN.get_or_init(|| Born {
-        streams: [0, 1, 2].map(fd::stream_identity),
-        directory: fd::directory_identity(),
+        streams: [0, 1, 2].map(fd_identity::stream_identity),
+        directory: fd_identity::directory_identity(),
         environment: env::vars_os().collect(),
     });
 }
 
 /// Whether a standard stream is another one than at birth.
 pub(crate) fn has_other_stream(number: u8) -> bool {
-    let now = fd::stream_identity(number);
+    let now = fd_identity::stream_identity(number);
     let then = BORN.get().map(|born| born.streams[usize::from(number)]);
     then.is_some_and(|then| then != now)
 }
@@ -37,7 +36,7 @@ pub(crate) fn has_other_stream(number: u8) -> bool {
 /// Whether the directory is another one than at birth.
 pub(crate) fn has_other_directory() -> bool {
     let then = BORN.get().map(|born| born.directory);
-    then.is_some_and(|then| then != fd::directory_identity())
+    then.is_some_and(|then| then != fd_identity::directory_identity())
 }
 
 /// The variables that have been set, or removed, since birth.

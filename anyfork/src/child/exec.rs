@@ -13,10 +13,10 @@ use crate::child::baseline;
 use crate::child::run;
 use crate::child::run::say_ready;
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::step::Program;
-use crate::sys::exec;
-use crate::sys::exec::{Image, Placing};
-use crate::sys::signal;
+use crate::spec::Program;
+use crate::sys::exec::Dup2Plan;
+use crate::sys::exec::Image;
+use crate::sys::{fd, signal};
 
 /// The first number of a descriptor that was given without one.
 const FIRST: i32 = 3;
@@ -31,14 +31,14 @@ pub(crate) fn execute(
         path,
         arg0,
         args,
-        placed,
+        fds,
     } = program;
     let (collected, numbered) = sort(collected);
     let name = path.clone();
-    let placed = numbered.into_iter().chain(placed);
-    let moved = Placing::new(placed, socket.as_fd());
-    let (placing, socket) = match moved.map_err(place) {
-        Ok((placing, moved)) => (placing, UnixStream::from(moved)),
+    let wanted = numbered.into_iter().chain(fds);
+    let moved = Dup2Plan::new(wanted, socket.as_fd());
+    let (plan, socket) = match moved.map_err(place) {
+        Ok((plan, moved)) => (plan, UnixStream::from(moved)),
         Err(error) => return (error, socket),
     };
     let become_it = || {
@@ -47,9 +47,9 @@ pub(crate) fn execute(
         // What an init function has printed comes before.
         run::flush();
         settle_signals()?;
-        exec::close_all_on_exec().map_err(place)?;
+        fd::close_all_on_exec().map_err(place)?;
         say_ready(&socket)?;
-        placing.place().map_err(place)?;
+        plan.apply().map_err(place)?;
         match image.execute() {
             Err(error) => Err(execution(&name, error)),
             Ok(never) => match never {},

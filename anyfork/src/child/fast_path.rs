@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::protocol::body::Body;
 use crate::protocol::request::{BodyAt, Role};
 use crate::registry::Function;
-use crate::sys::fd::Kept;
+use crate::sys::fd::KeepOpen;
 use crate::sys::proc_title::Title;
 use crate::sys::signal;
 
@@ -35,7 +35,7 @@ use crate::sys::signal;
 pub(crate) struct Plain {
     worker: &'static Function,
     beginning: Beginning,
-    kept: Kept,
+    kept: KeepOpen,
     title: Title,
     limits: Limits,
 }
@@ -53,7 +53,7 @@ impl Plain {
             && head.trailing_fds == 0
             && inherited.args.len() == 0
             && !prepare::has_hooks();
-        let name = Body::plain_name(request.body).filter(|_| is_plain)?;
+        let name = Body::fast_path_name(request.body).filter(|_| is_plain)?;
         let worker = own_worker(name).ok()?;
         let own = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
         let attached = request.inline_fds.iter().map(AsRawFd::as_raw_fd);
@@ -77,7 +77,7 @@ impl Plain {
             role::restore_limits(&self.limits)?;
             self.title.set();
             signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
-            Ok(Body::parse_plain(request.body, request.inline_fds)?)
+            Ok(Body::parse_fast_path(request.body, request.inline_fds)?)
         };
         let settled: Result<_> = settle();
         // Its memory is the template's, too: nothing is given back here.

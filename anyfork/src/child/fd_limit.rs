@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::error::Error;
-use crate::sys::fd;
+use crate::sys::{fd, rlimit};
 
 /// How many descriptors the template may have, and what its children get back.
 #[derive(Clone)]
@@ -19,14 +19,14 @@ impl Limits {
     /// Raises the template's own limit as far as it goes: it may keep two
     /// descriptors a child, and a request may bring 253.
     pub(crate) fn raise(control: BorrowedFd<'_>) -> io::Result<Limits> {
-        let original = fd::descriptor_limit()?;
+        let original = rlimit::fd_limit()?;
         let (_, hard) = original;
         // A kernel or sandbox that refuses leaves the limit as it was.
-        let raised = original != (hard, hard) && fd::set_descriptor_limit((hard, hard)).is_ok();
+        let raised = original != (hard, hard) && rlimit::set_fd_limit((hard, hard)).is_ok();
         Ok(Limits {
             original,
             raised,
-            own: fd::open_descriptors(control)?,
+            own: fd::count_open(control)?,
         })
     }
 
@@ -39,7 +39,7 @@ impl Limits {
     #[inline]
     pub(crate) fn restore(&self) -> io::Result<()> {
         match self.raised {
-            true => fd::set_descriptor_limit(self.original),
+            true => rlimit::set_fd_limit(self.original),
             false => Ok(()),
         }
     }
@@ -50,7 +50,7 @@ impl Limits {
     pub(crate) fn are_near(&self, held: u64) -> bool {
         /// Two for the child at hand, two for the next request, one to spare.
         const RESERVE: u64 = 5;
-        let limit = fd::descriptor_limit().map_or(u64::MAX, |(soft, _)| soft);
+        let limit = rlimit::fd_limit().map_or(u64::MAX, |(soft, _)| soft);
         self.own + held + RESERVE > limit
     }
 

@@ -80,7 +80,7 @@ impl PluginFunction {
     pub(crate) fn init(self, args: Args, collected: Args) -> (Result<()>, Args) {
         let end = self.plugin.init(self.index, args, collected);
         let result = end.failure.map_or(Ok(()), |(code, message)| {
-            let kind = reply::kind(code).unwrap_or(ErrorKind::InitFailed);
+            let kind = reply::kind_of_code(code).unwrap_or(ErrorKind::InitFailed);
             Err(Error::new(kind, message))
         });
         (result, end.collected)
@@ -124,7 +124,7 @@ impl Entrance for Own {
             run_init(&registry::functions(Kind::Init)[index], args, collected);
         let failure = result
             .err()
-            .map(|error| (reply::code(error.kind()), error.to_string()));
+            .map(|error| (reply::kind_code(error.kind()), error.to_string()));
         InitEnd { failure, collected }
     }
 }

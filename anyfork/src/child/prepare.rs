@@ -16,8 +16,8 @@ use crate::entry::Kind;
 use crate::entry::{Entry, with_collected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{ANYFORK_V1_AFTER_FORK, AfterFork, Function};
-use crate::spec::step::Step;
-use crate::sys::{fd, startup};
+use crate::spec::Step;
+use crate::sys::{fd, threads};
 
 /// Takes the steps; gives the arguments that are collected in the end, those
 /// that the template had first.
@@ -139,7 +139,7 @@ pub(crate) fn settled_threads() -> io::Result<usize> {
     const PATIENCE: Duration = Duration::from_secs(1);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match startup::threads()? {
+        match threads::count()? {
             n if n == 1 || Instant::now() > deadline => return Ok(n),
             _ => thread::sleep(Duration::from_millis(1)),
         }

@@ -18,7 +18,7 @@ use std::thread::{self, ThreadId};
 
 use crate::failure::Failure;
 use crate::protocol::status;
-use crate::sys::fd::Remembered;
+use crate::sys::fd_identity::RememberedFd;
 use crate::sys::{fork, wait};
 
 static STATE: Mutex<State> = Mutex::new(State {
@@ -35,7 +35,7 @@ struct State {
     /// The process that this holds for, and not what its code forks off.
     pid: u32,
     /// The write end of the status pipe, which the worker's code may have closed.
-    pipe: Option<Remembered>,
+    pipe: Option<RememberedFd>,
     /// The thread that enters the worker.
     thread: Option<ThreadId>,
     /// The panics so far, the last one last; a few of them.
@@ -100,7 +100,7 @@ impl Beginning {
         Beginning(State {
             who: Who::Process,
             pid: 0,
-            pipe: Remembered::new(pipe),
+            pipe: RememberedFd::new(pipe),
             thread: Some(thread::current().id()),
             panics: Vec::new(),
             has_told: false,
@@ -110,7 +110,7 @@ impl Beginning {
     /// From here on it is this process.
     #[inline]
     pub(crate) fn begin(self) {
-        let pid = fork::own_pid();
+        let pid = fork::current_pid();
         let before = mem::replace(&mut *state(), State { pid, ..self.0 });
         // It is the parent's, and empty there.
         mem::forget(before);
@@ -123,7 +123,7 @@ impl Beginning {
 pub(crate) fn own() {
     let state = state();
     if let (Some(pipe), true) = (&state.pipe, state.pid == process::id()) {
-        let _ = pipe.own();
+        let _ = pipe.claim();
     }
 }
 
@@ -137,12 +137,12 @@ pub(crate) fn enter(worker: &'static str) {
 /// reads this waits for the end first.
 pub(crate) fn end(code: u8) {
     let state = state();
-    if state.pid != fork::own_pid() {
+    if state.pid != fork::current_pid() {
         return;
     }
     if let Some(pipe) = &state.pipe {
         let usage = wait::usage();
-        let record = status::encode(
+        let record = status::encode_exit(
             i32::from(code) << 8,
             usage.user_micros,
             usage.system_micros,
@@ -273,12 +273,12 @@ impl State {
     }
 
     fn tell(&mut self, failure: &Failure) {
-        if self.pid != fork::own_pid() || mem::replace(&mut self.has_told, true) {
+        if self.pid != fork::current_pid() || mem::replace(&mut self.has_told, true) {
             return;
         }
         if let Some(pipe) = &self.pipe {
             // A page is left for the record of the end.
-            let room = pipe.capacity().saturating_sub(4096);
+            let room = pipe.pipe_capacity().saturating_sub(4096);
             let frame = status::encode_failure(failure, room);
             let _ = pipe.write(&frame);
         }

@@ -7,8 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::child::fd_limit::Limits;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::control;
-use crate::protocol::control::Keep;
+use crate::protocol::control::ControlMessage;
 use crate::protocol::request::{BodyAt, Head, Role};
 use crate::sys::socket;
 use crate::sys::socket::Wait;
@@ -35,7 +34,7 @@ pub(crate) enum Arrival<'a> {
     Closed,
     Request(Request<'a>),
     /// The number of spares is to change. The descriptor is an owner's end.
-    Keep(Keep, Option<OwnedFd>),
+    Keep(ControlMessage, Option<OwnedFd>),
 }
 
 impl<'a> Request<'a> {
@@ -60,14 +59,14 @@ impl<'a> Request<'a> {
             true => &[],
             false => &buffer[..received.len],
         };
-        if let Some(keep) = control::parse(message) {
+        if let Some(keep) = ControlMessage::parse(message) {
             return Arrival::Keep(keep, fds.pop());
         }
         let (head, body) = match Head::parse(message) {
             Ok(parsed) => parsed,
             Err(malformed) => return refuse(fds, &malformed.into()),
         };
-        if received.descriptors_cut {
+        if received.fds_cut {
             return refuse(fds, &limits.full());
         }
         if fds.len() != head.fd_count() {

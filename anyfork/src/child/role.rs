@@ -25,9 +25,8 @@ use crate::early;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
-use crate::spec::Setting;
-use crate::spec::step::{Program, Step};
-use crate::sys::fd::Kept;
+use crate::spec::{Program, Setting, Step};
+use crate::sys::fd::KeepOpen;
 use crate::sys::{fork, signal};
 use crate::template::server::{Template, answer_failure};
 
@@ -48,12 +47,12 @@ pub(crate) fn restore_limits(limits: &Limits) -> Result<()> {
 }
 
 /// What is open in a child: `own`, and what it has from its template.
-pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'_>) -> Kept {
+pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'_>) -> KeepOpen {
     let args = inherited.args.iter().filter_map(|arg| match arg {
         Arg::Fd(fd) => Some(fd.as_raw_fd()),
         Arg::Bytes(_) => None,
     });
-    Kept::new(
+    KeepOpen::new(
         own.into_iter()
             .chain(inherited.shared.iter().copied())
             .chain(args),
@@ -62,7 +61,7 @@ pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'
 
 /// Closes all that belongs to the template and to other children.
 #[inline]
-pub(crate) fn isolate(kept: &Kept) -> Result<()> {
+pub(crate) fn isolate(kept: &KeepOpen) -> Result<()> {
     kept.close_others()
         .map_err(|error| Error::io("close the template's descriptors in the child", error))
 }
@@ -76,7 +75,7 @@ pub(crate) fn isolate_and_run(request: Request<'_>, inherited: Inherited<'_>) ->
     let kept = kept(fixed.into_iter().chain(received), &inherited);
     if let Err(error) = isolate(&kept) {
         refuse(&request.socket, &error);
-        fork::leave(1)
+        fork::exit_now(1)
     }
     run(request, inherited)
 }
@@ -96,7 +95,7 @@ pub(crate) fn end_with(last: impl FnOnce() -> u8) -> ! {
         PANICKED
     });
     report::end(code);
-    fork::leave(code)
+    fork::exit_now(code)
 }
 
 fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {

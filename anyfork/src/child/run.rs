@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::mem;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,8 @@ use crate::entry::{Entry, Hooks, Outcome};
 use crate::error::{Error, Result};
 use crate::protocol::reply;
 use crate::registry::Function;
-use crate::sys::{fd, fork, poll, socket, startup};
+use crate::sys::eventfd::EventFd;
+use crate::sys::{fork, peer, pidfd, socket, threads};
 use crate::template::server::answer_failure;
 
 /// The exit code of a Rust program that panicked.
@@ -86,7 +87,7 @@ pub(crate) fn flush() {
 /// Rust program whose `main` returns.
 fn flush_at_end() {
     const PATIENCE: Duration = Duration::from_millis(200);
-    if startup::is_alone() {
+    if threads::is_single() {
         return flush();
     }
     let (done, flushed) = mpsc::channel();
@@ -100,12 +101,12 @@ fn flush_at_end() {
 }
 
 /// What wakes the template of a process that was a spare.
-static WAKE: Mutex<Option<OwnedFd>> = Mutex::new(None);
+static WAKE: Mutex<Option<EventFd>> = Mutex::new(None);
 
 /// This process was a spare, and its template is to be woken: not now, when the
 /// caller has better use for the processors, but before anything happens that
 /// might take long.
-pub(crate) fn wake_later(wake: OwnedFd) {
+pub(crate) fn wake_later(wake: EventFd) {
     *WAKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn wake_later(wake: OwnedFd) {
 pub(crate) fn wake_template() {
     let wake = WAKE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(wake) = wake {
-        poll::notify(wake.as_fd());
+        wake.signal();
     }
 }
 
@@ -128,7 +129,7 @@ pub(crate) fn die_with_caller(socket: &UnixStream) -> Result<()> {
     }
     wake_template();
     report::own();
-    fd::die_with_peer(socket.as_fd()).map_err(|error| Error::io("watch the caller's end", error))
+    peer::die_with_peer(socket.as_fd()).map_err(|error| Error::io("watch the caller's end", error))
 }
 
 /// Takes it that the process was guarded before it came here.
@@ -141,10 +142,10 @@ pub(crate) fn tie_to_caller() {
 /// pid, and a pidfd that it opens on itself, for which no race is possible.
 pub(crate) fn say_ready(socket: &UnixStream) -> Result<()> {
     let failed = |error| Error::io("tell the caller that the process is ready", error);
-    let pid = fork::own_pid();
-    let pidfd = fork::pidfd(pid).map_err(failed)?;
+    let pid = fork::current_pid();
+    let pidfd = pidfd::open(pid).map_err(failed)?;
     if TIED_TO_CALLER.swap(false, Ordering::Relaxed) {
-        fd::outlive_peer(socket.as_fd()).map_err(failed)?;
+        peer::outlive_peer(socket.as_fd()).map_err(failed)?;
     }
     let frame = reply::ready(pid);
     let sent = socket::send(socket.as_fd(), &frame, &[pidfd.as_fd()]).map_err(failed)?;

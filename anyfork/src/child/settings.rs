@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use crate::child::{baseline, title};
 use crate::error::{Error, Result};
 use crate::spec::{Inherit, Setting};
-use crate::sys::process_attrs;
+use crate::sys::{environ, fd, process_attrs, rlimit};
 
 /// Applies all settings, in the order of their ranks.
 pub(crate) fn apply(mut settings: Vec<Setting>) -> Result<()> {
@@ -26,7 +26,7 @@ fn drop_groups(settings: &[Setting]) {
     let has = |wanted: fn(&Setting) -> bool| settings.iter().any(wanted);
     let changes_user = has(|it| matches!(it, Setting::User(_)));
     if changes_user && !has(|it| matches!(it, Setting::Groups(_))) && process_attrs::is_root() {
-        let _ = process_attrs::groups(&[]);
+        let _ = process_attrs::set_groups(&[]);
     }
 }
 
@@ -40,12 +40,12 @@ fn apply_one(it: Setting) -> Result<()> {
             return Ok(());
         }
         Setting::Stream { number, to } => {
-            let fd = to.map_or_else(|| process_attrs::null(number), Ok);
-            let set = fd.and_then(|fd| process_attrs::stream(number, fd.as_fd()));
+            let fd = to.map_or_else(|| fd::open_null(number), Ok);
+            let set = fd.and_then(|fd| fd::set_standard_stream(number, fd.as_fd()));
             (set, STREAMS[usize::from(number)].to_owned())
         }
         Setting::ProcessGroup(group) => (
-            process_attrs::process_group(group),
+            process_attrs::set_process_group(group),
             format!("process_group {group}"),
         ),
         Setting::Limit {
@@ -53,23 +53,26 @@ fn apply_one(it: Setting) -> Result<()> {
             soft,
             hard,
         } => (
-            process_attrs::limit(resource, soft, hard),
+            rlimit::set_limit(resource, soft, hard),
             format!("rlimit {resource} to {soft} and {hard}"),
         ),
-        Setting::Nice(step) => (process_attrs::nice(step), format!("nice {step}")),
-        Setting::Groups(groups) => (process_attrs::groups(&groups), format!("groups {groups:?}")),
-        Setting::Group(id) => (process_attrs::group(id), format!("gid {id}")),
-        Setting::User(id) => (process_attrs::user(id), format!("uid {id}")),
+        Setting::Nice(step) => (process_attrs::add_nice(step), format!("nice {step}")),
+        Setting::Groups(groups) => (
+            process_attrs::set_groups(&groups),
+            format!("groups {groups:?}"),
+        ),
+        Setting::Group(id) => (process_attrs::set_group(id), format!("gid {id}")),
+        Setting::User(id) => (process_attrs::set_user(id), format!("uid {id}")),
         Setting::Directory(path) => (
-            process_attrs::directory(&path),
+            process_attrs::change_directory(&path),
             format!("current_dir `{}`", path.display()),
         ),
         Setting::EnvClear => {
-            process_attrs::clear_environment();
+            environ::clear();
             return Ok(());
         }
         Setting::Env(name, value) => (
-            process_attrs::variable(&name, value.as_deref()),
+            environ::set_variable(&name, value.as_deref()),
             format!("env `{}`", name.display()),
         ),
     };
@@ -87,24 +90,24 @@ fn failed(what: &str, error: io::Error) -> Error {
 fn take_over(what: Inherit, prepared: bool) -> Result<()> {
     match what {
         Inherit::Stream(number, _) if prepared && baseline::has_other_stream(number) => Ok(()),
-        Inherit::Stream(number, fd) => process_attrs::stream(number, fd.as_fd())
+        Inherit::Stream(number, fd) => fd::set_standard_stream(number, fd.as_fd())
             .map_err(|error| failed(STREAMS[usize::from(number)], error)),
         Inherit::Directory(_) if prepared && baseline::has_other_directory() => Ok(()),
-        Inherit::Directory(fd) => process_attrs::open_directory(fd.as_fd())
+        Inherit::Directory(fd) => process_attrs::change_to_open_directory(fd.as_fd())
             .map_err(|error| failed("the directory to the caller's", error)),
         Inherit::Environment(variables) => {
             let changed = match prepared {
                 true => baseline::changed_variables(),
                 false => Vec::new(),
             };
-            process_attrs::clear_environment();
+            environ::clear();
             let all = variables
                 .into_iter()
                 .map(|(name, value)| (name, Some(value)));
             for (name, value) in all.chain(changed) {
                 // A name that cannot be set has come from elsewhere than from
                 // a program's own calls, and is left out.
-                let _ = process_attrs::variable(&name, value.as_deref());
+                let _ = environ::set_variable(&name, value.as_deref());
             }
             Ok(())
         }

@@ -20,11 +20,11 @@ use crate::child::role;
 use crate::child::role::Inherited;
 use crate::child::{run, title};
 use crate::early;
-use crate::protocol::control;
-use crate::protocol::control::{Keep, Notice};
-use crate::sys::socket;
+use crate::protocol::control::ControlMessage;
+use crate::protocol::notice::SpareNotice;
+use crate::sys::eventfd::EventFd;
 use crate::sys::socket::Wait;
-use crate::sys::{fd, fork, poll, signal};
+use crate::sys::{fd, fork, signal, socket};
 
 /// What a spare has from its template.
 pub(crate) struct Place<'a> {
@@ -47,11 +47,11 @@ pub(crate) fn live(place: Place<'_>) -> ! {
     } = place;
     early::mark_forked();
     let Channel { notices, bell, .. } = channel;
-    let own = [&control, &notices, &bell].map(AsRawFd::as_raw_fd);
+    let own = [control.as_raw_fd(), notices.as_raw_fd(), bell.as_raw_fd()];
     let settled = role::isolate(&role::kept(own, &inherited))
         .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
     if settled.is_err() {
-        fork::leave(1);
+        fork::exit_now(1);
     }
     title::spare();
     rehearse(buffer);
@@ -60,16 +60,16 @@ pub(crate) fn live(place: Place<'_>) -> ! {
         match arrival {
             Arrival::Nothing => {}
             Arrival::Refused => buffer.fill(0),
-            Arrival::Closed | Arrival::Keep(Keep::Fewer, _) => fork::leave(0),
-            Arrival::Keep(Keep::Spares(wanted), owner) => {
+            Arrival::Closed | Arrival::Keep(ControlMessage::ExitSpare, _) => fork::exit_now(0),
+            Arrival::Keep(ControlMessage::SetSpares(wanted), owner) => {
                 let owner = owner.as_ref().map(AsFd::as_fd);
-                let _ = tell(&notices, &bell, Notice::Spares(wanted), owner);
-                poll::notify(bell.as_fd());
+                let _ = tell(&notices, &bell, SpareNotice::SetSpares(wanted), owner);
+                bell.signal();
             }
             Arrival::Request(request) => {
                 // Before anybody can learn of this process: a worker's whole life
                 // may be shorter than the way of this notice.
-                let taken = Notice::Taken {
+                let taken = SpareNotice::Taken {
                     pid: std::process::id(),
                     kill_on_drop: request.head.kill_on_drop,
                 };
@@ -79,10 +79,10 @@ pub(crate) fn live(place: Place<'_>) -> ! {
                 if told.is_err() {
                     // The template is gone, and nobody would collect this process
                     // or its status.
-                    fork::leave(1);
+                    fork::exit_now(1);
                 }
                 fork::outlive_parent();
-                signal::forget_pending();
+                signal::discard_pending();
                 role::run(request, inherited)
             }
         }
@@ -93,15 +93,15 @@ pub(crate) fn live(place: Place<'_>) -> ! {
 /// read others before.
 fn tell(
     notices: &OwnedFd,
-    bell: &OwnedFd,
-    notice: Notice,
+    bell: &EventFd,
+    notice: SpareNotice,
     fd: Option<BorrowedFd<'_>>,
 ) -> io::Result<()> {
-    let bytes = control::notice(notice);
+    let bytes = notice.encode();
     let send = |wait| socket::send_or_wait(notices.as_fd(), wait, &bytes, fd.as_slice()).map(drop);
     match send(Wait::No) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            poll::notify(bell.as_fd());
+            bell.signal();
             send(Wait::Yes)
         }
         sent => sent,
@@ -132,7 +132,7 @@ pub(crate) struct Channel {
     /// Where a spare leaves them.
     notices: OwnedFd,
     /// Tells the template that there are any.
-    pub(crate) bell: OwnedFd,
+    pub(crate) bell: EventFd,
 }
 
 impl Channel {
@@ -140,9 +140,9 @@ impl Channel {
     pub(crate) const DESCRIPTORS: u64 = 3;
 
     pub(crate) fn new() -> io::Result<Channel> {
-        let (reads, notices) = fd::message_pair()?;
+        let (reads, notices) = socket::message_pair()?;
         fd::set_blocking(notices.as_fd())?;
-        let bell = poll::bell()?;
+        let bell = EventFd::new()?;
         Ok(Channel {
             reads,
             notices,

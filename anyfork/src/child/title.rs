@@ -1,11 +1,10 @@
 //! What the processes here are called in a list of processes:
 //! `anyfork: template of 4711 (myapp)`, `anyfork: greet of 4711 (myapp)`.
 
+use crate::sys::proc_title::Title;
 use std::env;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-
-use crate::sys::proc_title::Title;
 
 /// Whose the processes here are: the pid and the name of the program that owns
 /// the template.

@@ -8,8 +8,7 @@ use crate::args::{Arg, Args};
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::setting;
 use crate::protocol::{MISSING, Malformed};
-use crate::spec::Setting;
-use crate::spec::step::{Program, Step};
+use crate::spec::{Program, Setting, Step};
 
 const TOO_MANY: Malformed = Malformed::Because("more descriptors came than it names");
 
@@ -57,7 +56,7 @@ impl Body {
 
     /// The worker's name, if the bytes ask for no more than the worker and its
     /// arguments.
-    pub(crate) fn plain_name(bytes: &[u8]) -> Option<&str> {
+    pub(crate) fn fast_path_name(bytes: &[u8]) -> Option<&str> {
         let mut reader = Reader(bytes);
         let name = str::from_utf8(reader.counted().ok()?).ok()?;
         let settings = reader.u32().ok()?;
@@ -71,9 +70,9 @@ impl Body {
         (settings == 0).then_some(name)
     }
 
-    /// Parses bytes that have a [`plain_name`](Body::plain_name), to which exactly
+    /// Parses bytes that have a [`fast_path_name`](Body::fast_path_name), to which exactly
     /// these descriptors belong, into the arguments.
-    pub(crate) fn parse_plain(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Args, Malformed> {
+    pub(crate) fn parse_fast_path(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Args, Malformed> {
         let (mut reader, mut fds) = (Reader(bytes), fds.into_iter());
         reader.counted()?;
         reader.u32()?;
@@ -163,8 +162,8 @@ fn put_program(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, program: Program) {
     for arg in program.args {
         put_counted(out, arg.as_bytes());
     }
-    out.extend((program.placed.len() as u32).to_le_bytes());
-    for (fd, number) in program.placed {
+    out.extend((program.fds.len() as u32).to_le_bytes());
+    for (fd, number) in program.fds {
         out.extend(number.to_le_bytes());
         fds.push(fd);
     }
@@ -180,15 +179,16 @@ fn take_program(
     let args = (0..count).map(|_| reader.counted().map(os));
     let args = args.collect::<Result<_, _>>()?;
     let count = reader.u32()?;
-    let placed = (0..count).map(|_| {
+    let numbered = (0..count).map(|_| {
         let number = reader.i32()?;
         Ok((fds.next().ok_or(MISSING)?, number))
     });
+    let fds = numbered.collect::<Result<_, Malformed>>()?;
     Ok(Program {
         path,
         arg0,
         args,
-        placed: placed.collect::<Result<_, Malformed>>()?,
+        fds,
     })
 }
 
@@ -248,24 +248,24 @@ mod tests {
             args.into_iter().map(Step::Arg).collect::<Vec<_>>()
         };
         let (bytes, fds) = body(Vec::new(), args()).encode();
-        assert_eq!(Body::plain_name(&bytes), Some("greet"));
-        let mut parsed = Body::parse_plain(&bytes, fds).unwrap();
+        assert_eq!(Body::fast_path_name(&bytes), Some("greet"));
+        let mut parsed = Body::parse_fast_path(&bytes, fds).unwrap();
         assert_eq!(parsed.len(), 2);
         assert!(matches!(parsed.next(), Some(Arg::Bytes(x)) if x == b"x"));
-        assert!(Body::parse_plain(&bytes, Vec::new()).is_err());
-        assert!(Body::parse_plain(&bytes, vec![null(), null()]).is_err());
+        assert!(Body::parse_fast_path(&bytes, Vec::new()).is_err());
+        assert!(Body::parse_fast_path(&bytes, vec![null(), null()]).is_err());
         for end in 0..bytes.len() - 1 {
             let is_whole = end == 17 || end == 27;
-            let name = Body::plain_name(&bytes[..end]);
+            let name = Body::fast_path_name(&bytes[..end]);
             assert_eq!(name, is_whole.then_some("greet"), "{end}");
         }
 
         let (bytes, _) = body(vec![Setting::EnvClear], args()).encode();
-        assert_eq!(Body::plain_name(&bytes), None);
+        assert_eq!(Body::fast_path_name(&bytes), None);
         let mut steps = args();
         steps.push(Step::Require("/p.so".into()));
         let (bytes, _) = body(Vec::new(), steps).encode();
-        assert_eq!(Body::plain_name(&bytes), None);
+        assert_eq!(Body::fast_path_name(&bytes), None);
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
             path: "cat".into(),
             arg0: "c".into(),
             args: vec!["x".into()],
-            placed: vec![(null(), 7)],
+            fds: vec![(null(), 7)],
         };
         let (bytes, fds) = Body {
             name: String::new(),
@@ -298,7 +298,7 @@ mod tests {
             } = program();
             (path, arg0, args)
         });
-        assert_eq!(back.placed[0].1, 7);
+        assert_eq!(back.fds[0].1, 7);
         let longer = [&bytes[..], &[0]].concat();
         assert!(Body::parse(&longer, vec![null()]).is_err());
         assert!(Body::parse(&bytes, Vec::new()).is_err());

@@ -1,79 +1,60 @@
-//! How many spares a template is to have: what its owner says, and what a spare
-//! and its template say to each other. The tables are in the parent.
+//! The messages on a control socket that are no requests: how many spares a
+//! template keeps.
+//! RUNS IN: caller, template, spare
+//!
+//! An owner sends the number, and the template sends the others away. The tables
+//! are in [`protocol`](crate::protocol).
 
 use crate::protocol::VERSION;
 use crate::protocol::codec::Reader;
 
-/// Bytes of each of these messages.
+/// Number of bytes of a control message, and of a spare's notice.
 pub(crate) const LEN: usize = 16;
 
-/// So many spares are to be kept.
+/// How many spares a template keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct SpareTarget {
     pub(crate) count: u32,
-    /// When it was said, in nanoseconds of the system's monotonic clock: the
-    /// latest counts, whoever is the first to hear of it.
+    /// When the owner sent it, in nanoseconds of the system's monotonic clock. The
+    /// latest target counts, in whatever order the template hears of them.
     pub(crate) at: u64,
 }
 
-/// A message on a control socket that is no request.
+/// A message on a control socket that is no request. One receiver gets it: the
+/// template or a spare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// From an owner. An owner's end comes with it.
-    Spares(Wanted),
-    /// From the template: the spare that gets this ends.
-    Fewer,
+pub(crate) enum ControlMessage {
+    /// From an owner, with a duplicate of the owner's end of the socket.
+    SetSpares(SpareTarget),
+    /// From the template: the spare that receives this exits.
+    ExitSpare,
 }
 
-/// The bytes of such a message.
-pub(crate) fn encode(keep: Keep) -> [u8; LEN] {
-    match keep {
-        Keep::Spares(wanted) => bytes([b'A', b'F', VERSION, 4], wanted.count, wanted.at),
-        Keep::Fewer => bytes([b'A', b'F', VERSION, 5], 0, 0),
+impl ControlMessage {
+    /// The bytes of the message.
+    pub(crate) fn encode(self) -> [u8; LEN] {
+        match self {
+            ControlMessage::SetSpares(SpareTarget { count, at }) => {
+                pack([b'A', b'F', VERSION, 4], count, at)
+            }
+            ControlMessage::ExitSpare => pack([b'A', b'F', VERSION, 5], 0, 0),
+        }
+    }
+
+    /// The message, if the bytes are one.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<ControlMessage> {
+        match unpack(bytes)? {
+            ([b'A', b'F', VERSION, 4], count, at) => {
+                Some(ControlMessage::SetSpares(SpareTarget { count, at }))
+            }
+            ([b'A', b'F', VERSION, 5], 0, 0) => Some(ControlMessage::ExitSpare),
+            _ => None,
+        }
     }
 }
 
-/// The message, if it is one of these.
-pub(crate) fn parse(message: &[u8]) -> Option<Keep> {
-    match parts(message)? {
-        ([b'A', b'F', VERSION, 4], count, at) => Some(Keep::Spares(Wanted { count, at })),
-        ([b'A', b'F', VERSION, 5], 0, 0) => Some(Keep::Fewer),
-        _ => None,
-    }
-}
-
-/// What a spare says to its template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
-    /// The spare of this pid has taken a request, and is a child like others now.
-    /// The status pipe comes with it.
-    Taken { pid: u32, kill_on_drop: bool },
-    /// It was told that the number of spares is to change. An owner's end comes
-    /// with it.
-    Spares(Wanted),
-}
-
-/// The bytes of a notice.
-pub(crate) fn notice(notice: Notice) -> [u8; LEN] {
-    match notice {
-        Notice::Taken { pid, kill_on_drop } => bytes([1, kill_on_drop.into(), 0, 0], pid, 0),
-        Notice::Spares(wanted) => bytes([2, 0, 0, 0], wanted.count, wanted.at),
-    }
-}
-
-/// The notice, if it is one.
-pub(crate) fn parse_notice(message: &[u8]) -> Option<Notice> {
-    match parts(message)? {
-        ([1, kill @ 0..=1, 0, 0], pid, 0) => Some(Notice::Taken {
-            pid,
-            kill_on_drop: kill == 1,
-        }),
-        ([2, 0, 0, 0], count, at) => Some(Notice::Spares(Wanted { count, at })),
-        _ => None,
-    }
-}
-
-fn bytes(head: [u8; 4], number: u32, at: u64) -> [u8; LEN] {
+/// The layout of the messages of [`LEN`] bytes.
+pub(crate) fn pack(head: [u8; 4], number: u32, at: u64) -> [u8; LEN] {
     let mut out = [0; LEN];
     out[..4].copy_from_slice(&head);
     out[4..8].copy_from_slice(&number.to_le_bytes());
@@ -81,8 +62,9 @@ fn bytes(head: [u8; 4], number: u32, at: u64) -> [u8; LEN] {
     out
 }
 
-fn parts(message: &[u8]) -> Option<([u8; 4], u32, u64)> {
-    let mut reader = Reader(message);
+/// The parts of a message of [`LEN`] bytes.
+pub(crate) fn unpack(bytes: &[u8]) -> Option<([u8; 4], u32, u64)> {
+    let mut reader = Reader(bytes);
     let parts = (reader.array().ok()?, reader.u32().ok()?, reader.u64().ok()?);
     reader.is_empty().then_some(parts)
 }
@@ -93,32 +75,20 @@ mod tests {
 
     #[test]
     fn golden_messages() {
-        let wanted = Wanted {
+        let target = SpareTarget {
             count: 7,
             at: 0x0102,
         };
-        let spares = encode(Keep::Spares(wanted));
-        assert_eq!(&spares, b"AF\x01\x04\x07\0\0\0\x02\x01\0\0\0\0\0\0");
-        assert_eq!(parse(&spares), Some(Keep::Spares(wanted)));
-        let fewer = b"AF\x01\x05\0\0\0\0\0\0\0\0\0\0\0\0";
-        assert_eq!(&encode(Keep::Fewer), fewer);
-        assert_eq!(parse(&encode(Keep::Fewer)), Some(Keep::Fewer));
-
-        let taken = Notice::Taken {
-            pid: 0x1234,
-            kill_on_drop: true,
-        };
-        let bytes = b"\x01\x01\0\0\x34\x12\0\0\0\0\0\0\0\0\0\0";
-        assert_eq!(&notice(taken), bytes);
-        assert_eq!(parse_notice(&notice(taken)), Some(taken));
-        let spares = Notice::Spares(wanted);
-        let bytes = b"\x02\0\0\0\x07\0\0\0\x02\x01\0\0\0\0\0\0";
-        assert_eq!(&notice(spares), bytes);
-        assert_eq!(parse_notice(&notice(spares)), Some(spares));
+        let set = ControlMessage::SetSpares(target);
+        assert_eq!(&set.encode(), b"AF\x01\x04\x07\0\0\0\x02\x01\0\0\0\0\0\0");
+        assert_eq!(ControlMessage::parse(&set.encode()), Some(set));
+        let exit = ControlMessage::ExitSpare;
+        assert_eq!(&exit.encode(), b"AF\x01\x05\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(ControlMessage::parse(&exit.encode()), Some(exit));
     }
 
     #[test]
-    fn other_octets_are_neither() {
+    fn other_bytes_are_no_control_message() {
         for bytes in [
             &b""[..],
             b"AF\x01\x04\x07\0\0\0",
@@ -129,8 +99,7 @@ mod tests {
             b"AF\x01\x05\x01\0\0\0\0\0\0\0\0\0\0\0",
             b"AF\x01\x05\0\0\0\0\x01\0\0\0\0\0\0\0",
         ] {
-            assert_eq!(parse(bytes), None);
-            assert_eq!(parse_notice(bytes), None);
+            assert_eq!(ControlMessage::parse(bytes), None);
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::protocol::{Malformed, VERSION};
 
 /// The environment variable whose value is the number of the control socket.
-pub(crate) const MARKER: &str = "ANYFORK_TEMPLATE";
+pub(crate) const VARIABLE: &str = "ANYFORK_TEMPLATE";
 
 /// Bytes of the message.
 pub(crate) const LEN: usize = 4;

@@ -6,7 +6,7 @@ use crate::protocol::codec::Reader;
 use crate::protocol::{MAX_FAILURE, Malformed, VERSION};
 
 /// Bytes of the frame that is always there.
-pub(crate) const HEAD: usize = 8;
+pub(crate) const HEAD_LEN: usize = 8;
 
 /// The first eight bytes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +21,14 @@ pub(crate) enum Head {
 }
 
 /// The bytes of `Ready`.
-pub(crate) fn ready(pid: u32) -> [u8; HEAD] {
+pub(crate) fn ready(pid: u32) -> [u8; HEAD_LEN] {
     let mut out = [1, VERSION, 0, 0, 0, 0, 0, 0];
     out[4..].copy_from_slice(&pid.to_le_bytes());
     out
 }
 
 /// The bytes of `Born`.
-pub(crate) fn born() -> [u8; HEAD] {
+pub(crate) fn hello() -> [u8; HEAD_LEN] {
     [3, VERSION, 0, 0, 0, 0, 0, 0]
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn failed(error: &Error) -> Vec<u8> {
     let text = error.to_string();
     let message = &text[..text.floor_char_boundary(MAX_FAILURE)];
     let mut out = vec![2, VERSION];
-    out.extend(code(error.kind()).to_le_bytes());
+    out.extend(kind_code(error.kind()).to_le_bytes());
     out.extend((message.len() as u32 + 4).to_le_bytes());
     out.extend(error.raw_os_error().unwrap_or(0).to_le_bytes());
     out.extend(message.as_bytes());
@@ -45,7 +45,7 @@ pub(crate) fn failed(error: &Error) -> Vec<u8> {
 }
 
 /// Parses the first bytes of an answer.
-pub(crate) fn parse_head(bytes: &[u8; HEAD]) -> Result<Head, Malformed> {
+pub(crate) fn parse_head(bytes: &[u8; HEAD_LEN]) -> Result<Head, Malformed> {
     let mut reader = Reader(bytes);
     let tag = reader.u8()?;
     let version = reader.u8()?;
@@ -70,7 +70,7 @@ pub(crate) fn parse_failure(code: u16, rest: &[u8]) -> Result<Error, Malformed> 
     let mut reader = Reader(rest);
     let errno = reader.i32()?;
     let message = String::from_utf8_lossy(reader.0).into_owned();
-    let kind = kind(code).ok_or(Malformed::Because("a failure is of an unknown kind"))?;
+    let kind = kind_of_code(code).ok_or(Malformed::Because("a failure is of an unknown kind"))?;
     Ok(Error::remote(kind, message, (errno != 0).then_some(errno)))
 }
 
@@ -90,13 +90,13 @@ const KINDS: [(u16, ErrorKind); 11] = [
 ];
 
 /// The number that stands for a kind.
-pub(crate) fn code(kind: ErrorKind) -> u16 {
+pub(crate) fn kind_code(kind: ErrorKind) -> u16 {
     let found = KINDS.iter().find(|(_, it)| *it == kind);
     found.map_or(7, |(code, _)| *code)
 }
 
 /// The kind that a number stands for.
-pub(crate) fn kind(code: u16) -> Option<ErrorKind> {
+pub(crate) fn kind_of_code(code: u16) -> Option<ErrorKind> {
     let found = KINDS.iter().find(|(it, _)| *it == code);
     found.map(|(_, kind)| *kind)
 }
@@ -131,20 +131,23 @@ mod tests {
             else {
                 panic!("not a failure")
             };
-            assert_eq!(parse_failure(code, &bytes[HEAD..]).unwrap().kind(), kind);
+            assert_eq!(
+                parse_failure(code, &bytes[HEAD_LEN..]).unwrap().kind(),
+                kind
+            );
         }
     }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
         let bytes = failed(&Error::new(ErrorKind::Io, "é".repeat(MAX_FAILURE)));
-        assert!(bytes.len() <= HEAD + 4 + MAX_FAILURE);
-        let error = parse_failure(7, &bytes[HEAD..]).unwrap();
+        assert!(bytes.len() <= HEAD_LEN + 4 + MAX_FAILURE);
+        let error = parse_failure(7, &bytes[HEAD_LEN..]).unwrap();
         assert!(error.to_string().ends_with('é'));
     }
 
     #[test]
-    fn other_octets_are_no_answer() {
+    fn other_bytes_are_no_answer() {
         for bytes in [
             [0; 8],
             [9, 1, 0, 0, 0, 0, 0, 0],

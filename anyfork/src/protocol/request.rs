@@ -7,7 +7,7 @@ use crate::protocol::codec::Reader;
 use crate::protocol::{MAX_INLINE_FDS, MAX_REQUEST, Malformed, VERSION};
 
 /// Bytes of the head.
-pub(crate) const HEAD: usize = 24;
+pub(crate) const HEAD_LEN: usize = 24;
 
 /// What the child is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) struct Head {
 impl Head {
     /// The head for a body and so many argument descriptors.
     pub(crate) fn new(role: Role, body: &[u8], descriptors: usize) -> Head {
-        let body_at = match HEAD + body.len() {
+        let body_at = match HEAD_LEN + body.len() {
             ..=MAX_REQUEST => BodyAt::Inline,
             _ => BodyAt::Memfd,
         };
@@ -74,7 +74,7 @@ impl Head {
             BodyAt::Inline => (0, body),
             BodyAt::Memfd => (1, &[][..]),
         };
-        let mut out = Vec::with_capacity(HEAD + body.len());
+        let mut out = Vec::with_capacity(HEAD_LEN + body.len());
         let kill = u8::from(self.kill_on_drop);
         out.extend([b'A', b'F', VERSION, role, body_at, kill, 0, 0]);
         out.extend(self.inline_fds.to_le_bytes());
@@ -140,8 +140,7 @@ mod tests {
     use super::*;
     use crate::args::Arg;
     use crate::protocol::body::Body;
-    use crate::spec::Setting;
-    use crate::spec::step::Step;
+    use crate::spec::{Setting, Step};
 
     fn bytes(bytes: &[u8]) -> Step {
         Step::Arg(Arg::Bytes(bytes.to_vec()))
@@ -197,7 +196,7 @@ mod tests {
         assert_eq!(head.inline_fds + head.trailing_fds, 1000);
         assert_eq!(head.fd_count(), 253);
         let message = head.encode(&body);
-        assert_eq!(message.len(), HEAD);
+        assert_eq!(message.len(), HEAD_LEN);
         assert_eq!(Head::parse(&message).unwrap().0, head);
     }
 

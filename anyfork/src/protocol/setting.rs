@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn other_octets_are_no_setting() {
+    fn other_bytes_are_no_setting() {
         for bytes in [&b"\0"[..], b"\x01\x03\0", b"\x01\x01\x01", b"\xff"] {
             assert!(take(&mut Reader(bytes), &mut std::iter::empty()).is_err());
         }

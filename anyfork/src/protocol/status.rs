@@ -7,10 +7,10 @@ use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::{MAX_FAILURE, Malformed};
 
 /// Bytes of the record of an end.
-pub(crate) const RECORD: usize = 32;
+pub(crate) const RECORD_LEN: usize = 32;
 
 /// Bytes before what a child says.
-const HEAD: usize = 8;
+const HEAD_LEN: usize = 8;
 
 /// Bytes that a child may have said.
 const MAX_SAID: usize = 128 * 1024;
@@ -21,12 +21,17 @@ pub(crate) enum Frame {
     /// What the child says of its failure.
     Failure(Failure),
     /// How it ended, from its template.
-    End(Exit),
+    Exit(Exit),
 }
 
 /// The bytes of a record.
-pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u64) -> [u8; RECORD] {
-    let mut out = [0; RECORD];
+pub(crate) fn encode_exit(
+    status: i32,
+    user_micros: u64,
+    system_micros: u64,
+    peak: u64,
+) -> [u8; RECORD_LEN] {
+    let mut out = [0; RECORD_LEN];
     out[0] = 1;
     out[4..8].copy_from_slice(&status.to_le_bytes());
     out[8..16].copy_from_slice(&user_micros.to_le_bytes());
@@ -38,7 +43,7 @@ pub(crate) fn encode(status: i32, user_micros: u64, system_micros: u64, peak: u6
 /// The bytes of a failure, at most `room` of them: the backtrace is cut first.
 pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
     /// The head, four lengths, and a mark for each cut.
-    const FIXED: usize = HEAD + 4 * 8 + 2 * ELLIPSIS.len();
+    const FIXED: usize = HEAD_LEN + 4 * 8 + 2 * ELLIPSIS.len();
     let room = room.min(MAX_SAID).saturating_sub(FIXED);
     let place = cut(failure.location().unwrap_or_default(), room.min(1024));
     let thread = cut(failure.thread().unwrap_or_default(), room.min(64));
@@ -51,8 +56,8 @@ pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
     for text in [&message, &place, &thread, &backtrace] {
         put_counted(&mut out, text.as_bytes());
     }
-    let len = (out.len() - HEAD) as u32;
-    out[4..HEAD].copy_from_slice(&len.to_le_bytes());
+    let len = (out.len() - HEAD_LEN) as u32;
+    out[4..HEAD_LEN].copy_from_slice(&len.to_le_bytes());
     out
 }
 
@@ -71,7 +76,7 @@ pub(crate) fn take(bytes: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
     let mut reader = Reader(bytes);
     match bytes.first() {
         None => Ok(None),
-        Some(1) if bytes.len() < RECORD => Ok(None),
+        Some(1) if bytes.len() < RECORD_LEN => Ok(None),
         Some(1) => {
             reader.u8()?;
             reader.zeros(3)?;
@@ -80,9 +85,9 @@ pub(crate) fn take(bytes: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
                 usage: Usage::new(reader.u64()?, reader.u64()?, reader.u64()?),
                 failure: None,
             };
-            Ok(Some((Frame::End(exit), reader.0)))
+            Ok(Some((Frame::Exit(exit), reader.0)))
         }
-        Some(2) if bytes.len() < HEAD => Ok(None),
+        Some(2) if bytes.len() < HEAD_LEN => Ok(None),
         Some(2) => {
             reader.u8()?;
             let panicked = reader.u8()? != 0;
@@ -111,7 +116,7 @@ mod tests {
 
     fn end(bytes: &[u8]) -> Exit {
         match take(bytes).unwrap().unwrap() {
-            (Frame::End(exit), []) => exit,
+            (Frame::Exit(exit), []) => exit,
             other => panic!("{other:?}"),
         }
     }
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn golden_record() {
-        let record = encode(0x300, 1, 2, 3);
+        let record = encode_exit(0x300, 1, 2, 3);
         let golden = b"\x01\0\0\0\0\x03\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0";
         assert_eq!(&record, golden);
         let exit = end(&record);
@@ -146,7 +151,7 @@ mod tests {
         let golden = b"\x02\x01\0\0\x31\0\0\0\x04\0\0\0\0\0\0\0boom\x08\0\0\0\0\0\0\0a.rs:1:2\
             \x01\0\0\0\0\0\0\0t\x04\0\0\0\0\0\0\x000: f";
         assert_eq!(bytes, golden);
-        let both = [&bytes[..], &encode(0, 0, 0, 0)].concat();
+        let both = [&bytes[..], &encode_exit(0, 0, 0, 0)].concat();
         let (frame, rest) = take(&both).unwrap().unwrap();
         assert_eq!(frame, Frame::Failure(failure("boom", "0: f")));
         assert_eq!(end(rest).code(), Some(0));
@@ -160,7 +165,10 @@ mod tests {
         let long = failure(&"é".repeat(100_000), &"x".repeat(1_000_000));
         for room in [0, 100, 200, 4096, 60_000, usize::MAX] {
             let bytes = encode_failure(&long, room);
-            assert!(bytes.len() <= room.clamp(100, HEAD + MAX_SAID), "{room}");
+            assert!(
+                bytes.len() <= room.clamp(100, HEAD_LEN + MAX_SAID),
+                "{room}"
+            );
             let (frame, rest) = take(&bytes).unwrap().unwrap();
             let Frame::Failure(failure) = frame else {
                 panic!("{frame:?}")
@@ -172,14 +180,14 @@ mod tests {
 
     #[test]
     fn a_real_time_signal_keeps_its_number() {
-        let exit = end(&encode(libc::SIGRTMIN() + 3, 0, 0, 0));
+        let exit = end(&encode_exit(libc::SIGRTMIN() + 3, 0, 0, 0));
         assert_eq!(exit.signal(), Some(libc::SIGRTMIN() + 3));
     }
 
     #[test]
-    fn other_octets_are_no_frame() {
-        assert!(take(&[0; RECORD]).is_err());
-        assert!(take(&[1; RECORD]).is_err());
+    fn other_bytes_are_no_frame() {
+        assert!(take(&[0; RECORD_LEN]).is_err());
+        assert!(take(&[1; RECORD_LEN]).is_err());
         assert!(take(&[2, 0, 0, 0, 255, 255, 255, 255]).is_err());
         assert!(take(&[2, 0, 0, 0, 1, 0, 0, 0, 0]).is_err());
     }

@@ -1,5 +1,5 @@
-//! Becoming an external program, for a process that was just forked and has one
-//! thread.
+//! Executing an external program in this process (execve(2)).
+//! RUNS IN: child
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -11,22 +11,24 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::thread;
 use std::time::Duration;
 
-use crate::sys::fd;
-use crate::sys::fork::c_string;
+/// Text for the kernel: an error if it has a NUL in it.
+pub(crate) fn c_string(text: OsString) -> io::Result<CString> {
+    CString::new(text.into_vec()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
 
-/// Where programs are looked for without a `PATH`, as the C library does it.
+/// The C library's search path for a process without a `PATH` (execvp(3)).
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// A program that is ready to be executed.
 pub(crate) struct Image {
-    /// Where it may be, in the order of trying.
+    /// The paths to try, in this order.
     paths: Vec<CString>,
     args: Vec<CString>,
     variables: Vec<CString>,
 }
 
 impl Image {
-    /// A program, its arguments (with its own name for the first), and the
+    /// A program, its arguments (the first is the program's name for itself), and the
     /// environment as it is now.
     pub(crate) fn new(
         program: &OsStr,
@@ -44,8 +46,9 @@ impl Image {
         })
     }
 
-    /// Executes it (execve(2)). Gives the error that execvp(3) would, but for a
-    /// file without a known format, which is no shell script here, as for std.
+    /// Executes the program (execve(2)). Returns the error that execvp(3) would
+    /// return, but for a file of an unknown format: as for std, that is an error and
+    /// not a shell script.
     pub(crate) fn execute(&self) -> io::Result<Infallible> {
         let pointers = |texts: &[CString]| {
             let mut all: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
@@ -57,9 +60,9 @@ impl Image {
         let mut last = io::Error::from_raw_os_error(libc::ENOENT);
         for path in &self.paths {
             let mut error = try_execute(path, &args, &variables);
-            // Somebody has the file open for writing, most likely by a fork of
-            // theirs that is about to execute something else.
-            for attempt in 0..BUSY {
+            // A process has the file open for writing: most likely a fork of the
+            // writer's that is about to execute something else.
+            for attempt in 0..MAX_BUSY_RETRIES {
                 if error.raw_os_error() != Some(libc::ETXTBSY) {
                     break;
                 }
@@ -78,8 +81,9 @@ impl Image {
     }
 }
 
-/// So often a file that is being written is tried again, over half a second.
-const BUSY: u32 = 9;
+/// Maximum number of further attempts to execute a file that is being written:
+/// over half a second.
+const MAX_BUSY_RETRIES: u32 = 9;
 
 fn try_execute(
     path: &CString,
@@ -91,8 +95,9 @@ fn try_execute(
     io::Error::last_os_error()
 }
 
-/// Where a program may be: itself if it has a `/` in it, else in the folders of
-/// `PATH`, of which an empty one is the current directory.
+/// The paths to try for a program: the name itself if it has a `/` in it, otherwise
+/// the name in each folder of `PATH`, of which an empty one is the current
+/// directory.
 fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString>> {
     if program.is_empty() {
         return Err(io::Error::from_raw_os_error(libc::ENOENT));
@@ -101,7 +106,7 @@ fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString
         return Ok(vec![c_string(program.to_owned())?]);
     }
     let path = path.unwrap_or_else(|| DEFAULT_PATH.into()).into_vec();
-    // The C library passes over a folder that cannot be one.
+    // The C library skips a folder whose name is too long to exist.
     let folders = path
         .split(|byte| *byte == b':')
         .filter(|folder| folder.len() < libc::PATH_MAX as usize);
@@ -113,18 +118,20 @@ fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString
     folders.map(candidate).collect()
 }
 
-/// Descriptors on their way to the numbers that a program is to have them under.
-pub(crate) struct Placing(Vec<(OwnedFd, RawFd)>);
+/// Descriptors that are to get certain numbers, for the program that finds them
+/// there.
+pub(crate) struct Dup2Plan(Vec<(OwnedFd, RawFd)>);
 
-impl Placing {
-    /// Brings the descriptors, and `own`, out of each other's way: to numbers that
-    /// none of them is to have. Each is still closed by exec (fcntl(2)).
+impl Dup2Plan {
+    /// Moves the descriptors, and `other`, to numbers that none of them is to get, so
+    /// that they are out of each other's way (`F_DUPFD_CLOEXEC`, fcntl(2)). Exec still
+    /// closes each of them.
     pub(crate) fn new(
-        placed: impl IntoIterator<Item = (OwnedFd, RawFd)>,
-        own: BorrowedFd<'_>,
-    ) -> io::Result<(Placing, OwnedFd)> {
-        let placed: Vec<_> = placed.into_iter().collect();
-        let numbers: BTreeSet<_> = placed.iter().map(|(_, number)| *number).collect();
+        wanted: impl IntoIterator<Item = (OwnedFd, RawFd)>,
+        other: BorrowedFd<'_>,
+    ) -> io::Result<(Dup2Plan, OwnedFd)> {
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        let numbers: BTreeSet<_> = wanted.iter().map(|(_, number)| *number).collect();
         let mut least = 3;
         let mut move_away = |fd: BorrowedFd<'_>| -> io::Result<OwnedFd> {
             loop {
@@ -135,19 +142,19 @@ impl Placing {
                 }
             }
         };
-        let own = move_away(own)?;
-        let moved = placed
+        let other = move_away(other)?;
+        let moved = wanted
             .into_iter()
             .map(|(fd, number)| Ok((move_away(fd.as_fd())?, number)));
-        Ok((Placing(moved.collect::<io::Result<_>>()?), own))
+        Ok((Dup2Plan(moved.collect::<io::Result<_>>()?), other))
     }
 
-    /// Gives each its number, where exec leaves it open (dup2(2)). What else had
-    /// the number is closed.
-    pub(crate) fn place(self) -> io::Result<()> {
+    /// Duplicates each descriptor to its number, where exec leaves it open, and closes
+    /// what had the number before (dup2(2)).
+    pub(crate) fn apply(self) -> io::Result<()> {
         for (fd, number) in &self.0 {
-            // SAFETY: whoever owns what has the number gives it up: this process
-            // executes a program or ends.
+            // SAFETY: the owner of what has the number gives it up: this process
+            // executes a program or exits.
             if unsafe { libc::dup2(fd.as_raw_fd(), *number) } == -1 {
                 return Err(io::Error::last_os_error());
             }
@@ -156,6 +163,8 @@ impl Placing {
     }
 }
 
+/// A duplicate at the lowest free number from `least` on (`F_DUPFD_CLOEXEC`,
+/// fcntl(2)).
 fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: takes a number.
     let fd = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
@@ -164,28 +173,6 @@ fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<OwnedFd> {
         // SAFETY: the kernel has just made it for us.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
     }
-}
-
-/// Has exec close every descriptor above 2 (close_range(2)).
-pub(crate) fn close_all_on_exec() -> io::Result<()> {
-    // SAFETY: sets a flag of descriptors.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            RawFd::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    // Before Linux 5.11.
-    for number in fd::open_above_standard()? {
-        // SAFETY: sets a flag of a descriptor.
-        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-    Ok(())
 }
 
 #[cfg(test)]

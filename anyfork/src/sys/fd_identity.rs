@@ -1,11 +1,18 @@
-//! What kind of thing a descriptor is.
+//! What is behind a descriptor: its type, and whether it is still the same.
+//! RUNS IN: any
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::sockopt::{AcceptConn, SockType as TypeOption};
 use nix::sys::socket::{AddressFamily, SockType, getsockname, getsockopt};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use nix::sys::stat::{SFlag, fstat};
+
+use crate::sys::{fd, peer};
 
 /// The kinds of socket that std has types for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +23,7 @@ pub(crate) enum Socket {
     UnixListener,
     UnixStream,
     UnixDatagram,
-    /// Keeps messages apart and order, and tells the end.
+    /// `SOCK_SEQPACKET`: keeps messages apart and in order, and reports the end.
     UnixMessages,
 }
 
@@ -51,6 +58,88 @@ pub(crate) fn is_socket(fd: BorrowedFd<'_>, wanted: Socket) -> bool {
         Socket::UnixStream => unix && kind == SockType::Stream && !listens,
         Socket::UnixMessages => unix && kind == SockType::SeqPacket,
         Socket::UnixDatagram => unix && matches!(kind, SockType::Datagram | SockType::SeqPacket),
+    }
+}
+
+/// Device and inode: two descriptors of the same identity lead to the same file,
+/// pipe or socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// The identity of what the descriptor leads to; `None` if it is not open
+/// (fstat(2)).
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> Option<Identity> {
+    // SAFETY: all-zero is a valid stat.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: writes to a local; a number that is not open is an error.
+    let known = unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) } == 0;
+    #[allow(clippy::unnecessary_cast, reason = "they have 32 bits elsewhere")]
+    known.then_some(Identity {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+    })
+}
+
+/// The identity of standard stream `number`; `None` if it is closed (fstat(2)).
+pub(crate) fn stream_identity(number: u8) -> Option<Identity> {
+    // SAFETY: the kernel looks the number up, and a closed one is an error.
+    identity(unsafe { BorrowedFd::borrow_raw(number.into()) })
+}
+
+/// The identity of the current directory (stat(2)).
+pub(crate) fn directory_identity() -> Option<Identity> {
+    let metadata = fs::metadata(".").ok()?;
+    Some(Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
+}
+
+/// A descriptor of which this process keeps only the number, because the user's
+/// code runs in between and may close it. It is used only while its identity is
+/// the remembered one.
+pub(crate) struct RememberedFd {
+    number: RawFd,
+    identity: Identity,
+}
+
+impl RememberedFd {
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> Option<RememberedFd> {
+        let number = fd.as_raw_fd();
+        identity(fd).map(|identity| RememberedFd { number, identity })
+    }
+
+    fn get(&self) -> io::Result<BorrowedFd<'_>> {
+        // SAFETY: the kernel looks the number up, and a closed one is an error.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
+        match identity(fd) == Some(self.identity) {
+            true => Ok(fd),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Makes this process the open file's [owner](peer::owner) (`F_SETOWN`,
+    /// fcntl(2)).
+    pub(crate) fn claim(&self) -> io::Result<()> {
+        peer::claim(self.get()?)
+    }
+
+    /// Writes as much as there is room for (write(2)).
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        fd::write(self.get()?, bytes)
+    }
+
+    /// How many bytes a pipe holds (`F_GETPIPE_SZ`, fcntl(2)); a page if that is not
+    /// known.
+    pub(crate) fn pipe_capacity(&self) -> usize {
+        let size = self
+            .get()
+            .and_then(|fd| Ok(fcntl(fd, FcntlArg::F_GETPIPE_SZ)?));
+        let known = size.ok().and_then(|size| usize::try_from(size).ok());
+        known.unwrap_or(4096)
     }
 }
 

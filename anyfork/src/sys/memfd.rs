@@ -1,4 +1,5 @@
-//! Bytes too many for one message, handed over in anonymous memory.
+//! Bytes in anonymous memory, for another process to read (memfd_create(2)).
+//! RUNS IN: caller, child
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -7,16 +8,16 @@ use std::os::unix::fs::FileExt;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::sys::fd::above;
+use crate::sys::fd::above_standard;
 
-/// Puts `bytes` into a file that has no name (memfd_create(2)).
+/// A memory file that holds `bytes` (memfd_create(2)).
 pub(crate) fn store(bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(c"anyfork arguments", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(bytes)?;
-    above(file.into())
+    above_standard(file.into())
 }
 
-/// Reads the `len` bytes of such a file; the position does not matter.
+/// Reads a memory file of `len` bytes from its beginning (pread(2)).
 pub(crate) fn load(file: OwnedFd, len: u64) -> io::Result<Vec<u8>> {
     let file = File::from(file);
     let has = file.metadata()?.len();
@@ -33,8 +34,8 @@ pub(crate) fn load(file: OwnedFd, len: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads from the beginning without moving the position, which the writer
-/// shares.
+/// Reads a file from its beginning without moving the position, which the writer
+/// shares (pread(2)).
 struct AtStart {
     file: File,
     offset: u64,

@@ -1,66 +1,68 @@
-//! What a process is called where processes are listed.
+//! The name and the command line that lists of processes show.
+//! RUNS IN: template, child, spare, monitor
 
 use std::fmt::{self, Write};
 use std::fs;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use crate::sys::startup::stat_field;
+use crate::sys::proc_stat::stat_field;
 
-/// A title, as it will be shown.
+/// A title in the form that the kernel shows.
 pub(crate) struct Title {
-    /// Ends with a NUL, as the other does.
-    short: [u8; SHORT + 1],
-    line: [u8; LINE],
-    /// Bytes of the line, without the NUL.
+    /// The short name, with a NUL at its end.
+    short: [u8; SHORT_LEN + 1],
+    /// The command line, with a NUL at its end.
+    line: [u8; LINE_LEN],
+    /// Number of bytes of the line, without the NUL.
     len: usize,
 }
 
 impl Title {
-    /// The short name is cut to 15 bytes.
+    /// Formats a title. The short name is its first 15 bytes.
     pub(crate) fn new(title: impl fmt::Display) -> Title {
         let mut line = Line {
-            bytes: [0; LINE],
+            bytes: [0; LINE_LEN],
             len: 0,
         };
         // What does not fit is left out.
         let _ = write!(line, "{title}");
         let Line { bytes: line, len } = line;
-        let cut = line[..boundary(&line[..len], SHORT)].trim_ascii_end();
-        let mut short = [0; SHORT + 1];
+        let cut = line[..boundary(&line[..len], SHORT_LEN)].trim_ascii_end();
+        let mut short = [0; SHORT_LEN + 1];
         short[..cut.len()].copy_from_slice(cut);
         Title { short, line, len }
     }
 
-    /// Calls this process so: the short name (`PR_SET_NAME`, prctl(2)) and the
-    /// command line.
+    /// Gives this process the title: the short name (`PR_SET_NAME`, prctl(2)) and
+    /// the command line.
     ///
     /// For processes with one thread.
     #[inline]
     pub(crate) fn set(&self) {
         // SAFETY: reads bytes to a NUL.
         unsafe { libc::prctl(libc::PR_SET_NAME, self.short.as_ptr()) };
-        let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Place::Unknown = *place {
-            *place = make_place();
+        let mut shown = COMMAND_LINE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let CommandLine::Untried = *shown {
+            *shown = move_command_line();
         }
-        if let Place::At(line) = &mut *place {
+        if let CommandLine::Moved(line) = &mut *shown {
             line[..=self.len].copy_from_slice(&self.line[..=self.len]);
         }
     }
 }
 
-/// A line that is written to, without NULs, until it is full. It takes no memory
-/// from the heap: a template makes many of them.
+/// A buffer for a command line: takes text without its NULs until it is full. It
+/// allocates nothing, because a template formats many titles.
 struct Line {
-    bytes: [u8; LINE],
+    bytes: [u8; LINE_LEN],
     len: usize,
 }
 
 impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for part in text.split('\0') {
-            let room = &mut self.bytes[self.len..LINE - 2];
+            let room = &mut self.bytes[self.len..LINE_LEN - 2];
             let len = boundary(part.as_bytes(), room.len());
             room[..len].copy_from_slice(&part.as_bytes()[..len]);
             self.len += len;
@@ -72,10 +74,11 @@ impl fmt::Write for Line {
     }
 }
 
-/// Bytes of a short name.
-const SHORT: usize = 15;
+/// Maximum number of bytes of a short name.
+const SHORT_LEN: usize = 15;
 
-/// Where to cut text in UTF-8, so that no character is cut.
+/// The largest index up to `room` at which UTF-8 text can be cut between two
+/// characters.
 fn boundary(text: &[u8], room: usize) -> usize {
     match text.len() <= room {
         true => text.len(),
@@ -86,44 +89,44 @@ fn boundary(text: &[u8], room: usize) -> usize {
     }
 }
 
-/// Room for a command line, with a NUL at its end, and the byte behind it.
-const LINE: usize = 257;
+/// Maximum number of bytes of a command line, with a NUL at its end and the byte
+/// behind that.
+const LINE_LEN: usize = 257;
 
-/// Where the command line of this process is.
-enum Place {
-    /// Where it was: it was not moved yet.
-    Unknown,
-    /// Where it was: it cannot be moved.
-    Nowhere,
-    /// On the heap, because the kernel reads it in anonymous memory only. A fork
-    /// has its own at the same place.
-    At(Box<[u8; LINE]>),
+/// Where the kernel reads the command line of this process.
+enum CommandLine {
+    /// Among the arguments: nobody has tried to move it yet.
+    Untried,
+    /// Among the arguments: the kernel refuses to move it.
+    Fixed,
+    /// On the heap, because the kernel reads a command line in anonymous memory only.
+    /// A fork has its own copy at the same address.
+    Moved(Box<[u8; LINE_LEN]>),
 }
 
-static PLACE: Mutex<Place> = Mutex::new(Place::Unknown);
+static COMMAND_LINE: Mutex<CommandLine> = Mutex::new(CommandLine::Untried);
 
-/// Has the kernel show another text for the command line (`PR_SET_MM_MAP`,
-/// prctl(2)).
+/// Makes the kernel read the command line from the heap (`PR_SET_MM_MAP`, prctl(2)).
 ///
-/// It is told a new place for it: the arguments stay where and what they are,
-/// for `std::env::args`. A kernel without that (`CONFIG_CHECKPOINT_RESTORE`), or
-/// a system without `/proc`, goes on showing the arguments.
+/// The arguments stay where and what they are, for `std::env::args`. A kernel
+/// without the call (`CONFIG_CHECKPOINT_RESTORE`), or a system without `/proc`, goes
+/// on showing the arguments.
 ///
-/// A place whose last byte is not 0 is read to the first 0 (proc(5), on
-/// `cmdline`): so a title can be changed there by writing to it.
+/// If the last byte is not 0, the kernel shows the text up to the first 0 (proc(5),
+/// on `cmdline`): so writing to the memory changes the title.
 #[cold]
-fn make_place() -> Place {
+fn move_command_line() -> CommandLine {
     let Ok(mut map) = Map::read() else {
-        return Place::Nowhere;
+        return CommandLine::Fixed;
     };
-    let mut place = Box::new([0; LINE]);
-    place[LINE - 1] = 1;
-    map.arg_start = place.as_ptr().addr() as u64;
-    map.arg_end = map.arg_start + LINE as u64;
+    let mut line = Box::new([0; LINE_LEN]);
+    line[LINE_LEN - 1] = 1;
+    map.arg_start = line.as_ptr().addr() as u64;
+    map.arg_end = map.arg_start + LINE_LEN as u64;
     // SAFETY: moves the end of the heap by nothing.
     map.brk = unsafe { libc::sbrk(0) }.addr() as u64;
     // SAFETY: reads a structure of that size, whose addresses are the process's
-    // own, but for the new place of the arguments, which stays mapped.
+    // own, but for that of the command line, which stays mapped.
     let moved = unsafe {
         libc::prctl(
             libc::PR_SET_MM,
@@ -134,14 +137,14 @@ fn make_place() -> Place {
         )
     };
     match moved {
-        0 => Place::At(place),
-        _ => Place::Nowhere,
+        0 => CommandLine::Moved(line),
+        _ => CommandLine::Fixed,
     }
 }
 
 const PR_SET_MM_MAP: libc::c_ulong = 14;
 
-/// `struct prctl_mm_map`.
+/// `struct prctl_mm_map` of prctl(2).
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Map {
@@ -162,7 +165,7 @@ struct Map {
 }
 
 impl Map {
-    /// The map as it is (proc(5)).
+    /// The addresses as they are now (`/proc/self/stat`, proc(5)).
     fn read() -> io::Result<Map> {
         let stat = fs::read_to_string("/proc/self/stat")?;
         let field = |number| stat_field(&stat, number).ok_or(io::ErrorKind::InvalidData);
@@ -178,7 +181,7 @@ impl Map {
             arg_end: field(49)?,
             env_start: field(50)?,
             env_end: field(51)?,
-            // The vector stays as it is, and so does the program.
+            // The auxiliary vector and the executable stay as they are.
             auxv: 0,
             auxv_size: 0,
             exe_fd: u32::MAX,

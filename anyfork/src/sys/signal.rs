@@ -1,4 +1,5 @@
-//! Signals: what a template holds back, and what a worker starts with.
+//! This process's signal actions and its signal mask (signal(7)).
+//! RUNS IN: program before main, template, child, spare, monitor
 
 use std::io;
 use std::mem;
@@ -6,8 +7,8 @@ use std::ptr;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
-/// Sets every action to the default, and SIGPIPE to be ignored, which is what
-/// a Rust `main` finds (sigaction(2)).
+/// Sets every action to the default, and SIGPIPE to ignored, as a Rust `main`
+/// finds them (signal(2)).
 pub(crate) fn reset_actions() {
     for signal in 1..=libc::SIGRTMAX() {
         let action = match signal {
@@ -15,14 +16,14 @@ pub(crate) fn reset_actions() {
             libc::SIGPIPE => libc::SIG_IGN,
             _ => libc::SIG_DFL,
         };
-        // Two numbers between the C library's and the program's real-time
-        // signals are refused: nothing is set on them.
+        // The C library refuses the two real-time signals that it keeps for
+        // itself.
         // SAFETY: neither action runs code.
         unsafe { libc::signal(signal, action) };
     }
 }
 
-/// Sets SIGPIPE to its default, as programs expect it (sigaction(2)).
+/// Sets SIGPIPE to its default, as external programs expect it (signal(2)).
 pub(crate) fn reset_sigpipe() {
     // SAFETY: the action runs no code.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -30,39 +31,42 @@ pub(crate) fn reset_sigpipe() {
 
 /// Blocks every signal (sigprocmask(2)).
 ///
-/// A template does this in place of ignoring the terminal's signals: a child
-/// undoes it with one call, and a Ctrl-C that comes between the fork and that
+/// A template blocks the terminal's signals and does not ignore them: a child
+/// unblocks them with one call, and a Ctrl-C that comes between the fork and that
 /// call is delivered then instead of being lost.
 pub(crate) fn block_all() -> io::Result<()> {
     set_mask(&SigSet::all())
 }
 
-/// The same for a while: until this is dropped, the mask is as it was.
-pub(crate) struct HeldBack(SigSet);
+/// Blocks every signal as long as it lives. Its drop restores the mask from
+/// before.
+pub(crate) struct BlockedSignals {
+    before: SigSet,
+}
 
-impl HeldBack {
-    /// Blocks every signal.
-    pub(crate) fn all() -> io::Result<HeldBack> {
+impl BlockedSignals {
+    /// Blocks every signal (sigprocmask(2)).
+    pub(crate) fn all() -> io::Result<BlockedSignals> {
         let mut before = SigSet::empty();
         sigprocmask(
             SigmaskHow::SIG_SETMASK,
             Some(&SigSet::all()),
             Some(&mut before),
         )?;
-        Ok(HeldBack(before))
+        Ok(BlockedSignals { before })
     }
 }
 
-impl Drop for HeldBack {
+impl Drop for BlockedSignals {
     fn drop(&mut self) {
-        let _ = set_mask(&self.0);
+        let _ = set_mask(&self.before);
     }
 }
 
-/// Lets every signal through (rt_sigprocmask(2)).
+/// Unblocks every signal (rt_sigprocmask(2)).
 #[inline]
 pub(crate) fn unblock_all() -> io::Result<()> {
-    /// Bytes of the kernel's mask: MIPS has 128 signals.
+    /// Number of bytes of the kernel's mask: MIPS has 128 signals.
     const LEN: usize = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
         16
     } else {
@@ -85,9 +89,9 @@ pub(crate) fn unblock_all() -> io::Result<()> {
     }
 }
 
-/// Takes back every signal that waits until it is let through (sigpending(2),
-/// sigtimedwait(2)): it was sent to somebody else than whom this process becomes.
-pub(crate) fn forget_pending() {
+/// Discards every signal that is blocked and pending (sigpending(2),
+/// sigtimedwait(2)): the signal was not meant for what this process becomes now.
+pub(crate) fn discard_pending() {
     // SAFETY: all-zero is a valid signal set.
     let mut pending: libc::sigset_t = unsafe { mem::zeroed() };
     let nothing = libc::timespec {

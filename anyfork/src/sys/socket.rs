@@ -1,28 +1,75 @@
-//! Messages with descriptors over Unix sockets.
+//! Pairs of Unix sockets, and messages with descriptors over them (unix(7)).
+//! RUNS IN: any
 //!
-//! Both calls go through libc. nix's `recvmsg` answers a message whose
-//! descriptors were cut off (a full descriptor table) with an error and loses
-//! those that did arrive; here every received descriptor is owned before anything
-//! can return. Its `sendmsg` allocates, which a process that was just forked pays
-//! for with page faults.
+//! `sendmsg` and `recvmsg` are libc's. nix's `recvmsg` returns an error for a message
+//! whose descriptors were cut off (a full descriptor table) and loses those that
+//! did arrive; here every received descriptor is owned before anything can return.
+//! nix's `sendmsg` allocates, for which a process that was just forked pays with
+//! page faults.
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::ptr;
 
-/// So many descriptors the kernel takes with one message (`SCM_MAX_FD`).
-pub(crate) const MAX_DESCRIPTORS: usize = 253;
+use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
 
-/// Whether a call waits until it can do something, or gives `WouldBlock`. It waits
-/// only on a socket that blocks.
+use crate::sys::fd::{both_above_standard, set_close_on_exec};
+use crate::sys::fd_identity::{Socket, is_socket};
+
+/// A connected pair of stream sockets (socketpair(2)).
+pub(crate) fn stream_pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (one, other) = both_above_standard(UnixStream::pair()?)?;
+    Ok((one.into(), other.into()))
+}
+
+/// A connected pair of `SOCK_SEQPACKET` sockets, which keep messages apart and
+/// report the end of the last sender (socketpair(2)). Neither end ever blocks.
+pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    both_above_standard(socketpair(family, kind, None, flags)?)
+}
+
+/// Owns the descriptor of that number, which the parent left open across exec, if
+/// it is a `SOCK_SEQPACKET` Unix socket (getsockopt(2)), and makes it close-on-exec.
+///
+/// For the time before `main`, when nobody else has claimed the number.
+pub(crate) fn adopt_message_socket(number: RawFd) -> Option<OwnedFd> {
+    if number <= 2 {
+        return None;
+    }
+    // SAFETY: the kernel looks the number up, and a closed one is an error.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    if !is_socket(fd, Socket::UnixMessages) {
+        return None;
+    }
+    // SAFETY: it is open, and its number was given to this process to own.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    set_close_on_exec(fd.as_fd()).ok()?;
+    Some(fd)
+}
+
+/// Makes every further message of the peer fail (`SHUT_RD`, shutdown(2)). What the
+/// peer has sent before can still be received.
+pub(crate) fn shut_down_receiving(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(shutdown(socket.as_raw_fd(), Shutdown::Read)?)
+}
+
+/// Maximum number of descriptors that the kernel takes with one message
+/// (`SCM_MAX_FD`, unix(7)).
+const MAX_FDS: usize = 253;
+
+/// Whether a call waits until it can do something, or fails with `WouldBlock`. It
+/// waits only on a blocking socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     Yes,
     No,
 }
 
-/// [`send_or_wait`] without waiting.
+/// [`send_or_wait`] without waiting (sendmsg(2)).
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -31,7 +78,7 @@ pub(crate) fn send(
     send_or_wait(socket, Wait::No, bytes, fds)
 }
 
-/// Sends `bytes` with `fds` and returns how many bytes went, which for a
+/// Sends `bytes` with `fds` and returns how many bytes were sent, which for a
 /// message socket is all (sendmsg(2)).
 ///
 /// Raises no SIGPIPE.
@@ -41,7 +88,7 @@ pub(crate) fn send_or_wait(
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
-    assert!(fds.len() <= MAX_DESCRIPTORS, "the kernel takes no more");
+    assert!(fds.len() <= MAX_FDS, "the kernel takes no more");
     let mut control = Control::new();
     let mut slice = libc::iovec {
         iov_base: bytes.as_ptr().cast_mut().cast(),
@@ -90,7 +137,7 @@ struct Control(MaybeUninit<[u8; ROOM]>);
 
 const ROOM: usize =
     // SAFETY: CMSG_SPACE only computes.
-    unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<RawFd>()) as u32) as usize };
+    unsafe { libc::CMSG_SPACE((MAX_FDS * size_of::<RawFd>()) as u32) as usize };
 
 impl Control {
     fn new() -> Control {
@@ -109,8 +156,8 @@ impl Control {
     }
 }
 
-/// Whether something that was sent has not been received yet (`SIOCOUTQ`,
-/// unix(7)).
+/// Whether the peer has not yet received something that this end has sent
+/// (`SIOCOUTQ`, unix(7)).
 pub(crate) fn has_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: writes a number to a local. `TIOCOUTQ` is `SIOCOUTQ`.
@@ -121,18 +168,18 @@ pub(crate) fn has_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// What one [`receive`] got.
+/// The result of one [`receive`].
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// How many bytes; 0 is the end of the last sender.
+    /// The number of bytes; 0 if the last sender is gone.
     pub(crate) len: usize,
-    /// Whether bytes of the message were cut off.
+    /// Whether bytes of the message were cut off, because the buffer is too short.
     pub(crate) cut: bool,
-    /// Whether descriptors were cut off: the table is full.
-    pub(crate) descriptors_cut: bool,
+    /// Whether descriptors were cut off, because this process's table is full.
+    pub(crate) fds_cut: bool,
 }
 
-/// [`receive_or_wait`] without waiting.
+/// [`receive_or_wait`] without waiting (recvmsg(2)).
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -174,7 +221,7 @@ pub(crate) fn receive_or_wait(
     Ok(Received {
         len,
         cut: header.msg_flags & libc::MSG_TRUNC != 0,
-        descriptors_cut: header.msg_flags & libc::MSG_CTRUNC != 0,
+        fds_cut: header.msg_flags & libc::MSG_CTRUNC != 0,
     })
 }
 
@@ -198,8 +245,8 @@ fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
                 // SAFETY: recvmsg made it, and it is taken here once.
                 fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
             }
-            // The number of a standard stream that is closed stays free, unless
-            // there is no other.
+            // The number of a closed standard stream stays free, unless the table
+            // has no other.
             for fd in &mut fds[before..] {
                 if fd.as_raw_fd() <= 2
                     && let Ok(moved) = fd.try_clone()
@@ -215,9 +262,6 @@ fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-    use std::os::unix::net::UnixStream;
-
     use super::*;
 
     #[test]
@@ -229,7 +273,7 @@ mod tests {
 
         let (mut buffer, mut got) = ([0; 8], Vec::new());
         let received = receive(b.as_fd(), &mut buffer, &mut got).unwrap();
-        assert_eq!((received.len, received.descriptors_cut), (3, false));
+        assert_eq!((received.len, received.fds_cut), (3, false));
         for (i, (fd, (mut read, write))) in got.into_iter().zip(pipes).enumerate() {
             drop(write);
             // SAFETY: F_GETFD takes no argument.
@@ -244,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_was_not_received_is_unread() {
-        let (a, b) = crate::sys::fd::message_pair().unwrap();
+        let (a, b) = message_pair().unwrap();
         assert!(!has_unread(a.as_fd()).unwrap());
         send(a.as_fd(), b"x", &[]).unwrap();
         assert!(has_unread(a.as_fd()).unwrap());

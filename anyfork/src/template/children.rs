@@ -16,9 +16,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::child::fd_limit::Limits;
 use crate::protocol::status;
-use crate::sys::wait;
-use crate::sys::wait::End;
-use crate::sys::{fd, fork, poll};
+use crate::sys::epoll::Epoll;
+use crate::sys::wait::ExitRecord;
+use crate::sys::{fd, pidfd, wait};
 use crate::template::children::delegated::Kept;
 use crate::template::children::watched::{ABANDONED, Child};
 
@@ -79,13 +79,7 @@ impl Children {
     /// Watches a child that was just forked, or that a keeper has given back, to
     /// report its end to `status`; if it is to be killed when nobody waits for
     /// that any more, then that, too.
-    pub(crate) fn add(
-        &mut self,
-        pid: u32,
-        status: OwnedFd,
-        kill_on_drop: bool,
-        events: &poll::Set,
-    ) {
+    pub(crate) fn add(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
         match Child::new(pid, events) {
             Ok(mut child) => {
                 child.report_to(status, kill_on_drop, events);
@@ -98,7 +92,7 @@ impl Children {
     }
 
     /// Watches a child of whose end nobody can be told.
-    pub(crate) fn add_lost(&mut self, pid: u32, events: &poll::Set) {
+    pub(crate) fn add_lost(&mut self, pid: u32, events: &Epoll) {
         match Child::new(pid, events) {
             Ok(child) => drop(self.own.insert(pid, child)),
             Err(_) => put_down(pid, None),
@@ -107,7 +101,7 @@ impl Children {
 
     /// Watches a spare that was just forked; `false` if it could not, and has
     /// ended it.
-    pub(crate) fn add_spare(&mut self, pid: u32, events: &poll::Set) -> bool {
+    pub(crate) fn add_spare(&mut self, pid: u32, events: &Epoll) -> bool {
         match Child::new(pid, events) {
             Ok(mut child) => {
                 child.idle = true;
@@ -123,13 +117,7 @@ impl Children {
     }
 
     /// A spare has become a child that somebody waits for.
-    pub(crate) fn take(
-        &mut self,
-        pid: u32,
-        status: OwnedFd,
-        kill_on_drop: bool,
-        events: &poll::Set,
-    ) {
+    pub(crate) fn take(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
         self.lose(pid);
         if let Some(child) = self.own.get_mut(&pid) {
             child.report_to(status, kill_on_drop, events);
@@ -147,7 +135,7 @@ impl Children {
     }
 
     /// Does what has to be done about what is behind `token`.
-    pub(crate) fn attend(&mut self, token: u64, events: &poll::Set, limits: &Limits) {
+    pub(crate) fn attend(&mut self, token: u64, events: &Epoll, limits: &Limits) {
         let Ok(pid) = u32::try_from(token & !(ABANDONED | delegated::KEEPER)) else {
             return;
         };
@@ -161,8 +149,8 @@ impl Children {
     }
 
     /// Collects a child that is watched here, if it has ended.
-    fn collect(&mut self, pid: u32, events: &poll::Set) {
-        let look = wait::look(pid);
+    fn collect(&mut self, pid: u32, events: &Epoll) {
+        let look = wait::peek(pid);
         if let Ok(None) = look {
             return;
         }
@@ -179,8 +167,8 @@ impl Children {
 
 /// Kills a child and collects it.
 fn put_down(pid: u32, pipe: Option<&OwnedFd>) {
-    let _ = fork::kill_child(pid);
-    collect(pid, wait::wait(pid), pipe);
+    let _ = pidfd::kill_child(pid);
+    collect(pid, wait::peek_blocking(pid), pipe);
 }
 
 /// Tells how a child ended, and collects it.
@@ -188,19 +176,19 @@ fn put_down(pid: u32, pipe: Option<&OwnedFd>) {
 /// In this order: to a caller, a child that was collected without a record is one
 /// whose template is gone. There is no record either if somebody else's code in
 /// this process collected it.
-pub(crate) fn collect(pid: u32, end: io::Result<Option<End>>, pipe: Option<&OwnedFd>) {
+pub(crate) fn collect(pid: u32, end: io::Result<Option<ExitRecord>>, pipe: Option<&OwnedFd>) {
     if let Ok(Some(end)) = end {
         if let Some(pipe) = pipe {
             write_record(pipe, &end);
         }
-        let _ = wait::collect(pid);
+        let _ = wait::reap(pid);
     }
 }
 
 /// Writes the record, for a caller that may be gone. The pipe has room: only a
 /// worker that fills its own status pipe on purpose loses its record.
-fn write_record(pipe: &OwnedFd, end: &End) {
-    let record = status::encode(
+fn write_record(pipe: &OwnedFd, end: &ExitRecord) {
+    let record = status::encode_exit(
         end.status,
         end.user_micros,
         end.system_micros,

@@ -26,15 +26,14 @@ use crate::child::spare::Channel;
 use crate::child::title::Titles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol;
-use crate::protocol::control;
-use crate::protocol::control::{Keep, Notice, Wanted};
+use crate::protocol::control::{ControlMessage, SpareTarget};
+use crate::protocol::notice::SpareNotice;
 use crate::protocol::reply;
-use crate::protocol::request::HEAD;
-use crate::sys::fork;
+use crate::protocol::request::HEAD_LEN;
+use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
-use crate::sys::socket;
 use crate::sys::socket::Wait;
-use crate::sys::{fd, poll};
+use crate::sys::{epoll, fd, fork, socket};
 use crate::template::children::Children;
 use crate::template::spares::Young;
 
@@ -48,7 +47,7 @@ pub(crate) struct Template {
     control: Option<OwnedFd>,
     /// Whether requests are waited for here, and not only by the spares.
     listens: bool,
-    events: poll::Set,
+    events: Epoll,
     children: Children,
     warm: Warm,
     /// What was given to this process before it was forked from.
@@ -106,7 +105,7 @@ impl Template {
             let is_own = own.iter().any(|it| it.as_raw_fd() == *fd);
             !is_own && control.as_raw_fd() != *fd
         });
-        let events = poll::Set::new().map_err(failed)?;
+        let events = Epoll::new().map_err(failed)?;
         events.add(control, CONTROL).map_err(failed)?;
         // Spares wait in their receiving; the template never does.
         fd::set_blocking(control).map_err(failed)?;
@@ -134,13 +133,13 @@ impl Template {
     /// Serves until the last owner is gone and the last child is collected.
     pub(crate) fn serve(mut self, control: OwnedFd) -> ! {
         self.control = Some(control);
-        let mut room = poll::events::<64>();
+        let mut room = epoll::event_buffer::<64>();
         while self.control.is_some() || !self.children.is_empty() {
             // A spare is forked when there is nothing else to do.
             let limit = self.lacks_spares().then(|| self.warm.pause(&self.children));
             let Ok(ready) = self.events.wait(&mut room, limit) else {
                 // Only a bug or exhausted kernel memory gets here.
-                fork::leave(1)
+                fork::exit_now(1)
             };
             let mut idle = true;
             // Who asks is waiting for the answer; who has ended can wait.
@@ -174,7 +173,7 @@ impl Template {
             }
         }
         self.children.dismiss_keepers();
-        fork::leave(0)
+        fork::exit_now(0)
     }
 
     /// Takes one request, if there is one.
@@ -184,13 +183,15 @@ impl Template {
         let arrival = Request::receive(control, Wait::No, &mut self.buffer, &self.limits);
         let request = match arrival {
             // One for a spare, which are fewer already.
-            Arrival::Nothing | Arrival::Keep(Keep::Fewer, _) => return,
+            Arrival::Nothing | Arrival::Keep(ControlMessage::ExitSpare, _) => return,
             Arrival::Closed => return self.retire(),
-            Arrival::Keep(Keep::Spares(wanted), owner) => return self.set_spares(wanted, owner),
+            Arrival::Keep(ControlMessage::SetSpares(wanted), owner) => {
+                return self.set_spares(wanted, owner);
+            }
             Arrival::Refused => return self.buffer.fill(0),
             Arrival::Request(request) => request,
         };
-        let used = request.body.len() + HEAD;
+        let used = request.body.len() + HEAD_LEN;
         if self.limits.are_near(self.children.descriptors()) {
             answer_failure(&request.socket, &self.limits.full());
         } else {
@@ -261,7 +262,7 @@ impl Template {
                 let control = self.control.take();
                 let channel = self.warm.channel.take();
                 let (Some(control), Some(channel)) = (control, channel) else {
-                    fork::leave(1)
+                    fork::exit_now(1)
                 };
                 spare::live(spare::Place {
                     control,
@@ -282,21 +283,21 @@ impl Template {
     fn read_notices(&mut self) {
         if let Some(channel) = &self.warm.channel {
             // Before the reading: what comes after it rings again.
-            poll::attend(channel.bell.as_fd());
+            channel.bell.clear();
         }
         while let Some(channel) = &self.warm.channel {
-            let (mut bytes, mut fds) = ([0; control::LEN], Vec::new());
+            let (mut bytes, mut fds) = ([0; SpareNotice::LEN], Vec::new());
             let Ok(received) = socket::receive(channel.reads.as_fd(), &mut bytes, &mut fds) else {
                 return;
             };
-            match (control::parse_notice(&bytes[..received.len]), fds.pop()) {
-                (Some(Notice::Taken { pid, kill_on_drop }), Some(status)) => {
+            match (SpareNotice::parse(&bytes[..received.len]), fds.pop()) {
+                (Some(SpareNotice::Taken { pid, kill_on_drop }), Some(status)) => {
                     self.warm.young.forget();
                     self.children.take(pid, status, kill_on_drop, &self.events);
                 }
                 // There was no room for its status pipe.
-                (Some(Notice::Taken { pid, .. }), None) => self.children.lose(pid),
-                (Some(Notice::Spares(wanted)), owner) => self.set_spares(wanted, owner),
+                (Some(SpareNotice::Taken { pid, .. }), None) => self.children.lose(pid),
+                (Some(SpareNotice::SetSpares(wanted)), owner) => self.set_spares(wanted, owner),
                 (None, _) => {}
             }
         }
@@ -305,7 +306,7 @@ impl Template {
     /// From now on there are so many spares. Those that are too many are told to
     /// end, each by a message that one of them gets: so none can be on the way to
     /// a request that it has just taken.
-    fn set_spares(&mut self, wanted: Wanted, owner: Option<OwnedFd>) {
+    fn set_spares(&mut self, wanted: SpareTarget, owner: Option<OwnedFd>) {
         // What was said before may be heard later, from another spare.
         if wanted.at < self.warm.said {
             return;
@@ -322,7 +323,7 @@ impl Template {
     fn end_surplus(&mut self) {
         while let Some((left, owner)) = &mut self.warm.surplus {
             if *left > 0 {
-                match socket::send(owner.as_fd(), &control::encode(Keep::Fewer), &[]) {
+                match socket::send(owner.as_fd(), &ControlMessage::ExitSpare.encode(), &[]) {
                     Ok(_) => {
                         *left -= 1;
                         continue;
@@ -341,7 +342,7 @@ impl Template {
         let listens = self.children.idle() == 0;
         if let Some(control) = &self.control
             && listens != self.listens
-            && self.events.change(control, CONTROL, listens).is_ok()
+            && self.events.modify(control, CONTROL, listens).is_ok()
         {
             self.listens = listens;
         }

@@ -11,7 +11,7 @@ use crate::caller::child::methods::{child_methods, worker_methods};
 use crate::caller::stdio::Streams;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::sys::pipes;
+use crate::sys::poll;
 
 /// A worker that runs: its socket and its process.
 ///
@@ -195,7 +195,7 @@ impl Child {
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         let streams = [stdout.map(OwnedFd::from), stderr.map(OwnedFd::from)];
-        let read = pipes::read_both(streams);
+        let read = poll::read_both(streams);
         let [stdout, stderr] =
             read.map_err(|error| Error::io("read what a process prints", error))?;
         Ok(Output {

@@ -18,11 +18,11 @@ use crate::caller::child::status::{Look, StatusPipe};
 use crate::caller::trace::Trace;
 use crate::error::{Error, Result};
 use crate::exit::{Exit, Usage};
-use crate::sys::fork;
-use crate::sys::poll;
+#[cfg(feature = "tokio")]
+use crate::sys::epoll::Epoll;
+use crate::sys::pidfd::ProcessState;
 use crate::sys::poll::Interest;
-use crate::sys::wait;
-use crate::sys::wait::Stage;
+use crate::sys::{pidfd, poll, wait};
 
 /// A child, until its end is known and after. A clone is another handle of it.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ impl ExitWatch {
     /// worth it.
     #[cfg(feature = "tokio")]
     pub(crate) fn news(&self, awaits: Awaits) -> io::Result<OwnedFd> {
-        let set = poll::Set::new()?;
+        let set = Epoll::new()?;
         match awaits {
             Awaits::Record => {
                 set.add(&self.0.status, 0)?;
@@ -133,7 +133,7 @@ impl ExitWatch {
 
     /// Sends a signal; a child that has ended is no error.
     pub(crate) fn signal(&self, signal: i32) -> Result<()> {
-        sent(signal, fork::signal(self.0.pidfd.as_fd(), signal))
+        sent(signal, pidfd::send_signal(self.0.pidfd.as_fd(), signal))
     }
 
     /// Sends a signal to the process group that the child leads; a group that is
@@ -141,7 +141,7 @@ impl ExitWatch {
     pub(crate) fn signal_group(&self, signal: i32) -> Result<()> {
         sent(
             signal,
-            fork::signal_group(self.0.pidfd.as_fd(), self.0.pid, signal),
+            pidfd::send_signal_to_group(self.0.pidfd.as_fd(), self.0.pid, signal),
         )
     }
 }
@@ -158,20 +158,20 @@ fn sent(signal: i32, result: io::Result<()>) -> Result<()> {
 impl Shared {
     fn find_end(&self) -> Result<ExitState> {
         // Before the pipe: what is not in there afterwards never will be.
-        let stage = wait::stage(self.pidfd.as_fd())
+        let stage = pidfd::state(self.pidfd.as_fd())
             .map_err(|error| Error::io("look how far a worker is", error))?;
-        if stage == Stage::Running {
+        if stage == ProcessState::Running {
             return Ok(ExitState::Running(Awaits::End));
         }
         Ok(match self.status.look()? {
             Look::Ended(exit) => {
                 // Nobody else would, of a child that this process has adopted.
-                if stage == Stage::Ended {
-                    wait::collect_adopted(self.pidfd.as_fd());
+                if stage == ProcessState::Exited {
+                    wait::reap_adopted(self.pidfd.as_fd());
                 }
                 ExitState::Ended(exit)
             }
-            Look::Nothing if stage == Stage::Ended => ExitState::Running(Awaits::Record),
+            Look::Nothing if stage == ProcessState::Exited => ExitState::Running(Awaits::Record),
             Look::Nothing | Look::Lost => ExitState::Ended(self.ask_the_kernel()?),
         })
     }
@@ -179,18 +179,18 @@ impl Shared {
     /// How the child ended, whose template did not live to tell.
     fn ask_the_kernel(&self) -> Result<Exit> {
         let (pidfd, failure) = (self.pidfd.as_fd(), self.status.failure());
-        if let Some(end) = wait::collect_adopted(pidfd) {
+        if let Some(end) = wait::reap_adopted(pidfd) {
             return Ok(Exit {
                 status: end.status,
                 usage: Usage::new(end.user_micros, end.system_micros, end.peak_memory),
                 failure,
             });
         }
-        let status = wait::status_kept(pidfd)
-            .or_else(|| wait::status_of_zombie(self.pid, pidfd))
+        let status = pidfd::exit_status(pidfd)
+            .or_else(|| wait::zombie_status(self.pid, pidfd))
             // There is no `/proc`, or it is another user's process: whoever has
             // to collect it does so now, if ever.
-            .or_else(|| poll::is_hanging_up(pidfd).then(|| wait::status_kept(pidfd))?);
+            .or_else(|| poll::hangs_up_soon(pidfd).then(|| pidfd::exit_status(pidfd))?);
         match status {
             None => Err(status::lost(failure)),
             Some(status) => Ok(Exit {
@@ -208,7 +208,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner);
         if self.kill_on_drop && end.is_none() {
-            let _ = fork::signal(self.pidfd.as_fd(), libc::SIGKILL);
+            let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
         }
     }
 }

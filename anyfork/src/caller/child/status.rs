@@ -82,7 +82,7 @@ impl Seen {
         {
             match frame {
                 Frame::Failure(failure) => self.failure = Some(failure),
-                Frame::End(exit) => {
+                Frame::Exit(exit) => {
                     let failure = self.failure.clone();
                     self.end = Some(Exit { failure, ..exit });
                 }

@@ -18,8 +18,7 @@ use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::protocol::request::Role;
-use crate::spec::step::Program;
-use crate::spec::{Inherit, Setting};
+use crate::spec::{Inherit, Program, Setting};
 use crate::sys::fd;
 
 /// What a standard stream is that nothing was said about.
@@ -107,7 +106,7 @@ impl Command {
             prepared,
         });
         // A directory that was removed, or may not be looked at, is nobody's.
-        if let Ok(directory) = fd::current_directory() {
+        if let Ok(directory) = fd::open_current_directory() {
             setup.set(Setting::Inherit {
                 what: Inherit::Directory(directory),
                 // A relative path is taken relative to the caller's.
@@ -149,7 +148,7 @@ impl Command {
             path: self.program.clone(),
             arg0: self.arg0.clone().unwrap_or_else(|| self.program.clone()),
             args: self.args.clone(),
-            placed: placed.collect::<io::Result<_>>()?,
+            fds: placed.collect::<io::Result<_>>()?,
         })
     }
 

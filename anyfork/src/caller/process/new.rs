@@ -11,9 +11,8 @@ use crate::caller::templates::exec;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::fd;
-use crate::sys::fd_identity;
 use crate::sys::fd_identity::Socket;
+use crate::sys::{fd, fd_identity};
 
 impl Process {
     /// A fork of the default template.
@@ -130,7 +129,8 @@ impl Process {
             let message = "the descriptor is no process that was handed over";
             return Err(Error::new(ErrorKind::Protocol, message));
         }
-        fd::close_on_exec(fd.as_fd()).map_err(|error| Error::io("take a process over", error))?;
+        fd::set_close_on_exec(fd.as_fd())
+            .map_err(|error| Error::io("take a process over", error))?;
         Ok(Process::with(
             Arc::new(TemplateHandle::handed_over(fd)),
             true,

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(feature = "tokio")]
 use crate::error::Result;
 use crate::protocol::reply;
-use crate::sys::{fd, fork, socket};
+use crate::sys::{pidfd, socket};
 
 /// The caller's end of an answer socket, as long as no answer has come.
 /// Dropped then, it calls the child off: nobody would know of it.
@@ -58,13 +58,13 @@ impl<S: AsFd> Drop for CancelGuard<S> {
 /// it has said so already, its pidfd is there and it is killed. A program may run
 /// by then, and lead a group, of which nobody would know either.
 fn cancel(socket: BorrowedFd<'_>) {
-    let _ = fd::stop_receiving(socket);
-    let (mut head, mut fds) = ([0; reply::HEAD], Vec::new());
+    let _ = socket::shut_down_receiving(socket);
+    let (mut head, mut fds) = ([0; reply::HEAD_LEN], Vec::new());
     let _ = socket::receive(socket, &mut head, &mut fds);
     if let Ok(reply::Head::Ready { pid }) = reply::parse_head(&head)
         && let Some(pidfd) = fds.first()
     {
-        let _ = fork::signal_group(pidfd.as_fd(), pid, libc::SIGKILL);
-        let _ = fork::signal(pidfd.as_fd(), libc::SIGKILL);
+        let _ = pidfd::send_signal_to_group(pidfd.as_fd(), pid, libc::SIGKILL);
+        let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
     }
 }

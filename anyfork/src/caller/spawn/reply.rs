@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::protocol::request::Role;
 use crate::protocol::{Malformed, reply};
 use crate::sys::poll::Interest;
-use crate::sys::{fork, socket};
+use crate::sys::{pidfd, socket};
 
 impl Spawn {
     /// Reads what has come of the answer. If the record of the child's end has
@@ -45,7 +45,7 @@ impl Spawn {
                 }
                 State::AwaitExit => return self.examine(),
                 _ => {
-                    let (mut head, mut fds) = ([0; reply::HEAD], Vec::new());
+                    let (mut head, mut fds) = ([0; reply::HEAD_LEN], Vec::new());
                     match receive_some(socket, &mut head, &mut fds)? {
                         None => return Ok(Progress::WaitFor(WaitFor::Answer(Interest::Readable))),
                         Some(0) => match self.announced.take() {
@@ -53,7 +53,7 @@ impl Spawn {
                             None => self.state = State::AwaitExit,
                         },
                         // A child writes the head at once, so it comes at once.
-                        Some(reply::HEAD) => match reply::parse_head(&head)? {
+                        Some(reply::HEAD_LEN) => match reply::parse_head(&head)? {
                             reply::Head::Hello => {}
                             reply::Head::Ready { pid } if self.role == Role::Program => {
                                 self.announced = Some((pid, fds));
@@ -123,10 +123,10 @@ impl Spawn {
 /// Opens a pidfd in place of one that was lost, or ends the child. As long as
 /// the pipe has no record, the child was not collected, and its pid is its own.
 fn reopen(pid: u32, status: &StatusPipe) -> io::Result<OwnedFd> {
-    let pidfd = fork::pidfd(pid);
+    let pidfd = pidfd::open(pid);
     if matches!(status.look(), Ok(Look::Nothing)) {
         if pidfd.is_err() {
-            let _ = fork::kill_child(pid);
+            let _ = pidfd::kill_child(pid);
         }
         return pidfd;
     }

@@ -22,9 +22,8 @@ use std::time::Duration;
 
 use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
 use crate::error::Result;
-use crate::sys::fd;
-use crate::sys::fd::Owner;
-use crate::sys::{fork, poll};
+use crate::sys::peer::Owner;
+use crate::sys::{peer, pidfd};
 
 /// So long a child that was forked at its template's very end may take to come to
 /// code of the program's, or to its answer, if there are unread requests. It does
@@ -96,7 +95,7 @@ impl Spawn {
     /// Finds out what is to be known of the child.
     pub(crate) fn find_child(&mut self) {
         self.child = match &self.child {
-            Child::Runs(Some(pidfd)) if poll::has_ended(pidfd.as_fd()) => Child::Ended,
+            Child::Runs(Some(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Ended,
             Child::Unknown | Child::Runs(None) => match &self.place {
                 Some(pipe) => child_by(pipe.as_fd()),
                 None => return,
@@ -108,16 +107,16 @@ impl Spawn {
 
 /// The child whose status pipe this is.
 fn child_by(pipe: BorrowedFd<'_>) -> Child {
-    let owner = || fd::owner(pipe).unwrap_or(Owner::Nobody);
+    let owner = || peer::owner(pipe).unwrap_or(Owner::Nobody);
     match owner() {
         Owner::Nobody => Child::Unknown,
         Owner::Gone => Child::Ended,
         Owner::Process(pid) => {
-            let pidfd = fork::pidfd(pid);
+            let pidfd = pidfd::open(pid);
             match (owner(), pidfd) {
                 // It was collected between the two, and the pid may be another's.
                 (Owner::Gone, _) => Child::Ended,
-                (_, Ok(pidfd)) if poll::has_ended(pidfd.as_fd()) => Child::Ended,
+                (_, Ok(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Ended,
                 (_, Ok(pidfd)) => Child::Runs(Some(Arc::new(pidfd))),
                 (_, Err(_)) => Child::Runs(None),
             }

@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::{hello, reply};
-use crate::sys::poll;
 use crate::sys::poll::Interest;
-use crate::sys::{fd, fork, posix_spawn, socket};
+use crate::sys::{poll, posix_spawn, socket, startup, wait};
 
 /// So long a program may take to say that it is one of ours. It says so before
 /// it prepares anything.
@@ -57,7 +56,7 @@ fn is_loader(link: &Path) -> bool {
 
 /// Where this program's file is, if the kernel does not show it.
 fn path_without_proc() -> Option<PathBuf> {
-    let executed_as = posix_spawn::executed_as().map(PathBuf::from);
+    let executed_as = startup::executed_as().map(PathBuf::from);
     executed_as
         .filter(|path| path.exists())
         .or_else(|| env::current_exe().ok())
@@ -77,13 +76,16 @@ fn program_with(
     let failed = |error| Error::io(format_args!("exec a template from `{name}`"), error);
     // None: longer than a clock can tell.
     let deadline = Instant::now().checked_add(patience);
-    let (control, served) = fd::message_pair().map_err(failed)?;
-    let (answer, answering) = fd::stream_pair().map_err(failed)?;
+    let (control, served) = socket::message_pair().map_err(failed)?;
+    let (answer, answering) = socket::stream_pair().map_err(failed)?;
     socket::send(control.as_fd(), &hello::MESSAGE, &[answering.as_fd()]).map_err(failed)?;
     drop(answering);
 
-    let marker = (hello::MARKER.into(), served.as_raw_fd().to_string().into());
-    let variables = env::vars_os().filter(|(name, _)| name != hello::MARKER);
+    let marker = (
+        hello::VARIABLE.into(),
+        served.as_raw_fd().to_string().into(),
+    );
+    let variables = env::vars_os().filter(|(name, _)| name != hello::VARIABLE);
     let pid =
         posix_spawn::spawn(program, args, variables.chain([marker]), &served).map_err(|error| {
             Error::os(
@@ -100,7 +102,7 @@ fn program_with(
         collect(pid);
         return Err(error);
     }
-    fork::wait_for(pid).map_err(failed)?;
+    wait::reap_blocking(pid).map_err(failed)?;
     Ok(TemplateSockets::new(control, answer))
 }
 
@@ -110,7 +112,7 @@ fn collect(pid: u32) {
     const PATIENCE: Duration = Duration::from_secs(1);
     let (done, collected) = mpsc::channel();
     thread::spawn(move || {
-        let _ = fork::wait_for(pid);
+        let _ = wait::reap_blocking(pid);
         let _ = done.send(());
     });
     let _ = collected.recv_timeout(PATIENCE);
@@ -127,10 +129,10 @@ fn await_birth(program: &Path, answer: &UnixStream, deadline: Option<Instant>) -
     if !poll::wait(answer.as_fd(), Interest::Readable, deadline).map_err(failed)? {
         return Err(stranger("did not answer in time and was killed".to_owned()));
     }
-    let (mut head, mut fds) = ([0; reply::HEAD], Vec::new());
+    let (mut head, mut fds) = ([0; reply::HEAD_LEN], Vec::new());
     match socket::receive(answer.as_fd(), &mut head, &mut fds) {
         Err(error) if error.kind() != io::ErrorKind::ConnectionReset => return Err(failed(error)),
-        Ok(received) if received.len == reply::HEAD => {}
+        Ok(received) if received.len == reply::HEAD_LEN => {}
         _ => {
             return Err(stranger(
                 "ended, or closed its descriptors, without an answer".to_owned(),

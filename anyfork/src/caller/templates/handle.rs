@@ -14,13 +14,11 @@ use crate::caller::spec::Setup;
 use crate::caller::trace::Trace;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::control;
-use crate::protocol::control::{Keep, Wanted};
+use crate::protocol::control::{ControlMessage, SpareTarget};
 use crate::protocol::reply;
 use crate::protocol::request::Role;
-use crate::sys::poll;
 use crate::sys::poll::Interest;
-use crate::sys::{fd, socket};
+use crate::sys::{pidfd, poll, socket, time};
 
 /// A template that other processes are forked from. Dropping the last owner
 /// ends it once its children have ended.
@@ -58,7 +56,7 @@ enum Startup {
 impl TemplateHandle {
     /// The owner's end of a template that was not asked for by a request.
     pub(crate) fn new(end: TemplateSockets) -> TemplateHandle {
-        let answer = Startup::Open(Arc::new(end.answer.into()));
+        let answer = Startup::Open(Arc::new(end.reply.into()));
         TemplateHandle::with(end.control, answer, None)
     }
 
@@ -91,7 +89,7 @@ impl TemplateHandle {
             return Err(base.why_gone());
         }
         let failed = |error| Error::io("fork a template", error);
-        let (control, served) = fd::message_pair().map_err(failed)?;
+        let (control, served) = socket::message_pair().map_err(failed)?;
         setup.close_pipes(options);
         let spec = SpawnSpec {
             role: Role::Template,
@@ -113,8 +111,8 @@ impl TemplateHandle {
     /// Has the template keep so many spares. Waits for room, as a request does.
     pub(crate) fn keep_warm(&self, count: u32, deadline: Option<Instant>) -> Result<()> {
         let failed = |error| Error::io("keep a template's children warm", error);
-        let at = poll::now().map_err(failed)?;
-        let bytes = control::encode(Keep::Spares(Wanted { count, at }));
+        let at = time::monotonic_nanos().map_err(failed)?;
+        let bytes = ControlMessage::SetSpares(SpareTarget { count, at }).encode();
         let control = self.control();
         loop {
             let error = match socket::send(control, &bytes, &[control]) {
@@ -197,7 +195,7 @@ impl TemplateHandle {
         };
         let mut ends = vec![(self.control(), Interest::HungUp)];
         ends.extend(pidfd.as_ref().map(|it| (it.as_fd(), Interest::Readable)));
-        poll::is_any(&ends, patience)
+        poll::is_any_ready(&ends, patience)
     }
 
     /// Since when it is known, not only by its control socket, that the template
@@ -209,9 +207,9 @@ impl TemplateHandle {
         }
         let has_ended = match &*self.answer() {
             Startup::Failed(..) => true,
-            Startup::Ready { pidfd, .. } => {
-                pidfd.as_ref().is_some_and(|it| poll::has_ended(it.as_fd()))
-            }
+            Startup::Ready { pidfd, .. } => pidfd
+                .as_ref()
+                .is_some_and(|it| pidfd::has_exited(it.as_fd())),
             _ => false,
         };
         has_ended.then(|| *self.ended.get_or_init(Instant::now))
@@ -284,7 +282,7 @@ impl TemplateHandle {
             && let Some(read) = read_answer(socket)
         {
             // Others may wait for it, and would miss what was read here.
-            let _ = fd::stop_receiving(socket.as_fd());
+            let _ = socket::shut_down_receiving(socket.as_fd());
             *answer = read;
         }
         answer
@@ -295,11 +293,11 @@ impl TemplateHandle {
 /// at once, so what follows the head is there with it.
 fn read_answer(socket: &Arc<OwnedFd>) -> Option<Startup> {
     let protocol = |error| Startup::Silent(Error::from(error));
-    let mut head = [0; reply::HEAD];
+    let mut head = [0; reply::HEAD_LEN];
     let mut fds = Vec::new();
     match socket::receive(socket.as_fd(), &mut head, &mut fds) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-        Ok(received) if received.len == reply::HEAD => {}
+        Ok(received) if received.len == reply::HEAD_LEN => {}
         _ => {
             let message = "the template process has ended before it was ready";
             return Some(Startup::Silent(Error::new(

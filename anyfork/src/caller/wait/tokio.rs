@@ -22,8 +22,8 @@ use crate::caller::launch::{Launch, ProcessUnderWay, Target};
 use crate::caller::spawn::cancel::CancelGuard;
 use crate::caller::spawn::{MOMENT, Progress, Spawn, WaitFor, too_late};
 use crate::error::{Error, Result};
-use crate::sys::poll;
 use crate::sys::poll::Interest;
+use crate::sys::time;
 
 /// The future of a launch.
 ///
@@ -123,7 +123,7 @@ pub(crate) async fn within<T>(
         return work.await;
     };
     check_runtime()?;
-    let timer = poll::timer(deadline).map_err(unregistered)?;
+    let timer = time::timer(deadline).map_err(unregistered)?;
     let (mut work, mut late) = (pin!(work), pin!(readable(timer.as_fd())));
     poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Pending => late.as_mut().poll(context).map(|late| {

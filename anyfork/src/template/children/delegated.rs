@@ -21,11 +21,10 @@ use std::process;
 use std::time::Instant;
 
 use crate::child::fd_limit::Limits;
-use crate::protocol::notice;
 use crate::protocol::notice::Returned;
-use crate::sys::fork;
+use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
-use crate::sys::{fd, poll, socket, wait};
+use crate::sys::{fd, fork, pidfd, socket, wait};
 use crate::template::backoff::Pause;
 use crate::template::children;
 use crate::template::children::Children;
@@ -102,7 +101,7 @@ impl Kept {
 impl Children {
     /// Gives those that are watched here into the hands of a keeper, if they are
     /// many, or all that there are descriptors for.
-    pub(crate) fn lighten(&mut self, events: &poll::Set, limits: &Limits) {
+    pub(crate) fn lighten(&mut self, events: &Epoll, limits: &Limits) {
         let busy = self.busy();
         let scarce = || limits.are_near(self.descriptors());
         if busy < WORTH_A_KEEPER || (busy < MANY && !scarce()) {
@@ -114,8 +113,8 @@ impl Children {
         }
     }
 
-    fn fork_keeper(&mut self, events: &poll::Set) -> io::Result<()> {
-        let (channel, gives) = fd::message_pair()?;
+    fn fork_keeper(&mut self, events: &Epoll) -> io::Result<()> {
+        let (channel, gives) = socket::message_pair()?;
         // A template that has much to do is waited for.
         fd::set_blocking(gives.as_fd())?;
         let template = process::id();
@@ -144,17 +143,17 @@ impl Children {
     }
 
     /// Takes what a keeper gives back.
-    pub(crate) fn listen(&mut self, keeper: u32, events: &poll::Set, limits: &Limits) {
+    pub(crate) fn listen(&mut self, keeper: u32, events: &Epoll, limits: &Limits) {
         loop {
             // A message may bring one descriptor, and its child another.
             self.lighten(events, limits);
             let Some(Keeper { channel, .. }) = self.kept.keepers.get(&keeper) else {
                 return;
             };
-            let (mut bytes, mut fds) = ([0; notice::LEN], Vec::new());
+            let (mut bytes, mut fds) = ([0; Returned::LEN], Vec::new());
             match socket::receive(channel.as_fd(), &mut bytes, &mut fds) {
                 Ok(received) if received.len > 0 => {
-                    if let Some(returned) = notice::parse(&bytes[..received.len]) {
+                    if let Some(returned) = Returned::parse(&bytes[..received.len]) {
                         self.take_back(returned, fds.pop(), events);
                     }
                 }
@@ -167,9 +166,9 @@ impl Children {
     /// A child is in nobody else's hands any more: it has ended, or its keeper has
     /// few left. There is no status pipe if there was no room for it here, or on
     /// the way.
-    fn take_back(&mut self, returned: Returned, status: Option<OwnedFd>, events: &poll::Set) {
+    fn take_back(&mut self, returned: Returned, status: Option<OwnedFd>, events: &Epoll) {
         let Returned { pid, kill_on_drop } = returned;
-        let look = wait::look(pid);
+        let look = wait::peek(pid);
         if !self.kept.take(pid, matches!(look, Ok(None))) {
             return;
         }
@@ -181,7 +180,7 @@ impl Children {
     }
 
     /// A keeper has left, or was killed; then its children have nobody.
-    fn lose_keeper(&mut self, keeper: u32, events: &poll::Set, limits: &Limits) {
+    fn lose_keeper(&mut self, keeper: u32, events: &Epoll, limits: &Limits) {
         let Some(it) = self.kept.keepers.remove(&keeper) else {
             return;
         };
@@ -213,6 +212,6 @@ impl Children {
 
 /// Ends a keeper, if it has not left, and collects it.
 fn dismiss(keeper: u32) {
-    let _ = fork::kill_child(keeper);
-    let _ = fork::wait_for(keeper);
+    let _ = pidfd::kill_child(keeper);
+    let _ = wait::reap_blocking(keeper);
 }

@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 
 use crate::child::title;
 use crate::early;
-use crate::protocol::notice;
 use crate::protocol::notice::Returned;
+use crate::sys::epoll::Epoll;
 use crate::sys::poll::Interest;
-use crate::sys::socket;
 use crate::sys::socket::Wait;
-use crate::sys::{fd, fork, poll};
+use crate::sys::{epoll, fd, fork, poll, socket};
 use crate::template::children::watched::{ABANDONED, Child};
 
 /// The part of its children that is not worth a keeper: one in so many.
@@ -44,7 +43,7 @@ pub(crate) fn live(children: Vec<Child>, channel: OwnedFd, template: u32) -> ! {
     });
     // Also where it could not keep. If the template is gone, this sees it.
     keeper.give_all_back();
-    fork::leave(kept.is_err().into())
+    fork::exit_now(kept.is_err().into())
 }
 
 struct Keeper {
@@ -64,18 +63,18 @@ impl Keeper {
 
     /// Watches the children, until three quarters of them have ended.
     fn keep(&mut self) -> io::Result<()> {
-        let events = poll::Set::new()?;
+        let events = Epoll::new()?;
         events.add_hung_up(&self.channel, CHANNEL)?;
         for child in self.children.values() {
             child.watch(&events)?;
         }
         let few = self.children.len() / FEW;
-        let mut room = poll::events::<64>();
+        let mut room = epoll::event_buffer::<64>();
         while self.children.len() >= few.max(1) {
             for token in events.wait(&mut room, None)? {
                 if token == CHANNEL {
                     // The template is gone.
-                    fork::leave(0);
+                    fork::exit_now(0);
                 }
                 self.attend(token, &events);
             }
@@ -84,7 +83,7 @@ impl Keeper {
     }
 
     /// Does what has to be done about the child behind `token`.
-    fn attend(&mut self, token: u64, events: &poll::Set) {
+    fn attend(&mut self, token: u64, events: &Epoll) {
         let Ok(pid) = u32::try_from(token & !ABANDONED) else {
             return;
         };
@@ -107,16 +106,17 @@ impl Keeper {
     /// Has the template watch the child itself, or collect it.
     fn give_back(&mut self, child: Child) {
         const PAUSE: Duration = Duration::from_millis(10);
-        let bytes = notice::encode(Returned {
+        let bytes = Returned {
             pid: child.pid,
             kill_on_drop: child.kill_on_drop,
-        });
+        }
+        .encode();
         let channel = self.channel.as_fd();
         let mut status = child.status.as_ref().map(AsFd::as_fd);
         while let Err(error) = socket::send_or_wait(channel, Wait::Yes, &bytes, status.as_slice()) {
             if status.is_none() || error.raw_os_error() != Some(libc::ETOOMANYREFS) {
                 // The template is gone.
-                fork::leave(1);
+                fork::exit_now(1);
             }
             // The kernel has too many descriptors of this user's on their way.
             // If that does not pass, it is more important that the end is told.

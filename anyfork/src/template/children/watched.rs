@@ -1,11 +1,11 @@
 //! A child as it is watched, by its template or by a keeper: for its end, and
 //! for its caller's, if it is to be killed then.
 
+use crate::sys::epoll::Epoll;
+use crate::sys::pidfd;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
-
-use crate::sys::{fork, poll};
 
 /// Marks a token that stands for a child's status pipe. Without it, a child's
 /// token is its pid, which is nobody else's before it is collected.
@@ -28,8 +28,8 @@ impl Child {
     pub(crate) const DESCRIPTORS: u64 = 2;
 
     /// Watches a child of this process's for its end.
-    pub(crate) fn new(pid: u32, events: &poll::Set) -> io::Result<Child> {
-        let pidfd = fork::pidfd(pid)?;
+    pub(crate) fn new(pid: u32, events: &Epoll) -> io::Result<Child> {
+        let pidfd = pidfd::open(pid)?;
         events.add(&pidfd, pid.into())?;
         Ok(Child {
             pid,
@@ -41,22 +41,22 @@ impl Child {
     }
 
     /// Somebody waits for it now, at the other end of `status`.
-    pub(crate) fn report_to(&mut self, status: OwnedFd, kill_on_drop: bool, events: &poll::Set) {
+    pub(crate) fn report_to(&mut self, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
         self.status = Some(status);
         self.kill_on_drop = kill_on_drop;
         if self.watch_caller(events).is_err() {
             // Nobody would learn that it is to be killed.
-            let _ = fork::signal(self.pidfd.as_fd(), libc::SIGKILL);
+            let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
         }
     }
 
     /// Has another set watch the child, of which it knew nothing before.
-    pub(crate) fn watch(&self, events: &poll::Set) -> io::Result<()> {
+    pub(crate) fn watch(&self, events: &Epoll) -> io::Result<()> {
         events.add(&self.pidfd, self.pid.into())?;
         self.watch_caller(events)
     }
 
-    fn watch_caller(&self, events: &poll::Set) -> io::Result<()> {
+    fn watch_caller(&self, events: &Epoll) -> io::Result<()> {
         match &self.status {
             Some(status) if self.kill_on_drop => {
                 events.add_hung_up(status, u64::from(self.pid) | ABANDONED)
@@ -68,7 +68,7 @@ impl Child {
     /// Takes the child out of the set. Others may hold what stands for it there,
     /// which would stay in the set with them: a keeper the pidfd, what the child
     /// has forked the pipe.
-    pub(crate) fn forget(&self, events: &poll::Set) {
+    pub(crate) fn forget(&self, events: &Epoll) {
         let _ = events.remove(&self.pidfd);
         if let (Some(status), true) = (&self.status, self.kill_on_drop) {
             let _ = events.remove(status);
@@ -77,11 +77,11 @@ impl Child {
 
     /// Kills the child, because nobody waits for it any more. It is collected as
     /// any other.
-    pub(crate) fn kill(&mut self, events: &poll::Set) {
+    pub(crate) fn kill(&mut self, events: &Epoll) {
         if let (Some(status), true) = (&self.status, mem::take(&mut self.kill_on_drop)) {
             let _ = events.remove(status);
         }
-        let _ = fork::signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
     }
 
     /// What belongs to the child.

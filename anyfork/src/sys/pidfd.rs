@@ -1,0 +1,127 @@
+//! Descriptors for processes: their state, and signals that reach exactly them.
+//! RUNS IN: any
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::sys::fd::above_standard;
+use crate::sys::poll::{Interest, is_any_ready};
+
+/// A descriptor for a process (pidfd_open(2)). `pid` must not have been reaped
+/// yet: it is a child of this process, or this process itself.
+#[inline]
+pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes two numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    match fd {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the kernel has just made it for us.
+        fd => above_standard(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+    }
+}
+
+/// Sends a signal to exactly the process that the descriptor stands for
+/// (pidfd_send_signal(2)).
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    send_signal_with(pidfd, signal, 0)
+}
+
+/// Sends a signal to the process group that this process leads, or led before it
+/// exited (pidfd_send_signal(2); Linux 6.9).
+///
+/// On an older kernel the signal goes to the group's number (kill(2)), which is
+/// the group's own as long as the leader was not reaped.
+pub(crate) fn send_signal_to_group(pidfd: BorrowedFd<'_>, pid: u32, signal: i32) -> io::Result<()> {
+    /// `PIDFD_SIGNAL_PROCESS_GROUP`.
+    const PROCESS_GROUP: u32 = 4;
+    match send_signal_with(pidfd, signal, PROCESS_GROUP) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            // Fails if the leader was reaped.
+            send_signal_with(pidfd, 0, 0)?;
+            let group = -pid.cast_signed();
+            // SAFETY: takes two numbers.
+            match unsafe { libc::kill(group, signal) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+        result => result,
+    }
+}
+
+fn send_signal_with(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Result<()> {
+    let info = ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null info lets the kernel fill in what kill(2) would.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            info,
+            flags,
+        )
+    };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Kills a child that this process has not reaped yet, so that the pid is still
+/// the child's (kill(2)).
+pub(crate) fn kill_child(pid: u32) -> io::Result<()> {
+    Ok(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?)
+}
+
+/// What a pidfd tells of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessState {
+    Running,
+    /// The process has exited, and its parent has not reaped it.
+    Exited,
+    /// The parent has reaped the process. Before Linux 6.9 the kernel reports
+    /// [`Exited`](ProcessState::Exited) instead.
+    Reaped,
+}
+
+/// The state of the process now (poll(2) on a pidfd, pidfd_open(2)).
+pub(crate) fn state(pidfd: BorrowedFd<'_>) -> io::Result<ProcessState> {
+    let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    while let Err(error) = poll(&mut fds, PollTimeout::ZERO) {
+        if error != Errno::EINTR {
+            return Err(error.into());
+        }
+    }
+    let events = fds[0].revents().unwrap_or(PollFlags::empty());
+    Ok(match events {
+        events if events.contains(PollFlags::POLLHUP) => ProcessState::Reaped,
+        events if events.is_empty() => ProcessState::Running,
+        _ => ProcessState::Exited,
+    })
+}
+
+/// Whether the process has exited (poll(2) on a pidfd, pidfd_open(2)).
+pub(crate) fn has_exited(pidfd: BorrowedFd<'_>) -> bool {
+    is_any_ready(&[(pidfd, Interest::Readable)], Duration::ZERO)
+}
+
+/// The wait status of a process that was reaped; `None` before that, and on a
+/// kernel that does not keep it (`PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, Linux
+/// 6.15).
+pub(crate) fn exit_status(pidfd: BorrowedFd<'_>) -> Option<i32> {
+    // SAFETY: all-zero is a valid pidfd_info.
+    let mut info: libc::pidfd_info = unsafe { mem::zeroed() };
+    let wanted = u64::from(libc::PIDFD_INFO_EXIT);
+    info.mask = wanted;
+    // SAFETY: the request's number has the structure's size in it.
+    let asked = unsafe { libc::ioctl(pidfd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
+    (asked != -1 && info.mask & wanted != 0).then_some(info.exit_code)
+}
