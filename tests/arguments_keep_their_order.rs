@@ -12,13 +12,13 @@ use anyfork_tests::{Scene, alone, children, held, pipe_with, release};
 #[anyfork::early]
 fn preload() {}
 
-/// Tells its arguments: octets as they are, descriptors by what they hold, in
+/// Tells its arguments: bytes as they are, descriptors by what they hold, in
 /// brackets.
 #[anyfork::worker]
 fn tell(mut socket: UnixStream, args: Args) -> io::Result<()> {
     for arg in args {
         match arg {
-            Arg::Bytes(octets) => socket.write_all(&octets)?,
+            Arg::Bytes(bytes) => socket.write_all(&bytes)?,
             Arg::Fd(fd) => {
                 let mut text = String::new();
                 std::fs::File::from(fd).read_to_string(&mut text)?;

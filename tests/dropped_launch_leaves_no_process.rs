@@ -40,7 +40,7 @@ impl FromArg for Gate {
 }
 
 impl IntoArg for Gate {
-    fn into_arg(self) -> anyfork::Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         pipe_with("").into_arg()
     }
 }

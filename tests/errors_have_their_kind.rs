@@ -39,7 +39,7 @@ mod second {
 struct Fatal;
 
 impl IntoArg for Fatal {
-    fn into_arg(self) -> anyfork::Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         "panic".into_arg()
     }
 }

@@ -49,7 +49,7 @@ impl FromArg for Endless {
 }
 
 impl IntoArg for Endless {
-    fn into_arg(self) -> anyfork::Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         "endless".into_arg()
     }
 }

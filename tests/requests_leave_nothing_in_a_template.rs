@@ -19,7 +19,7 @@ fn preload() {}
 struct Converted(u32);
 
 impl IntoArg for Converted {
-    fn into_arg(self) -> anyfork::Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         self.0.into_arg()
     }
 }

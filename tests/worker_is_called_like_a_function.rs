@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use anyfork::{Arg, ArgError, Args, FromArg, IntoArg, Launch, Process, Worker, args};
+use anyfork::{
+    Arg, ArgError, Args, Command, ErrorKind, FromArg, IntoArg, Launch, Process, Worker, args,
+};
 
 #[anyfork::early]
 fn preload() {}
@@ -30,7 +32,7 @@ fn told(launch: Launch<Worker>) -> String {
 struct Point(i32, i32);
 
 impl IntoArg for Point {
-    fn into_arg(self) -> anyfork::Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         format!("{},{}", self.0, self.1).into_arg()
     }
 }
@@ -157,7 +159,7 @@ fn options_may_be_absent() {
         run(Some(7), None, args![1]),
     ] {
         let error = launch.blocking().unwrap_err();
-        assert_eq!(error.kind(), anyfork::ErrorKind::BadArgument, "{error}");
+        assert_eq!(error.kind(), ErrorKind::BadArgument, "{error}");
     }
     assert_eq!(optional::NAME, "a name of its own");
     assert_eq!(
@@ -178,7 +180,7 @@ fn text_and_numbers_are_the_same() {
 struct Unsendable;
 
 impl IntoArg for Unsendable {
-    fn into_arg(self) -> anyfork::Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         Err(io::Error::from(io::ErrorKind::InvalidData).into())
     }
 }
@@ -189,8 +191,56 @@ fn a_value_that_cannot_be_sent_fails_the_launch() {
     let forked = process.fork();
     for process in [process, forked] {
         let error = process.run(optional::NAME).blocking().unwrap_err();
-        assert_eq!(error.kind(), anyfork::ErrorKind::Io);
-        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidData);
+        assert_eq!(error.kind(), ErrorKind::BadArgument);
+        let reason = io::Error::from(io::ErrorKind::InvalidData);
+        let text = format!("argument 2 cannot be sent: {reason}");
+        assert_eq!(error.to_string(), text);
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
+    }
+}
+
+#[anyfork::init]
+fn prepare(_args: Args) {}
+
+/// However the arguments are given.
+#[test]
+fn args_carry_their_failure_to_the_launch() {
+    let failing = || args!["a", Unsendable, "c"];
+    let refused = |process: Process| process.run(optional::NAME).blocking().unwrap_err();
+    let errors = [
+        ("argument 2 cannot", refused(process().send_args(failing()))),
+        ("argument 3 cannot", {
+            let chained = args![1].chain(failing()).chain(args![2]);
+            refused(process().send_args(chained))
+        }),
+        ("argument 3 cannot", {
+            let nested = [1, 2].into_iter().flat_map(|n| args![n, Unsendable]);
+            refused(process().send_arg(0).send_args(nested))
+        }),
+        ("argument 5 cannot", {
+            let launch = optional::run(process(), 0, Some(1), Some("b".into()), failing());
+            launch.blocking().unwrap_err()
+        }),
+        (
+            "init function `prepare`: argument 2 cannot",
+            refused(process().init("prepare", failing())),
+        ),
+        (
+            "prepare`: argument 2 cannot",
+            refused(prepare::init(process(), failing())),
+        ),
+        (
+            "init function `prepare`: argument 2 cannot",
+            Command::new("true")
+                .init("prepare", failing())
+                .spawn()
+                .blocking()
+                .unwrap_err(),
+        ),
+    ];
+    for (expected, error) in errors {
+        assert_eq!(error.kind(), ErrorKind::BadArgument, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }
 

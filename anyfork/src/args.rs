@@ -1,132 +1,26 @@
-//! Arguments: bytes and descriptors, in order, and the types that turn into
-//! them and come out of them.
+//! [`Args`]: arguments in order, and the macro `args!` that makes them.
+//! RUNS IN: caller, child
 //!
-//! Pure data. The caller's side collects [`Args`], the child's side takes them
-//! apart; how they travel is the protocol's business.
+//! Pure data. The caller collects arguments, and the child takes them apart; how
+//! they travel is the protocol's business.
 
 pub(crate) mod convert;
 pub(crate) mod descriptor;
+pub(crate) mod failure;
+pub(crate) mod preview;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;
+pub(crate) mod value;
 
 use std::collections::VecDeque;
 use std::collections::vec_deque;
-use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
-use std::os::fd::OwnedFd;
 
-use crate::error::Result;
-
-/// One argument of a worker: bytes, or a descriptor.
-#[derive(Debug)]
-pub enum Arg {
-    /// Any bytes; numbers and characters travel as text.
-    Bytes(Vec<u8>),
-    /// A descriptor, which the process that receives it owns.
-    Fd(OwnedFd),
-}
-
-impl Arg {
-    /// The same once more, with a duplicate of the descriptor.
-    ///
-    /// # Errors
-    ///
-    /// When the descriptor table is full.
-    pub fn try_clone(&self) -> io::Result<Arg> {
-        Ok(match self {
-            Arg::Bytes(bytes) => Arg::Bytes(bytes.clone()),
-            Arg::Fd(fd) => Arg::Fd(fd.try_clone()?),
-        })
-    }
-}
-
-/// Turns a value into an argument, for [`Process::send_arg`] and [`args!`].
-///
-/// [`Process::send_arg`]: crate::Process::send_arg
-/// [`args!`]: crate::args!
-///
-/// A type of your own is an argument once it implements this and [`FromArg`]:
-///
-/// ```
-/// use anyfork::{Arg, ArgError, FromArg, IntoArg};
-///
-/// #[derive(Debug, PartialEq)]
-/// struct Celsius(f64);
-///
-/// impl IntoArg for Celsius {
-///     fn into_arg(self) -> anyfork::Result<Arg> {
-///         self.0.into_arg()
-///     }
-/// }
-///
-/// impl FromArg for Celsius {
-///     fn from_arg(arg: Arg) -> Result<Celsius, ArgError> {
-///         f64::from_arg(arg).map(Celsius)
-///     }
-/// }
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// assert_eq!(Celsius::from_arg(Celsius(36.6).into_arg()?)?, Celsius(36.6));
-/// # Ok(())
-/// # }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be sent to a worker",
-    label = "not an argument type",
-    note = "arguments are text, bytes, numbers, `bool`, `char`, paths, descriptors and sockets, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
-)]
-pub trait IntoArg {
-    /// Makes the argument.
-    ///
-    /// # Errors
-    ///
-    /// A type that can fail to convert reports it here; the builder methods of
-    /// [`Process`](crate::Process) keep the error for the launch.
-    fn into_arg(self) -> Result<Arg>;
-}
-
-/// Makes a value from an argument: what a worker's parameter types implement.
-///
-/// See [`IntoArg`] for an example of a type of one's own.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a parameter of a worker",
-    label = "not an argument type",
-    note = "parameters are text, bytes, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
-)]
-pub trait FromArg: Sized {
-    /// Whether the conversion is the library's own, which comes to an end.
-    #[doc(hidden)]
-    const BUILTIN: bool = false;
-
-    /// Makes the value.
-    ///
-    /// # Errors
-    ///
-    /// Says in a few words what is wrong; the worker's and the parameter's name
-    /// and what came are added by the library.
-    fn from_arg(arg: Arg) -> Result<Self, ArgError>;
-}
-
-/// Why an argument is not a value of the type that was asked for.
-#[derive(Debug)]
-pub struct ArgError(String);
-
-impl ArgError {
-    /// `reason` completes "the argument is refused: …", as in `invalid digit
-    /// found in string`.
-    pub fn new(reason: impl fmt::Display) -> ArgError {
-        ArgError(reason.to_string())
-    }
-}
-
-impl fmt::Display for ArgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ArgError {}
+use crate::args::failure::{next_of, report};
+use crate::args::preview::Preview;
+use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
+use crate::error::{Error, Result};
 
 /// Arguments in order; an iterator over them.
 ///
@@ -147,8 +41,58 @@ impl std::error::Error for ArgError {}
 /// assert!(matches!(args!["x"].next(), Some(Arg::Bytes(x)) if x == b"x"));
 /// # Ok::<(), anyfork::Error>(())
 /// ```
+///
+/// # A value that cannot be sent
+///
+/// Where a value's [`IntoArg`] fails, the arguments end, and `Args` carries the
+/// failure to the launch: [`Process::init`], the functions beside an annotated
+/// function, and whatever collects arguments from an iterator
+/// ([`Process::send_args`], [`extend`](Extend::extend), [`collect`]) take it over,
+/// also from within a [`chain`](Iterator::chain) or a `flat_map`. The launch then
+/// fails with [`ErrorKind::BadArgument`], and its message has the position of the
+/// argument.
+///
+/// ```
+/// use anyfork::{Arg, ArgError, ErrorKind, IntoArg, Process, args};
+///
+/// struct Secret;
+///
+/// impl IntoArg for Secret {
+///     fn into_arg(self) -> Result<Arg, ArgError> {
+///         Err(ArgError::new("secrets are not sent"))
+///     }
+/// }
+///
+/// # mod doctest {
+/// # use super::*;
+/// # pub fn main() -> anyfork::Result<()> {
+/// let process = Process::new()?.send_arg("a").send_args(args!["b", Secret, "d"]);
+/// let error = process.run("any").blocking().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::BadArgument);
+/// assert_eq!(error.to_string(), "argument 3 cannot be sent: secrets are not sent");
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
+/// # Panics
+///
+/// Code of your own that takes such an `Args` apart gets a panic from
+/// [`next`](Iterator::next) in the place of the argument that could not be made,
+/// so that it cannot get lost; [`Args::error`] tells before. The `Args` that a
+/// worker receives carry no failure.
+///
+/// [`ErrorKind::BadArgument`]: crate::ErrorKind::BadArgument
+/// [`Process::init`]: crate::Process::init
+/// [`Process::send_args`]: crate::Process::send_args
+/// [`collect`]: Iterator::collect
 #[derive(Debug, Default)]
-pub struct Args(VecDeque<Arg>);
+pub struct Args {
+    args: VecDeque<Arg>,
+    /// Why the argument after these could not be made.
+    failure: Option<ArgError>,
+}
 
 impl Args {
     /// No arguments.
@@ -156,14 +100,39 @@ impl Args {
         Args::default()
     }
 
-    /// Appends an argument.
+    /// Appends an argument. If the value cannot become one, the launch fails
+    /// instead (see [`Args`]), and what is appended later is dropped.
+    pub fn push(&mut self, value: impl IntoArg) {
+        if self.failure.is_some() {
+            return;
+        }
+        match value.into_arg() {
+            Ok(arg) => self.args.push_back(arg),
+            Err(reason) => self.failure = Some(reason),
+        }
+    }
+
+    /// Why the launch will fail, if a value could not become an argument.
     ///
-    /// # Errors
+    /// ```
+    /// use anyfork::{Arg, ArgError, ErrorKind, IntoArg, args};
     ///
-    /// As the value's [`IntoArg`].
-    pub fn push(&mut self, value: impl IntoArg) -> Result<()> {
-        self.0.push_back(value.into_arg()?);
-        Ok(())
+    /// struct Secret;
+    ///
+    /// impl IntoArg for Secret {
+    ///     fn into_arg(self) -> Result<Arg, ArgError> {
+    ///         Err(ArgError::new("secrets are not sent"))
+    ///     }
+    /// }
+    ///
+    /// assert!(args![1, "two"].error().is_none());
+    /// let error = args![1, Secret].error().expect("a secret was given");
+    /// assert_eq!(error.kind(), ErrorKind::BadArgument);
+    /// assert_eq!(error.to_string(), "argument 2 cannot be sent: secrets are not sent");
+    /// ```
+    pub fn error(&self) -> Option<Error> {
+        let reason = self.failure.as_ref()?;
+        Some(reason.at(self.args.len() + 1))
     }
 
     /// Takes the next argument as a value, or `None` when there is none left.
@@ -171,21 +140,52 @@ impl Args {
     /// # Errors
     ///
     /// [`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument) if the argument
-    /// is not a `T`; it is gone then.
+    /// is not a `T` (it is gone then), or could not be made in the first place.
     pub fn next_as<T: FromArg>(&mut self) -> Result<Option<T>> {
-        let Some(arg) = self.next() else {
+        let Some(arg) = next_of(self).map_err(|reason| reason.at(1))? else {
             return Ok(None);
         };
-        let came = Preview::of(&arg);
+        let preview = Preview::of(&arg);
         T::from_arg(arg).map(Some).map_err(|reason| {
             let wanted = std::any::type_name::<T>();
-            came.refused(format_args!("argument ({wanted})"), &reason)
+            preview.refused(format_args!("argument ({wanted})"), &reason)
+        })
+    }
+
+    /// Whether there are no arguments.
+    ///
+    /// ```
+    /// let mut args = anyfork::args!["a"];
+    /// assert!(!args.is_empty());
+    /// args.next();
+    /// assert!(args.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.args.is_empty()
+    }
+
+    /// The same arguments once more, with duplicates of the descriptors.
+    ///
+    /// ```
+    /// let args = anyfork::args!["a", std::fs::File::open("/dev/null")?];
+    /// let again = args.try_clone()?;
+    /// assert_eq!((again.len(), args.len()), (2, 2));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the descriptor table is full.
+    pub fn try_clone(&self) -> io::Result<Args> {
+        Ok(Args {
+            args: self.iter().map(Arg::try_clone).collect::<io::Result<_>>()?,
+            failure: self.failure.clone(),
         })
     }
 
     /// The arguments that are left, without taking them.
     pub fn iter(&self) -> impl Iterator<Item = &Arg> {
-        self.0.iter()
+        self.args.iter()
     }
 }
 
@@ -193,11 +193,17 @@ impl Iterator for Args {
     type Item = Arg;
 
     fn next(&mut self) -> Option<Arg> {
-        self.0.pop_front()
+        let arg = self.args.pop_front();
+        if arg.is_none()
+            && let Some(reason) = self.failure.take()
+        {
+            report(reason);
+        }
+        arg
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.0.len(), Some(self.0.len()))
+        (self.args.len(), Some(self.args.len()))
     }
 }
 
@@ -209,25 +215,38 @@ impl<'a> IntoIterator for &'a Args {
     type IntoIter = vec_deque::Iter<'a, Arg>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.args.iter()
     }
 }
 
 impl FromIterator<Arg> for Args {
     fn from_iter<I: IntoIterator<Item = Arg>>(args: I) -> Args {
-        Args(args.into_iter().collect())
+        let mut all = Args::new();
+        all.extend(args);
+        all
     }
 }
 
 impl Extend<Arg> for Args {
     fn extend<I: IntoIterator<Item = Arg>>(&mut self, args: I) {
-        self.0.extend(args);
+        let mut args = args.into_iter();
+        self.args.reserve(args.size_hint().0);
+        while self.failure.is_none() {
+            match next_of(&mut args) {
+                Ok(Some(arg)) => self.args.push_back(arg),
+                Ok(None) => return,
+                Err(reason) => self.failure = Some(reason),
+            }
+        }
     }
 }
 
 impl From<Vec<Arg>> for Args {
     fn from(args: Vec<Arg>) -> Args {
-        Args(args.into())
+        Args {
+            args: args.into(),
+            failure: None,
+        }
     }
 }
 
@@ -246,72 +265,80 @@ impl From<()> for Args {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// # Panics
-///
-/// If a value cannot be converted, which no type of the standard library does.
-/// [`Args::push`] gives the error instead.
+/// A value that cannot become an argument fails the launch: see [`Args`].
 #[macro_export]
 macro_rules! args {
     ($($value:expr),* $(,)?) => {{
         #[allow(unused_mut)]
         let mut args = $crate::Args::new();
         $(
-            args.push($value).expect(concat!("args!: ", stringify!($value)));
+            args.push($value);
         )*
         args
     }};
 }
 
-/// What an argument looked like, for a message about it: taken before the
-/// conversion consumes it, without allocating.
-pub(crate) enum Preview {
-    Bytes {
-        head: [u8; PREVIEW],
-        kept: usize,
-        len: usize,
-    },
-    Fd,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// So many bytes of a refused argument are shown.
-const PREVIEW: usize = 48;
+    /// A value that becomes no argument.
+    struct Unsendable;
 
-impl Preview {
-    pub(crate) fn of(arg: &Arg) -> Preview {
-        match arg {
-            Arg::Bytes(bytes) => {
-                let kept = bytes.len().min(PREVIEW);
-                let mut head = [0; PREVIEW];
-                head[..kept].copy_from_slice(&bytes[..kept]);
-                Preview::Bytes {
-                    head,
-                    kept,
-                    len: bytes.len(),
-                }
-            }
-            Arg::Fd(_) => Preview::Fd,
+    impl IntoArg for Unsendable {
+        fn into_arg(self) -> Result<Arg, ArgError> {
+            Err(ArgError::new("it stays here"))
         }
     }
 
-    /// The error for `what` (a parameter), which this was not.
-    pub(crate) fn refused(&self, what: fmt::Arguments<'_>, reason: &ArgError) -> crate::Error {
-        let kind = crate::ErrorKind::BadArgument;
-        crate::Error::new(kind, format!("{what} cannot be made from {self}: {reason}"))
+    fn text(args: &Args) -> Option<String> {
+        args.error().map(|error| error.to_string())
     }
-}
 
-impl fmt::Display for Preview {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Preview::Fd => f.write_str("a descriptor"),
-            Preview::Bytes { head, kept, len } => {
-                let more = if len > kept { "…" } else { "" };
-                write!(
-                    f,
-                    "\"{}\"{more} ({len} bytes)",
-                    head[..*kept].escape_ascii()
-                )
-            }
-        }
+    #[test]
+    fn the_first_failure_stays_and_ends_the_arguments() {
+        let mut args = crate::args!["a", Unsendable, "c"];
+        args.push(Unsendable);
+        args.push("e");
+        assert_eq!(args.len(), 1);
+        let expected = "argument 2 cannot be sent: it stays here";
+        assert_eq!(text(&args).unwrap(), expected);
+        assert_eq!(text(&args.try_clone().unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn whoever_collects_takes_the_failure_over() {
+        let failing = || crate::args!["a", Unsendable];
+        let mut all = crate::args!["0"];
+        all.extend(failing());
+        all.extend(crate::args!["c"]);
+        assert_eq!(
+            text(&all).unwrap(),
+            "argument 3 cannot be sent: it stays here"
+        );
+        let chained: Args = crate::args!["0", "1"]
+            .chain(failing())
+            .chain(failing())
+            .collect();
+        assert_eq!(
+            text(&chained).unwrap(),
+            "argument 4 cannot be sent: it stays here"
+        );
+        let error = failing().skip(1).collect::<Args>();
+        assert!(text(&error).is_some());
+    }
+
+    #[test]
+    fn taken_apart_it_is_not_lost() {
+        let mut args = crate::args!["a", Unsendable];
+        assert_eq!(args.next_as::<String>().unwrap().unwrap(), "a");
+        let error = args.next_as::<String>().unwrap_err();
+        assert!(error.to_string().contains("it stays here"), "{error}");
+        assert!(args.next_as::<String>().unwrap().is_none());
+
+        let taken = std::panic::catch_unwind(|| crate::args!["a", Unsendable].count());
+        let panic = taken.unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.contains("it stays here"), "{text}");
     }
 }

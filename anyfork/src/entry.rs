@@ -14,7 +14,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use crate::args::{Args, FromArg, Preview};
+use crate::args::Args;
+use crate::args::preview::Preview;
+use crate::args::value::FromArg;
 use crate::error::{Error, ErrorKind, Result};
 
 #[cfg(feature = "tokio")]
@@ -162,7 +164,7 @@ impl Entry {
     /// Refuses arguments that no parameter takes: the last thing before an init
     /// function is called.
     pub fn finish(&self) -> Result<()> {
-        if self.args.len() == 0 {
+        if self.args.is_empty() {
             return Ok(());
         }
         let Entry {

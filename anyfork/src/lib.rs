@@ -82,7 +82,8 @@ mod template;
 
 pub use anyfork_macros::{after_fork, early, init, worker};
 
-pub use crate::args::{Arg, ArgError, Args, FromArg, IntoArg};
+pub use crate::args::Args;
+pub use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 pub use crate::caller::child::blocking;
 pub use crate::caller::{Child, Command, Launch, Process, Stdio, Target, Worker};
 pub use crate::entry::take_args;

@@ -10,7 +10,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use crate::args::{Arg, Args};
+use crate::args::Args;
+use crate::args::value::Arg;
 
 /// One setting, applied before any of the user's code runs in the process.
 #[derive(Debug)]
@@ -147,7 +148,7 @@ impl Step {
             Step::Arg(arg) => Step::Arg(arg.try_clone()?),
             Step::Init { name, args } => Step::Init {
                 name: name.clone(),
-                args: args.iter().map(Arg::try_clone).collect::<io::Result<_>>()?,
+                args: args.try_clone()?,
             },
             Step::Require(path) => Step::Require(path.clone()),
         })

@@ -1,12 +1,14 @@
-//! Values that travel as bytes: text, bytes, paths, numbers.
+//! Arguments of types that travel as bytes: text, bytes, paths, numbers.
+//! RUNS IN: caller, child
+//!
+//! Implements the traits of `args/value.rs`, and nothing else.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::args::{Arg, ArgError, FromArg, IntoArg};
-use crate::error::Result;
+use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 
 impl Arg {
     pub(crate) fn into_bytes(self) -> Result<Vec<u8>, ArgError> {
@@ -19,7 +21,7 @@ impl Arg {
 
 #[diagnostic::do_not_recommend]
 impl IntoArg for Arg {
-    fn into_arg(self) -> Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         Ok(self)
     }
 }
@@ -33,12 +35,12 @@ impl FromArg for Arg {
     }
 }
 
-/// `IntoArg` for types whose bytes can be had, owned or copied.
-macro_rules! into_octets {
+/// `IntoArg` for types that own their bytes, or lend them to be copied.
+macro_rules! as_bytes {
     ($($ty:ty => |$value:ident| $bytes:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
-            fn into_arg(self) -> Result<Arg> {
+            fn into_arg(self) -> Result<Arg, ArgError> {
                 let $value = self;
                 Ok(Arg::Bytes($bytes))
             }
@@ -46,7 +48,7 @@ macro_rules! into_octets {
     )*};
 }
 
-into_octets! {
+as_bytes! {
     Vec<u8> => |bytes| bytes;
     &[u8] => |bytes| bytes.to_vec();
     &Vec<u8> => |bytes| bytes.clone();
@@ -65,14 +67,14 @@ into_octets! {
 
 #[diagnostic::do_not_recommend]
 impl<const N: usize> IntoArg for [u8; N] {
-    fn into_arg(self) -> Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         Ok(Arg::Bytes(self.to_vec()))
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<const N: usize> IntoArg for &[u8; N] {
-    fn into_arg(self) -> Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         Ok(Arg::Bytes(self.to_vec()))
     }
 }
@@ -131,13 +133,13 @@ impl FromArg for PathBuf {
     }
 }
 
-/// Types that travel as the text that `Display` gives and `FromStr` takes, so
-/// that `send_arg("7")` and `send_arg(7)` are the same to a `u32` parameter.
+/// The conversions of types that travel as text, by `Display` and `FromStr`:
+/// `send_arg("7")` and `send_arg(7)` are the same to a `u32` parameter.
 macro_rules! as_text {
     ($($ty:ty)*) => {$(
         #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
-            fn into_arg(self) -> Result<Arg> {
+            fn into_arg(self) -> Result<Arg, ArgError> {
                 self.to_string().into_arg()
             }
         }

@@ -1,6 +1,9 @@
-//! Values that travel as descriptors. What comes out is checked against the
-//! kind of descriptor that came, so that a file in a listener's place is an
-//! error of the launch and not one of the first `accept`.
+//! Arguments of types that travel as descriptors: files, pipes, sockets.
+//! RUNS IN: caller, child
+//!
+//! Implements the traits of `args/value.rs`. The child checks each descriptor that
+//! it received against the parameter's type, so that a file in a listener's place
+//! is an error of the launch and not one of the first `accept`.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter};
@@ -8,8 +11,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-use crate::args::{Arg, ArgError, FromArg, IntoArg};
-use crate::error::Result;
+use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 use crate::sys::fd_identity;
 use crate::sys::fd_identity::Socket;
 
@@ -33,7 +35,7 @@ macro_rules! as_descriptor {
     ($($ty:ty, $wanted:literal, $check:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
-            fn into_arg(self) -> Result<Arg> {
+            fn into_arg(self) -> Result<Arg, ArgError> {
                 Ok(Arg::Fd(self.into()))
             }
         }

@@ -1,7 +1,10 @@
-//! tokio's counterparts of the descriptors. They leave the sender's runtime,
-//! and blocking mode is set for whoever receives them; a parameter of these
-//! types joins the worker's runtime.
+//! Arguments of tokio's types, which travel as descriptors.
+//! RUNS IN: caller, child
+//!
+//! In the caller they leave the runtime, and become blocking for whoever receives
+//! them; in the child a parameter of these types joins the worker's runtime.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use tokio::fs::File;
@@ -9,23 +12,20 @@ use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
-use crate::args::{Arg, ArgError, FromArg, IntoArg};
-use crate::error::{Error, Result};
+use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 
-/// Through the std type: out of one runtime, into another.
+/// The conversions of types that become std's outside a runtime.
 macro_rules! through_std {
     ($($ty:ty, $std:ty;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
-            fn into_arg(self) -> Result<Arg> {
+            fn into_arg(self) -> Result<Arg, ArgError> {
                 let leave = || {
                     let it = self.into_std()?;
                     it.set_nonblocking(false)?;
                     Ok(it)
                 };
-                leave()
-                    .map_err(|error: std::io::Error| Error::io("take a socket from tokio", error))?
-                    .into_arg()
+                leave().map_err(|error| cannot_leave("socket", error))?.into_arg()
             }
         }
 
@@ -56,9 +56,9 @@ macro_rules! pipes {
     ($($ty:ty, $std:ty;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl IntoArg for $ty {
-            fn into_arg(self) -> Result<Arg> {
+            fn into_arg(self) -> Result<Arg, ArgError> {
                 let fd = self.into_blocking_fd();
-                fd.map_err(|error| Error::io("take a pipe from tokio", error))?.into_arg()
+                fd.map_err(|error| cannot_leave("pipe", error))?.into_arg()
             }
         }
 
@@ -80,13 +80,13 @@ pipes! {
     pipe::Sender, std::io::PipeWriter;
 }
 
-/// A file with no operation under way; `into_std` would have to wait for one.
+/// A file with an operation under way is refused: `into_std` would wait for it.
 #[diagnostic::do_not_recommend]
 impl IntoArg for File {
-    fn into_arg(self) -> Result<Arg> {
+    fn into_arg(self) -> Result<Arg, ArgError> {
         let file = self
             .try_into_std()
-            .map_err(|_| Error::io("take a file from tokio", std::io::ErrorKind::ResourceBusy))?;
+            .map_err(|_| cannot_leave("file", io::ErrorKind::ResourceBusy.into()))?;
         file.into_arg()
     }
 }
@@ -100,7 +100,11 @@ impl FromArg for File {
     }
 }
 
-/// tokio panics outside a runtime; a worker's author gets a sentence instead.
+fn cannot_leave(what: &str, error: io::Error) -> ArgError {
+    ArgError::new(format_args!("take a {what} from tokio: {error}"))
+}
+
+/// Refuses a tokio type outside a runtime, where tokio itself would panic.
 fn in_runtime() -> Result<(), ArgError> {
     Handle::try_current()
         .map(drop)

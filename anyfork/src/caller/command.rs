@@ -15,7 +15,7 @@ use crate::caller::process::Process;
 use crate::caller::spec::Setup;
 use crate::caller::stdio::Stdio;
 use crate::caller::templates::handle::TemplateHandle;
-use crate::spec::{Setting, Step};
+use crate::spec::Setting;
 
 /// An external program to be started: std's [`Command`](std::process::Command)
 /// for processes that are big or have threads, and for whom it matters what
@@ -260,8 +260,7 @@ impl Command {
     /// Runs the init function `name` between fork and exec, after all settings
     /// (but those of [`fd`](Command::fd)): see [`Process::init`].
     pub fn init(&mut self, name: impl Into<String>, args: impl Into<Args>) -> &mut Command {
-        let (name, args) = (name.into(), args.into());
-        self.setup.push(Step::Init { name, args });
+        self.setup.init(name.into(), args.into());
         self
     }
 

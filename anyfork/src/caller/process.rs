@@ -15,7 +15,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::args::{Arg, Args, IntoArg};
+use crate::args::Args;
+use crate::args::failure::next_of;
+use crate::args::value::{Arg, IntoArg};
 use crate::caller::options::Options;
 use crate::caller::spec::Setup;
 use crate::caller::templates::handle::TemplateHandle;
@@ -127,16 +129,14 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// A value that cannot be converted is reported by the launch.
+    /// A value that cannot become an argument is reported by the launch
+    /// ([`ErrorKind::BadArgument`]), with its position among the arguments since the
+    /// last fork.
     ///
     /// Seed: `send_arg`.
     #[must_use = "the process is consumed and given back"]
     pub fn send_arg(mut self, arg: impl IntoArg) -> Process {
-        let setup = self.setup();
-        match arg.into_arg() {
-            Ok(arg) => setup.push(Step::Arg(arg)),
-            Err(error) => setup.fail(error),
-        }
+        self.setup().arg(arg.into_arg());
         self
     }
 
@@ -153,12 +153,17 @@ impl Process {
     ///
     /// Seed: `send_arg`.
     #[must_use = "the process is consumed and given back"]
-    pub fn send_args<I>(self, args: I) -> Process
+    pub fn send_args<I>(mut self, args: I) -> Process
     where
         I: IntoIterator,
         I::Item: IntoArg,
     {
-        args.into_iter().fold(self, Process::send_arg)
+        let mut args = args.into_iter();
+        let setup = self.setup();
+        while let Some(arg) = next_of(&mut args).transpose() {
+            setup.arg(arg.and_then(IntoArg::into_arg));
+        }
+        self
     }
 
     /// Appends a descriptor. Ownership moves; it is closed here once it is
@@ -234,8 +239,7 @@ impl Process {
     #[doc(alias = "eval")]
     #[must_use = "the process is consumed and given back"]
     pub fn init(mut self, name: impl Into<String>, args: impl Into<Args>) -> Process {
-        let (name, args) = (name.into(), args.into());
-        self.setup().push(Step::Init { name, args });
+        self.setup().init(name.into(), args.into());
         self
     }
 

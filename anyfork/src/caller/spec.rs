@@ -3,7 +3,8 @@
 use std::io;
 use std::mem;
 
-use crate::args::{Args, IntoArg};
+use crate::args::Args;
+use crate::args::value::{Arg, ArgError, IntoArg};
 use crate::caller::options::Options;
 use crate::caller::process::Process;
 use crate::caller::stdio;
@@ -44,6 +45,27 @@ impl Setup {
 
     pub(crate) fn push(&mut self, step: Step) {
         self.steps.push(step);
+    }
+
+    /// Appends an argument. One that could not be made fails the launch.
+    pub(crate) fn arg(&mut self, arg: Result<Arg, ArgError>) {
+        match arg {
+            Ok(arg) => self.push(Step::Arg(arg)),
+            Err(reason) => {
+                let is_arg = |step: &&Step| matches!(step, Step::Arg(_));
+                let before = self.steps.iter().filter(is_arg).count();
+                self.fail(reason.at(before + 1));
+            }
+        }
+    }
+
+    /// Appends the run of an init function. Arguments that carry a failure fail the
+    /// launch.
+    pub(crate) fn init(&mut self, name: String, args: Args) {
+        match args.error() {
+            None => self.push(Step::Init { name, args }),
+            Some(error) => self.fail(error.during(format_args!("init function `{name}`"))),
+        }
     }
 
     pub(crate) fn set(&mut self, setting: Setting) {
@@ -156,9 +178,7 @@ impl InitArgs {
 
     #[must_use]
     pub fn send_arg(mut self, arg: impl IntoArg) -> InitArgs {
-        if let Err(error) = self.args.push(arg) {
-            self.error.get_or_insert(error);
-        }
+        self.args.push(arg);
         self
     }
 

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 
-use crate::args::{Arg, Args};
+use crate::args::Args;
+use crate::args::value::Arg;
 use crate::child::baseline;
 use crate::child::run;
 use crate::child::run::say_ready;

@@ -13,6 +13,7 @@
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
 
+use crate::args::Args;
 use crate::child::fd_limit::Limits;
 use crate::child::functions::own_worker;
 use crate::child::prepare;
@@ -51,7 +52,7 @@ impl Plain {
         let is_plain = head.role == Role::Worker
             && head.body_at == BodyAt::Inline
             && head.trailing_fds == 0
-            && inherited.args.len() == 0
+            && Args::is_empty(inherited.args)
             && !prepare::has_hooks();
         let name = Body::fast_path_name(request.body).filter(|_| is_plain)?;
         let worker = own_worker(name).ok()?;

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::args::{Arg, Args};
+use crate::args::Args;
+use crate::args::value::Arg;
 use crate::child::arrival::gather;
 use crate::child::exec;
 use crate::child::fd_limit::Limits;

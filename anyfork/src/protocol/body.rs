@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::args::{Arg, Args};
+use crate::args::Args;
+use crate::args::value::Arg;
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::setting;
 use crate::protocol::{MISSING, Malformed};

@@ -138,7 +138,7 @@ mod tests {
     use std::os::fd::OwnedFd;
 
     use super::*;
-    use crate::args::Arg;
+    use crate::args::value::Arg;
     use crate::protocol::body::Body;
     use crate::spec::{Setting, Step};
 

@@ -16,7 +16,8 @@ use std::slice;
 
 use libloading::Library;
 
-use crate::args::{Arg, Args};
+use crate::args::Args;
+use crate::args::value::Arg;
 use crate::entry::Kind;
 
 /// Makes this library a plugin: a `cdylib` whose workers and init functions
@@ -181,7 +182,7 @@ extern "C" fn init<E: Entrance>(
     let end = E::init(index, args, collected);
     // SAFETY: the program's answer outlives the call.
     let answer = unsafe { &mut *answer };
-    answer.taken = had > 0 && end.collected.len() == 0;
+    answer.taken = had > 0 && end.collected.is_empty();
     for arg in end.collected {
         if let Arg::Fd(fd) = arg {
             // It was only lent.

@@ -48,7 +48,7 @@ struct Old;
 
 #[allow(deprecated)]
 impl anyfork::IntoArg for Old {
-    fn into_arg(self) -> anyfork::Result<anyfork::Arg> {
+    fn into_arg(self) -> Result<anyfork::Arg, anyfork::ArgError> {
         "old".into_arg()
     }
 }

@@ -60,7 +60,7 @@ type PathBuf = std::path::PathBuf;
 pub struct Pair(char, char);
 
 impl anyfork::IntoArg for Pair {
-    fn into_arg(self) -> anyfork::Result<anyfork::Arg> {
+    fn into_arg(self) -> Result<anyfork::Arg, anyfork::ArgError> {
         format!("{}{}", self.0, self.1).into_arg()
     }
 }

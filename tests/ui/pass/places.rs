@@ -25,7 +25,7 @@ impl anyfork::FromArg for Own {
 }
 
 impl anyfork::IntoArg for Own {
-    fn into_arg(self) -> anyfork::Result<anyfork::Arg> {
+    fn into_arg(self) -> Result<anyfork::Arg, anyfork::ArgError> {
         "own".into_arg()
     }
 }
@@ -55,7 +55,7 @@ fn in_a_function() -> anyfork::Result<Launch<Worker>> {
     struct Local;
 
     impl anyfork::IntoArg for Local {
-        fn into_arg(self) -> anyfork::Result<anyfork::Arg> {
+        fn into_arg(self) -> Result<anyfork::Arg, anyfork::ArgError> {
             "local".into_arg()
         }
     }

@@ -1,0 +1,142 @@
+//! [`Arg`], and the traits of the types that become arguments and are made from
+//! them.
+//! RUNS IN: caller, child
+//!
+//! The implementations for std's types and tokio's are in the files beside this
+//! one. How arguments travel is the protocol's business.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::error::{Error, ErrorKind};
+
+/// One argument of a worker: bytes, or a descriptor.
+#[derive(Debug)]
+pub enum Arg {
+    /// Any bytes; numbers and characters travel as text.
+    Bytes(Vec<u8>),
+    /// A descriptor, which the process that receives it owns.
+    Fd(OwnedFd),
+}
+
+impl Arg {
+    /// The same argument once more, with a duplicate of the descriptor.
+    ///
+    /// # Errors
+    ///
+    /// When the descriptor table is full.
+    pub fn try_clone(&self) -> io::Result<Arg> {
+        Ok(match self {
+            Arg::Bytes(bytes) => Arg::Bytes(bytes.clone()),
+            Arg::Fd(fd) => Arg::Fd(fd.try_clone()?),
+        })
+    }
+}
+
+/// Turns a value into an argument, for [`Process::send_arg`] and [`args!`].
+///
+/// [`Process::send_arg`]: crate::Process::send_arg
+/// [`args!`]: crate::args!
+///
+/// A type of your own is an argument once it implements this and [`FromArg`]:
+///
+/// ```
+/// use anyfork::{Arg, ArgError, FromArg, IntoArg};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Celsius(f64);
+///
+/// impl IntoArg for Celsius {
+///     fn into_arg(self) -> Result<Arg, ArgError> {
+///         if self.0 < -273.15 {
+///             return Err(ArgError::new("it is colder than nothing"));
+///         }
+///         self.0.into_arg()
+///     }
+/// }
+///
+/// impl FromArg for Celsius {
+///     fn from_arg(arg: Arg) -> Result<Celsius, ArgError> {
+///         f64::from_arg(arg).map(Celsius)
+///     }
+/// }
+///
+/// # fn main() -> Result<(), ArgError> {
+/// assert_eq!(Celsius::from_arg(Celsius(36.6).into_arg()?)?, Celsius(36.6));
+/// assert!(Celsius(-300.0).into_arg().is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to a worker",
+    label = "not an argument type",
+    note = "arguments are text, bytes, numbers, `bool`, `char`, paths, descriptors and sockets, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
+)]
+pub trait IntoArg {
+    /// Makes the argument.
+    ///
+    /// # Errors
+    ///
+    /// Says in a few words why the value cannot be sent. The launch then fails
+    /// with [`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument), and its
+    /// message has the argument's position and these words.
+    fn into_arg(self) -> Result<Arg, ArgError>;
+}
+
+/// Makes a value from an argument: what a worker's parameter types implement.
+///
+/// See [`IntoArg`] for an example of a type of one's own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a worker",
+    label = "not an argument type",
+    note = "parameters are text, bytes, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
+)]
+pub trait FromArg: Sized {
+    /// Whether the conversion is the library's own, which comes to an end.
+    #[doc(hidden)]
+    const BUILTIN: bool = false;
+
+    /// Makes the value.
+    ///
+    /// # Errors
+    ///
+    /// Says in a few words what is wrong; the library adds the names of the worker
+    /// and of the parameter, and the argument that was received.
+    fn from_arg(arg: Arg) -> Result<Self, ArgError>;
+}
+
+/// Why a value cannot become an argument, or an argument not a value of the type
+/// that was asked for.
+#[derive(Clone, Debug)]
+pub struct ArgError(String);
+
+impl ArgError {
+    /// `reason` completes "the argument is refused: …", as in `invalid digit
+    /// found in string`.
+    pub fn new(reason: impl fmt::Display) -> ArgError {
+        ArgError(reason.to_string())
+    }
+
+    /// The launch's error for a value that could not become the argument at
+    /// `position`, counted from 1.
+    pub(crate) fn at(&self, position: usize) -> Error {
+        let message = format!("argument {position} cannot be sent: {self}");
+        Error::new(ErrorKind::BadArgument, message)
+    }
+}
+
+impl fmt::Display for ArgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ArgError {}
+
+/// For `?` where a descriptor is opened or duplicated.
+impl From<io::Error> for ArgError {
+    fn from(error: io::Error) -> ArgError {
+        ArgError::new(error)
+    }
+}
