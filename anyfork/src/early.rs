@@ -1,6 +1,10 @@
-//! Where the early template's owner end lies between the moment before `main`,
-//! when `template` forks it, and the first use by `process`; and which of the
-//! things in memory are still this process's own.
+//! The early template's sockets, from the moment before `main` to their first use;
+//! and the process's generation.
+//! RUNS IN: any
+//!
+//! [`boot`](crate::boot) forks the early template and leaves the sockets here, and
+//! [`caller`](crate::caller) takes them. The generation tells both which of the
+//! things in memory are this process's own.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,13 +15,13 @@ use crate::error::Error;
 use crate::sys::fd_identity;
 use crate::sys::fd_identity::Identity;
 
-/// The owner's end of a template.
+/// The owner's ends of a template's sockets.
 pub(crate) struct TemplateSockets {
-    /// Requests go here.
+    /// Takes the requests.
     pub(crate) control: OwnedFd,
-    /// Its one answer: that it serves, or why not.
+    /// Gives the template's one reply: that it serves, or why not.
     pub(crate) reply: UnixStream,
-    /// What `control` was when it was made.
+    /// What `control` led to when it was made.
     pub(crate) identity: Option<Identity>,
 }
 
@@ -30,38 +34,38 @@ impl TemplateSockets {
         }
     }
 
-    /// Whether the control socket is still there: a program that becomes a daemon
-    /// may close all descriptors that it does not know.
+    /// Whether the control socket is still open: a program that becomes a daemon may
+    /// close all descriptors that it does not know.
     pub(crate) fn is_open(&self) -> bool {
         fd_identity::identity(self.control.as_fd()) == self.identity
     }
 }
 
-/// The early template, or why there is none, as the process of a generation
-/// has it.
+/// The early template of the process that has this generation.
 pub(crate) struct Early {
     pub(crate) generation: u32,
     pub(crate) end: Result<TemplateSockets, Error>,
 }
 
-/// What the boot has done. Empty if it had nothing to do, and in templates and
-/// all that is forked from them.
+/// Set before `main` if the program asks for an early template. Empty in templates
+/// and in all processes that are forked from them.
 pub(crate) static EARLY: OnceLock<Early> = OnceLock::new();
 
-/// How many forks of this library's lie between this process and the one that
-/// was exec'ed.
+/// Number of forks by this library between the process that was exec'ed and this
+/// one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// The process's generation. What was made in another one is not ours: its
-/// descriptors are closed, and their numbers may be somebody else's now.
+/// The process's generation. What an object of another generation owns is not this
+/// process's: the descriptors are closed, and their numbers may be others' now.
 ///
-/// Not the pid: a program that daemonises keeps its descriptors.
+/// The pid would not do: a program that daemonises changes it and keeps its
+/// descriptors.
 pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Notes that this process has just been forked and keeps no descriptor of its
-/// parent's.
+/// Notes that this process has just been forked and keeps none of its parent's
+/// descriptors.
 pub(crate) fn mark_forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }

@@ -1,110 +1,114 @@
-//! What travels between a caller, a template and its children: pure functions
-//! of bytes. No I/O, no `unsafe`; `sys` carries, `template` and `process` meet
-//! here.
+//! What travels between caller, template and child: pure functions of bytes.
+//! RUNS IN: any
 //!
-//! All numbers are little-endian. Descriptors travel beside the bytes.
+//! No I/O and no `unsafe`: [`sys`](crate::sys) carries the bytes. All numbers are
+//! little-endian, and descriptors travel beside the bytes. The tables here are the
+//! specification, and the golden tests copy them.
 //!
 //! # Request
 //!
-//! One message on a template's control socket (`SOCK_SEQPACKET`):
+//! An owner of a template sends one message on the template's control socket
+//! (`SOCK_SEQPACKET`):
 //!
 //! | bytes | field |
 //! |---|---|
 //! | 2 | `"AF"` |
 //! | 1 | version, 1 |
 //! | 1 | what the child becomes: 1 a worker, 2 a template, 3 an external program |
-//! | 1 | where the body is: 0 here, 1 in the memory file |
-//! | 1 | 1: the child is killed when nobody reads its status pipe any more; else 0 |
+//! | 1 | where the body is: 0 behind this head, 1 in a memory file |
+//! | 1 | 1: the template kills the child when nobody holds the read end of the status pipe any more; else 0 |
 //! | 2 | 0 |
-//! | 4 | how many argument descriptors come with this message |
-//! | 4 | how many more come over the answer socket |
+//! | 4 | number of argument descriptors that come with this message |
+//! | 4 | number of further ones that come over the reply socket |
 //! | 8 | length of the body |
 //! | … | the body, if it is here |
 //!
-//! Its descriptors, in this order: the child's end of the answer socket; the
-//! write end of the status pipe; for a template, its control socket; if the body
-//! is there, the memory file; the argument descriptors. Those that do not fit
-//! are queued on the answer socket, up to [`MAX_INLINE_FDS`] with each byte (of
-//! value 0), before the request is sent.
+//! Descriptors of the message, in this order: the child's end of the reply socket;
+//! the write end of the status pipe; for a template, its control socket; for a body
+//! in a memory file, that file; the argument descriptors. The caller queues those
+//! that do not fit on the reply socket, up to [`MAX_INLINE_FDS`] with each byte (of
+//! value 0), before it sends the request.
 //!
-//! A large body goes through a memory file and not over the answer socket, so
-//! that sending never waits for the child, and an async caller needs no writer.
+//! A large body goes through a memory file and not over the reply socket, so that
+//! sending never waits for the child, and an async caller needs no writer.
 //!
 //! | body | |
 //! |---|---|
 //! | 8 + n | the worker's name; else empty |
-//! | 4 | how many settings follow |
+//! | 4 | number of settings |
 //! | … | the settings |
-//! | 1 | 0: an argument in bytes: 8 bytes of length and the bytes |
+//! | 1 + 8 + n | 0: an argument in bytes |
 //! | 1 | 1: an argument that is the next descriptor |
-//! | 1 + 8 + n + 4 | 2: an init function is run: its name, and how many of the following arguments are its own |
-//! | 1 + 8 + n | 3: a plugin is loaded: its path |
-//! | 1 + 2 (8 + n) + 4 + … + 4 + 4 n | 4: the program, last: its path; its own name for it; the arguments; the numbers of the following descriptors |
+//! | 1 + 8 + n + 4 | 2: an init function: its name, and how many of the following arguments are its own |
+//! | 1 + 8 + n | 3: a plugin: its path |
+//! | 1 + 2 (8 + n) + 4 + … + 4 + 4 n | 4: the program, last: its path; its name for itself; the arguments; the numbers of the following descriptors |
 //! | … | until the end |
+//!
+//! Text of n bytes is 8 + n bytes: the length and the bytes.
 //!
 //! | setting | |
 //! |---|---|
-//! | 1, 1, 1 | 1: a standard stream, its number, and 1 if it becomes the next descriptor, 0 for `/dev/null` |
+//! | 1, 1, 1 | 1: a standard stream: its number; 1 if it becomes the next descriptor, 0 for `/dev/null` |
 //! | 1 + 4 | 2: the process group |
-//! | 1 + 4 + 8 + 8 | 3: a resource's limits: its number, the soft one, the hard one |
-//! | 1 + 4 | 4: what is added to the nice value |
-//! | 1 + 4 + 4 n | 5: the supplementary groups, their number first |
-//! | 1 + 4 | 6: the group |
-//! | 1 + 4 | 7: the user |
-//! | 1 + 8 + n | 8: the directory |
-//! | 1 | 9: no variable is left |
+//! | 1 + 4 + 8 + 8 | 3: the limits of a resource: its number, the soft one, the hard one |
+//! | 1 + 4 | 4: the number to add to the nice value |
+//! | 1 + 4 + 4 n | 5: the supplementary groups: how many, and their ids |
+//! | 1 + 4 | 6: the group id |
+//! | 1 + 4 | 7: the user id |
+//! | 1 + 8 + n | 8: the current directory |
+//! | 1 | 9: removes all variables |
 //! | 1 + 8 + n + 8 + n | 10: a variable and its value |
-//! | 1 + 8 + n | 11: a variable that is removed |
-//! | 1 + 8 + n | 12: what the process is called |
-//! | 1, 1, 1 | 13: the caller's standard stream is the next descriptor; 1 if what was prepared goes before; its number |
-//! | 1, 1 | 14: the caller's directory is the next descriptor; as above |
-//! | 1, 1, 4 + 2 (8 + n) n | 15: the caller's environment; as above; how many names and values |
-//! | 1 + 4 | 16: how many spares a template has |
+//! | 1 + 8 + n | 11: a variable to remove |
+//! | 1 + 8 + n | 12: the title |
+//! | 1, 1, 1 | 13: the caller's standard stream, which is the next descriptor: 1 if what the preparation has changed stays; its number |
+//! | 1, 1 | 14: the caller's directory, which is the next descriptor: as above |
+//! | 1, 1, 4 + 2 (8 + n) n | 15: the caller's environment: as above; the number of variables; their names and values |
+//! | 1 + 4 | 16: the number of spares that a template keeps |
 //!
 //! # Spares
 //!
-//! Two messages of 16 bytes on a control socket are no requests. Each goes to one
-//! receiver, the template or a spare.
+//! Two messages of 16 bytes on a control socket are no requests. One receiver gets
+//! each: the template or a spare.
 //!
 //! | bytes | |
 //! |---|---|
 //! | 2, 1 | `"AF"`, the version |
-//! | 1 | 4: so many spares are to be kept; an owner's end comes with it. 5: the spare that gets this ends |
+//! | 1 | 4: the number of spares to keep; a duplicate of the owner's end comes with it. 5: the spare that receives this exits |
 //! | 4 | the number, or 0 |
-//! | 8 | when it was said, in nanoseconds of the system's monotonic clock, or 0 |
+//! | 8 | when the owner sent it, in nanoseconds of the system's monotonic clock, or 0 |
 //!
-//! A spare tells its template, over a socket of their own:
+//! A spare notifies its template over a socket of their own:
 //!
 //! | bytes | |
 //! |---|---|
-//! | 1 | 1: it has taken a request; the status pipe comes with this. 2: it has got the first of the above, and what came with it |
-//! | 1 | 1 if it is to be killed when nobody reads its status pipe any more; else 0 |
+//! | 1 | 1: the spare has taken a request, whose status pipe comes with this. 2: the spare has received the first message above, and passes on what came with it |
+//! | 1 | 1 if the template is to kill the child when nobody holds the read end of the status pipe any more; else 0 |
 //! | 2 | 0 |
-//! | 4 | its pid, or the number |
-//! | 8 | 0, or when it was said: two spares may tell of two numbers in another order |
+//! | 4 | the spare's pid, or the number |
+//! | 8 | 0, or when the owner sent it: two spares may pass two numbers on in another order |
 //!
-//! # Keepers
+//! # Monitors
 //!
-//! A keeper gives its template a child back, over a socket of their own, with the
-//! child's status pipe, unless there is none:
+//! A monitor returns a child to its template over a socket of their own. The
+//! child's status pipe comes with the message, unless the monitor has none:
 //!
 //! | bytes | |
 //! |---|---|
-//! | 1 | 1 if it is to be killed when nobody reads its status pipe any more; else 0 |
+//! | 1 | 1 if the template is to kill the child when nobody holds the read end of the status pipe any more; else 0 |
 //! | 3 | 0 |
-//! | 4 | its pid |
+//! | 4 | the child's pid |
 //!
-//! # Boot
+//! # Hello
 //!
-//! A process that is exec'ed as a template finds the number of its control
-//! socket in its environment ([`hello::VARIABLE`]), and there one message: `"AF"`,
-//! the version, 0; with it comes the answer socket.
+//! A process that is exec'ed as a template finds the number of its control socket
+//! in its environment ([`hello::VARIABLE`]), and there one message: `"AF"`, the
+//! version, 0. The reply socket comes with it.
 //!
-//! # Answer
+//! # Reply
 //!
-//! One frame on the answer socket, eight bytes and what they announce. For a
-//! worker this is the communication socket, and after `Ready` it is the
-//! worker's alone.
+//! The child sends one frame on the reply socket: eight bytes and as many more as
+//! they announce. For a worker the reply socket is the communication socket, and
+//! after `Ready` it is the worker's alone.
 //!
 //! | bytes | `Ready` | `Failed` |
 //! |---|---|---|
@@ -116,10 +120,10 @@
 //! | … | | the message, UTF-8 |
 //!
 //! With `Ready` comes one descriptor: the child's pidfd. A child that becomes a
-//! program says `Ready` before: then the socket's end means success, and
-//! `Failed`, after all, that it could not be executed. A process that was
-//! exec'ed as a template sends `Born` before, as soon as it is there: `Ready`
-//! with 3 for the first byte, and without a pid.
+//! program sends `Ready` before it executes the program: then the end of the socket
+//! means success, and a `Failed` that follows means that the program could not be
+//! executed. A process that was exec'ed as a template first sends `Hello`, as soon
+//! as it has started: `Ready` with 3 for the first byte, and without a pid.
 //!
 //! # Status
 //!
@@ -131,7 +135,7 @@
 //! | 1 | 1 if it panicked |
 //! | 2 | 0 |
 //! | 4 | length of the rest |
-//! | 8 + n, four times | the message, the place, the thread, the backtrace; UTF-8 |
+//! | 8 + n, four times | the message, the location, the thread, the backtrace; UTF-8 |
 //!
 //! The template writes one when it has reaped the child:
 //!
@@ -157,21 +161,21 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// The version that both sides of this crate speak.
+/// Version of this protocol.
 pub(crate) const VERSION: u8 = 1;
 
-/// A request of up to so many bytes is one message; the body of a larger one
-/// goes through a memory file. The kernel takes about 200 KiB.
+/// Maximum number of bytes of a request that is one message. The body of a larger
+/// one goes through a memory file. The kernel takes about 200 KiB.
 pub(crate) const MAX_REQUEST: usize = 64 * 1024;
 
-/// So many argument descriptors go with one message: the kernel takes 253, and
-/// four may be the library's.
+/// Maximum number of argument descriptors with one message: the kernel takes 253,
+/// and four may be the library's.
 pub(crate) const MAX_INLINE_FDS: usize = 249;
 
-/// A message of a failure is cut to so many bytes.
+/// Maximum number of bytes of a failure's message. A longer one is cut.
 pub(crate) const MAX_FAILURE: usize = 16 * 1024;
 
-/// Bytes that are not what this protocol says.
+/// An error: bytes that this protocol does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
     /// What is wrong.
@@ -180,7 +184,7 @@ pub(crate) enum Malformed {
     Version(u8),
 }
 
-/// A body names descriptors that have not come.
+/// The error for a body that names more descriptors than came with it.
 const MISSING: Malformed = Malformed::Because("fewer descriptors came than it names");
 
 impl fmt::Display for Malformed {

@@ -1,4 +1,8 @@
-//! The body of a request, which the child reads. The table is in the parent.
+//! The body of a request, which the caller encodes and the child parses.
+//! RUNS IN: caller, template, child
+//!
+//! The template reads no more of a body than a worker's name. The table is in
+//! [`protocol`](crate::protocol).
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -11,16 +15,17 @@ use crate::protocol::setting;
 use crate::protocol::{MISSING, Malformed};
 use crate::spec::{Program, Setting, Step};
 
+/// The error for a body that names fewer descriptors than came with it.
 const TOO_MANY: Malformed = Malformed::Because("more descriptors came than it names");
 
-/// What the child is to do.
+/// What the child is asked to do.
 #[derive(Debug)]
 pub(crate) struct Body {
-    /// The worker's name; empty for others.
+    /// The worker's name; empty for a template and a program.
     pub(crate) name: String,
     pub(crate) settings: Vec<Setting>,
     pub(crate) steps: Vec<Step>,
-    /// What the child becomes, if it is an external program.
+    /// The external program that the child becomes, if it becomes one.
     pub(crate) program: Option<Program>,
 }
 
@@ -31,7 +36,7 @@ impl Body {
         put_counted(&mut out, self.name.as_bytes());
         out.extend((self.settings.len() as u32).to_le_bytes());
         for setting in self.settings {
-            setting::put(&mut out, &mut fds, setting);
+            setting::encode(&mut out, &mut fds, setting);
         }
         for step in self.steps {
             match step {
@@ -55,8 +60,8 @@ impl Body {
         (out, fds)
     }
 
-    /// The worker's name, if the bytes ask for no more than the worker and its
-    /// arguments.
+    /// The worker's name, if the body is fit for the fast path: it asks for no more
+    /// than the worker and its arguments.
     pub(crate) fn fast_path_name(bytes: &[u8]) -> Option<&str> {
         let mut reader = Reader(bytes);
         let name = str::from_utf8(reader.counted().ok()?).ok()?;
@@ -71,8 +76,8 @@ impl Body {
         (settings == 0).then_some(name)
     }
 
-    /// Parses bytes that have a [`fast_path_name`](Body::fast_path_name), to which exactly
-    /// these descriptors belong, into the arguments.
+    /// Parses a body that has a [`fast_path_name`](Body::fast_path_name), with exactly
+    /// these descriptors, into the arguments.
     pub(crate) fn parse_fast_path(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Args, Malformed> {
         let (mut reader, mut fds) = (Reader(bytes), fds.into_iter());
         reader.counted()?;
@@ -88,12 +93,12 @@ impl Body {
         }
     }
 
-    /// Parses the bytes, to which exactly these descriptors belong.
+    /// Parses a body with exactly these descriptors.
     pub(crate) fn parse(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
         let (mut reader, mut fds) = (Reader(bytes), fds.into_iter());
         let name = text(reader.counted()?)?;
         let count = reader.u32()?;
-        let settings = (0..count).map(|_| setting::take(&mut reader, &mut fds));
+        let settings = (0..count).map(|_| setting::parse(&mut reader, &mut fds));
         let settings = settings.collect::<Result<_, Malformed>>()?;
         let (mut steps, mut program) = (Vec::new(), None);
         while !reader.is_empty() {
@@ -237,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_is_a_name_and_arguments() {
+    fn the_fast_path_takes_a_name_and_arguments() {
         let body = |settings, steps| Body {
             name: "greet".to_owned(),
             settings,

@@ -1,8 +1,9 @@
-//! Taking numbers and bytes off the front of a buffer.
+//! Reading numbers and bytes off the front of a buffer, and appending them.
+//! RUNS IN: any
 
 use crate::protocol::Malformed;
 
-/// What is left of a buffer that is being parsed.
+/// The rest of a buffer that is being parsed. It never reads beyond the end.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -44,13 +45,14 @@ impl<'a> Reader<'a> {
         self.array().map(i32::from_le_bytes)
     }
 
-    /// Bytes behind their length.
+    /// Bytes that follow their length.
     pub(crate) fn counted(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.u64()?;
         let len = usize::try_from(len).map_err(|_| Malformed::Because("it announces too much"))?;
         self.bytes(len)
     }
 
+    /// Bytes that must be 0.
     pub(crate) fn zeros(&mut self, n: usize) -> Result<(), Malformed> {
         match self.bytes(n)?.iter().all(|byte| *byte == 0) {
             true => Ok(()),
@@ -59,7 +61,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends bytes behind their length.
+/// Appends the length of the bytes, and the bytes.
 pub(crate) fn put_counted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend((bytes.len() as u64).to_le_bytes());
     out.extend_from_slice(bytes);

@@ -1,15 +1,17 @@
-//! What a process that is exec'ed as a template is told. The table is in the
-//! parent.
+//! The first message that a process finds which is exec'ed as a template.
+//! RUNS IN: caller, program before main
+//!
+//! The table is in [`protocol`](crate::protocol).
 
 use crate::protocol::{Malformed, VERSION};
 
-/// The environment variable whose value is the number of the control socket.
+/// The environment variable that holds the number of the control socket.
 pub(crate) const VARIABLE: &str = "ANYFORK_TEMPLATE";
 
-/// Bytes of the message.
+/// Number of bytes of the message.
 pub(crate) const LEN: usize = 4;
 
-/// The message.
+/// The bytes of the message.
 pub(crate) const MESSAGE: [u8; LEN] = [b'A', b'F', VERSION, 0];
 
 /// Checks a message.

@@ -1,22 +1,24 @@
-//! The answer on a child's socket: `Ready` or `Failed`. The table is in the
-//! parent.
+//! The reply on a child's socket: `Ready` or `Failed`, and a template's `Hello`.
+//! RUNS IN: caller, program before main, template, child
+//!
+//! The table is in [`protocol`](crate::protocol).
 
 use crate::error::{Error, ErrorKind};
 use crate::protocol::codec::Reader;
 use crate::protocol::{MAX_FAILURE, Malformed, VERSION};
 
-/// Bytes of the frame that is always there.
+/// Number of bytes of the head, which every frame has.
 pub(crate) const HEAD_LEN: usize = 8;
 
-/// The first eight bytes of an answer.
+/// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
-    /// A process that was exec'ed as a template begins to prepare itself; the
-    /// answer proper follows.
+    /// A process that was exec'ed as a template has started. Another frame follows
+    /// when the template is prepared.
     Hello,
-    /// The child is about to be entered.
+    /// The child is about to run what it was made for.
     Ready { pid: u32 },
-    /// It is not; `rest` more bytes say why.
+    /// The child could not; `rest` more bytes describe the error.
     Failed { kind: u16, rest: usize },
 }
 
@@ -27,7 +29,7 @@ pub(crate) fn ready(pid: u32) -> [u8; HEAD_LEN] {
     out
 }
 
-/// The bytes of `Born`.
+/// The bytes of `Hello`.
 pub(crate) fn hello() -> [u8; HEAD_LEN] {
     [3, VERSION, 0, 0, 0, 0, 0, 0]
 }
@@ -44,7 +46,7 @@ pub(crate) fn failed(error: &Error) -> Vec<u8> {
     out
 }
 
-/// Parses the first bytes of an answer.
+/// Parses the head of a frame.
 pub(crate) fn parse_head(bytes: &[u8; HEAD_LEN]) -> Result<Head, Malformed> {
     let mut reader = Reader(bytes);
     let tag = reader.u8()?;
@@ -65,7 +67,7 @@ pub(crate) fn parse_head(bytes: &[u8; HEAD_LEN]) -> Result<Head, Malformed> {
     }
 }
 
-/// The error that `rest` describes.
+/// Parses the rest of `Failed` into the error.
 pub(crate) fn parse_failure(code: u16, rest: &[u8]) -> Result<Error, Malformed> {
     let mut reader = Reader(rest);
     let errno = reader.i32()?;
@@ -74,7 +76,8 @@ pub(crate) fn parse_failure(code: u16, rest: &[u8]) -> Result<Error, Malformed> 
     Ok(Error::remote(kind, message, (errno != 0).then_some(errno)))
 }
 
-/// The kinds that travel. `Died` does not: no process reports its own death.
+/// The kinds that travel. The caller finds out all others itself: no process reports
+/// its own death.
 const KINDS: [(u16, ErrorKind); 11] = [
     (1, ErrorKind::UnknownWorker),
     (2, ErrorKind::AmbiguousName),
@@ -89,7 +92,7 @@ const KINDS: [(u16, ErrorKind); 11] = [
     (11, ErrorKind::ExecFailed),
 ];
 
-/// The number that stands for a kind.
+/// The number that stands for a kind; that of `Io` for a kind that does not travel.
 pub(crate) fn kind_code(kind: ErrorKind) -> u16 {
     let found = KINDS.iter().find(|(_, it)| *it == kind);
     found.map_or(7, |(code, _)| *code)
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn golden_answers() {
+    fn golden_replies() {
         assert_eq!(ready(0x1234), *b"\x01\x01\0\0\x34\x12\0\0");
         assert_eq!(parse_head(&ready(7)), Ok(Head::Ready { pid: 7 }));
 
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_no_answer() {
+    fn other_bytes_are_no_reply() {
         for bytes in [
             [0; 8],
             [9, 1, 0, 0, 0, 0, 0, 0],

@@ -1,15 +1,17 @@
-//! The request to a template: its head. The table is in the parent.
+//! The head of a request to a template.
+//! RUNS IN: caller, template, child, spare
 //!
-//! The template reads the head, and a worker's name; the [body](crate::protocol::body) is
-//! the child's business, so that no request can make a template grow or fail.
+//! The template parses the head, and reads a worker's name; the child parses the
+//! [body](crate::protocol::body), so that no request can make a template grow or
+//! fail. The table is in [`protocol`](crate::protocol).
 
 use crate::protocol::codec::Reader;
 use crate::protocol::{MAX_INLINE_FDS, MAX_REQUEST, Malformed, VERSION};
 
-/// Bytes of the head.
+/// Number of bytes of the head.
 pub(crate) const HEAD_LEN: usize = 24;
 
-/// What the child is to become.
+/// What the child becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Worker,
@@ -17,10 +19,12 @@ pub(crate) enum Role {
     Program,
 }
 
-/// Where the body is.
+/// Where the body of the request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyAt {
+    /// Behind the head.
     Inline,
+    /// In a memory file, whose descriptor comes with the message.
     Memfd,
 }
 
@@ -29,41 +33,42 @@ pub(crate) enum BodyAt {
 pub(crate) struct Head {
     pub(crate) role: Role,
     pub(crate) body_at: BodyAt,
-    /// The child is killed when nobody reads its status pipe any more.
+    /// The template kills the child when nobody holds the read end of the status pipe
+    /// any more.
     pub(crate) kill_on_drop: bool,
-    /// Argument descriptors that come with the message.
+    /// Number of argument descriptors that come with the message.
     pub(crate) inline_fds: u32,
-    /// Argument descriptors that come over the answer socket.
+    /// Number of argument descriptors that follow over the reply socket.
     pub(crate) trailing_fds: u32,
     pub(crate) body_len: u64,
 }
 
 impl Head {
-    /// The head for a body and so many argument descriptors.
-    pub(crate) fn new(role: Role, body: &[u8], descriptors: usize) -> Head {
+    /// The head for a body and a number of argument descriptors.
+    pub(crate) fn new(role: Role, body: &[u8], arg_fds: usize) -> Head {
         let body_at = match HEAD_LEN + body.len() {
             ..=MAX_REQUEST => BodyAt::Inline,
             _ => BodyAt::Memfd,
         };
-        let inline_fds = descriptors.min(MAX_INLINE_FDS);
+        let inline_fds = arg_fds.min(MAX_INLINE_FDS);
         Head {
             role,
             body_at,
             kill_on_drop: false,
             inline_fds: inline_fds as u32,
-            trailing_fds: (descriptors - inline_fds) as u32,
+            trailing_fds: (arg_fds - inline_fds) as u32,
             body_len: body.len() as u64,
         }
     }
 
-    /// How many descriptors the message carries.
+    /// Number of descriptors that come with the message.
     pub(crate) fn fd_count(&self) -> usize {
         let control = usize::from(self.role == Role::Template);
         let memory = usize::from(self.body_at == BodyAt::Memfd);
         2 + control + memory + self.inline_fds as usize
     }
 
-    /// The message: the head, and the body if it belongs there.
+    /// The message: the head, and an inline body.
     pub(crate) fn encode(&self, body: &[u8]) -> Vec<u8> {
         let role = match self.role {
             Role::Worker => 1,
@@ -84,7 +89,7 @@ impl Head {
         out
     }
 
-    /// Parses a message into its head and the bytes behind it.
+    /// Parses a message into its head and an inline body.
     pub(crate) fn parse(message: &[u8]) -> Result<(Head, &[u8]), Malformed> {
         let mut reader = Reader(message);
         if reader.array()? != *b"AF" {
@@ -150,7 +155,7 @@ mod tests {
         std::fs::File::open("/dev/null").unwrap().into()
     }
 
-    /// The table in the parent's documentation, as bytes.
+    /// The table of `protocol`'s documentation, as bytes.
     #[test]
     fn golden_request() {
         let steps = vec![bytes(b"world"), Step::Arg(Arg::Fd(null()))];
@@ -200,8 +205,7 @@ mod tests {
         assert_eq!(Head::parse(&message).unwrap().0, head);
     }
 
-    /// No prefix, no changed byte and no suffix makes the parser do anything
-    /// but refuse or understand.
+    /// Every prefix, changed byte and suffix is either refused or understood.
     #[test]
     fn damage_is_refused() {
         let name = "greet".to_owned();

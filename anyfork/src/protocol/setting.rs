@@ -1,15 +1,18 @@
-//! Settings in a request's body. The table is in the parent.
+//! Settings in the body of a request.
+//! RUNS IN: caller, child
+//!
+//! The table is in [`protocol`](crate::protocol).
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::protocol::Malformed;
 use crate::protocol::codec::{Reader, put_counted};
+use crate::protocol::{MISSING, Malformed};
 use crate::spec::{Inherit, Setting};
 
-/// Appends a setting's bytes and its descriptor.
-pub(crate) fn put(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
+/// Appends the bytes of a setting, and its descriptor.
+pub(crate) fn encode(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
     match setting {
         Setting::Stream { number, to } => {
             out.extend([1, number, u8::from(to.is_some())]);
@@ -75,8 +78,8 @@ fn put_text(out: &mut Vec<u8>, tag: u8, text: &OsStr) {
     put_counted(out, text.as_bytes());
 }
 
-/// Takes a setting off the front.
-pub(crate) fn take(
+/// Parses a setting off the front.
+pub(crate) fn parse(
     reader: &mut Reader<'_>,
     fds: &mut impl Iterator<Item = OwnedFd>,
 ) -> Result<Setting, Malformed> {
@@ -85,7 +88,7 @@ pub(crate) fn take(
             number: stream(reader)?,
             to: match reader.u8()? {
                 0 => None,
-                _ => Some(fds.next().ok_or(crate::protocol::MISSING)?),
+                _ => Some(fds.next().ok_or(MISSING)?),
             },
         },
         2 => Setting::ProcessGroup(reader.i32()?),
@@ -112,9 +115,9 @@ pub(crate) fn take(
             let what = match tag {
                 13 => {
                     let number = stream(reader)?;
-                    Inherit::Stream(number, fds.next().ok_or(crate::protocol::MISSING)?)
+                    Inherit::Stream(number, fds.next().ok_or(MISSING)?)
                 }
-                14 => Inherit::Directory(fds.next().ok_or(crate::protocol::MISSING)?),
+                14 => Inherit::Directory(fds.next().ok_or(MISSING)?),
                 _ => {
                     let count = reader.u32()?;
                     let variables = (0..count).map(|_| Ok((text(reader)?, text(reader)?)));
@@ -143,11 +146,11 @@ fn text(reader: &mut Reader<'_>) -> Result<OsString, Malformed> {
 mod tests {
     use super::*;
 
-    /// The table in the parent's documentation, as bytes.
+    /// The table of `protocol`'s documentation, as bytes.
     #[test]
     fn golden_settings() {
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let of_caller = |what, prepared| Setting::Inherit { what, prepared };
+        let inherit = |what, prepared| Setting::Inherit { what, prepared };
         let env = |value: Option<&str>| Setting::Env("A".into(), value.map(Into::into));
         for (setting, golden) in [
             (
@@ -188,23 +191,23 @@ mod tests {
             ),
             (env(None), b"\x0b\x01\0\0\0\0\0\0\0A"),
             (Setting::Title("t".into()), b"\x0c\x01\0\0\0\0\0\0\0t"),
-            (of_caller(Inherit::Stream(1, null()), false), b"\x0d\0\x01"),
-            (of_caller(Inherit::Directory(null()), true), b"\x0e\x01"),
+            (inherit(Inherit::Stream(1, null()), false), b"\x0d\0\x01"),
+            (inherit(Inherit::Directory(null()), true), b"\x0e\x01"),
             (
-                of_caller(Inherit::Environment(vec![("A".into(), "b".into())]), true),
+                inherit(Inherit::Environment(vec![("A".into(), "b".into())]), true),
                 b"\x0f\x01\x01\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\0b",
             ),
         ] {
             let text = format!("{setting:?}");
             let (mut out, mut fds) = (Vec::new(), Vec::new());
-            put(&mut out, &mut fds, setting);
+            encode(&mut out, &mut fds, setting);
             assert_eq!(out, golden, "{text}");
             for end in 0..golden.len() {
-                let back = take(&mut Reader(&golden[..end]), &mut std::iter::empty());
+                let back = parse(&mut Reader(&golden[..end]), &mut std::iter::empty());
                 assert!(back.is_err(), "{text}");
             }
             let mut reader = Reader(golden);
-            let back = take(&mut reader, &mut fds.into_iter()).unwrap();
+            let back = parse(&mut reader, &mut fds.into_iter()).unwrap();
             assert!(reader.is_empty());
             assert_eq!(format!("{back:?}"), text);
         }
@@ -213,7 +216,7 @@ mod tests {
     #[test]
     fn other_bytes_are_no_setting() {
         for bytes in [&b"\0"[..], b"\x01\x03\0", b"\x01\x01\x01", b"\xff"] {
-            assert!(take(&mut Reader(bytes), &mut std::iter::empty()).is_err());
+            assert!(parse(&mut Reader(bytes), &mut std::iter::empty()).is_err());
         }
     }
 }

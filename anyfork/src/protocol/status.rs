@@ -1,30 +1,34 @@
-//! The frames in a status pipe: what a child says of its failure, and the
-//! record of its end. The tables are in the parent.
+//! The frames in a status pipe: a child's report of its failure, and the record of
+//! its exit.
+//! RUNS IN: caller, template, child
+//!
+//! The child writes the report, and the template (or the child itself, as its last
+//! act) the record. The tables are in [`protocol`](crate::protocol).
 
 use crate::exit::{Exit, Usage};
 use crate::failure::Failure;
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::{MAX_FAILURE, Malformed};
 
-/// Bytes of the record of an end.
+/// Number of bytes of the record of an exit.
 pub(crate) const RECORD_LEN: usize = 32;
 
-/// Bytes before what a child says.
+/// Number of bytes of the head of a report.
 const HEAD_LEN: usize = 8;
 
-/// Bytes that a child may have said.
-const MAX_SAID: usize = 128 * 1024;
+/// Maximum number of bytes of a report behind its head.
+const MAX_REPORT: usize = 128 * 1024;
 
 /// A frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// What the child says of its failure.
+    /// From the child: why it failed.
     Failure(Failure),
-    /// How it ended, from its template.
+    /// From the template: how the child has exited.
     Exit(Exit),
 }
 
-/// The bytes of a record.
+/// The bytes of the record of an exit.
 pub(crate) fn encode_exit(
     status: i32,
     user_micros: u64,
@@ -40,20 +44,20 @@ pub(crate) fn encode_exit(
     out
 }
 
-/// The bytes of a failure, at most `room` of them: the backtrace is cut first.
+/// The bytes of a report, at most `room` of them: the backtrace is cut first.
 pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
-    /// The head, four lengths, and a mark for each cut.
+    /// Number of bytes of the head, the four lengths, and an ellipsis for two cuts.
     const FIXED: usize = HEAD_LEN + 4 * 8 + 2 * ELLIPSIS.len();
-    let room = room.min(MAX_SAID).saturating_sub(FIXED);
-    let place = cut(failure.location().unwrap_or_default(), room.min(1024));
+    let room = room.min(MAX_REPORT).saturating_sub(FIXED);
+    let location = cut(failure.location().unwrap_or_default(), room.min(1024));
     let thread = cut(failure.thread().unwrap_or_default(), room.min(64));
-    let room = room.saturating_sub(place.len() + thread.len());
+    let room = room.saturating_sub(location.len() + thread.len());
     let message = cut(failure.message(), room.min(MAX_FAILURE));
     let room = room.saturating_sub(message.len());
     let backtrace = cut(failure.backtrace().unwrap_or_default(), room);
 
     let mut out = vec![2, u8::from(failure.is_panic()), 0, 0, 0, 0, 0, 0];
-    for text in [&message, &place, &thread, &backtrace] {
+    for text in [&message, &location, &thread, &backtrace] {
         put_counted(&mut out, text.as_bytes());
     }
     let len = (out.len() - HEAD_LEN) as u32;
@@ -61,7 +65,7 @@ pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
     out
 }
 
-/// Stands where text was cut off.
+/// Marks where text was cut off.
 const ELLIPSIS: &str = "…";
 
 fn cut(text: &str, room: usize) -> String {
@@ -71,7 +75,7 @@ fn cut(text: &str, room: usize) -> String {
     }
 }
 
-/// Takes the first frame off `bytes`; `None` if it is not all there.
+/// Parses the first frame off `bytes`; `None` if the frame is not complete yet.
 pub(crate) fn take(bytes: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
     let mut reader = Reader(bytes);
     match bytes.first() {
@@ -93,14 +97,14 @@ pub(crate) fn take(bytes: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
             let panicked = reader.u8()? != 0;
             reader.zeros(2)?;
             let len = reader.u32()? as usize;
-            if len > MAX_SAID {
+            if len > MAX_REPORT {
                 return Err(Malformed::Because("a failure has an impossible length"));
             }
             if reader.0.len() < len {
                 return Ok(None);
             }
-            let mut said = Reader(reader.bytes(len)?);
-            let mut text = || Ok(String::from_utf8_lossy(said.counted()?).into_owned());
+            let mut report = Reader(reader.bytes(len)?);
+            let mut text = || Ok(String::from_utf8_lossy(report.counted()?).into_owned());
             let failure = Failure::new(panicked, text()?, text()?, text()?, text()?);
             Ok(Some((Frame::Failure(failure), reader.0)))
         }
@@ -166,7 +170,7 @@ mod tests {
         for room in [0, 100, 200, 4096, 60_000, usize::MAX] {
             let bytes = encode_failure(&long, room);
             assert!(
-                bytes.len() <= room.clamp(100, HEAD_LEN + MAX_SAID),
+                bytes.len() <= room.clamp(100, HEAD_LEN + MAX_REPORT),
                 "{room}"
             );
             let (frame, rest) = take(&bytes).unwrap().unwrap();

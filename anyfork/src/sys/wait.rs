@@ -1,7 +1,7 @@
 //! Reaping children, and looking at how a process has exited.
 //! RUNS IN: any
 //!
-//! What a pidfd tells of its process is [`pidfd`](crate::sys::pidfd)'s topic.
+//! What a pidfd tells of its process is [`pidfd`]'s topic.
 
 use std::fs;
 use std::io;
