@@ -4,7 +4,6 @@
 //! Nothing here may unwind or return into the template's loop, whose descriptors
 //! are closed in the child.
 
-pub(crate) mod arrival;
 pub(crate) mod baseline;
 pub(crate) mod exec;
 pub(crate) mod fast_path;
@@ -13,6 +12,7 @@ pub(crate) mod functions;
 #[cfg(feature = "plugin")]
 pub(crate) mod plugin;
 pub(crate) mod prepare;
+pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod role;

@@ -98,7 +98,7 @@ pub mod __private {
 
     pub use crate::caller::{InitArgs, Worker as RunningWorker};
     #[cfg(feature = "plugin")]
-    pub use crate::child::plugin::plugin_table;
+    pub use crate::child::plugin::guest::plugin_table;
     #[cfg(feature = "tokio")]
     pub use crate::entry::{AsyncSocket, Flavor, runtime};
     pub use crate::entry::{Entry, Outcome, Report, Socket};
@@ -108,7 +108,7 @@ pub mod __private {
     };
     pub use crate::registry::{AfterFork, Early, Function};
     #[cfg(feature = "plugin")]
-    pub use crate::sys::plugin::Table as PluginTable;
+    pub use crate::sys::plugin_table::Table as PluginTable;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
 }
 

@@ -8,6 +8,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "plugin")]
+pub(crate) mod dl;
 pub(crate) mod environ;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
@@ -19,7 +21,7 @@ pub(crate) mod memfd;
 pub(crate) mod peer;
 pub(crate) mod pidfd;
 #[cfg(feature = "plugin")]
-pub(crate) mod plugin;
+pub(crate) mod plugin_table;
 pub(crate) mod poll;
 pub(crate) mod posix_spawn;
 pub(crate) mod proc_stat;

@@ -11,6 +11,7 @@ use std::process;
 
 use crate::boot::double_fork::{double_fork, fork_template};
 use crate::child::baseline;
+use crate::child::reply::{answer_failure, tell};
 use crate::child::report;
 use crate::child::report::panic_text;
 use crate::child::title;
@@ -21,7 +22,6 @@ use crate::protocol::hello::{LEN, VARIABLE, parse};
 use crate::protocol::reply;
 use crate::registry::{ANYFORK_V2_EARLY, Early};
 use crate::sys::{environ, fd, fork, peer, signal, socket, startup, threads};
-use crate::template::server::{answer_failure, tell};
 
 startup::before_main!(before_main);
 

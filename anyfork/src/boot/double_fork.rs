@@ -13,8 +13,9 @@ use std::process;
 use crate::args::Args;
 use crate::child::baseline;
 use crate::child::prepare::{check_threads, open_standard_streams, settled_threads};
+use crate::child::reply::{answer_failure, die_with_caller, say_ready};
 use crate::child::report;
-use crate::child::run::{die_with_caller, flush, say_ready};
+use crate::child::run::flush;
 use crate::child::title;
 use crate::early;
 use crate::early::TemplateSockets;
@@ -22,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fork::Side;
 use crate::sys::signal::BlockedSignals;
 use crate::sys::{fd, fork, signal, socket, wait};
-use crate::template::server::{Template, answer_failure};
+use crate::template::server::Template;
 
 /// Forks a template that runs `prepare` before it serves. Only the program's
 /// side returns.

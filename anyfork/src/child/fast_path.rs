@@ -15,12 +15,13 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use crate::args::Args;
 use crate::child::fd_limit::Limits;
-use crate::child::functions::own_worker;
+use crate::child::functions::find_own_worker;
 use crate::child::prepare;
-use crate::child::report::Beginning;
+use crate::child::reply::refuse;
+use crate::child::report::ReporterSeed;
 use crate::child::request::Request;
 use crate::child::role;
-use crate::child::role::{Inherited, end_with, refuse};
+use crate::child::role::{Inherited, exit_with};
 use crate::child::run::run_worker;
 use crate::child::title::Titles;
 use crate::early;
@@ -35,7 +36,7 @@ use crate::sys::signal;
 /// What the child of a plain request needs, as far as its template knows it.
 pub(crate) struct Plain {
     worker: &'static Function,
-    beginning: Beginning,
+    beginning: ReporterSeed,
     kept: KeepOpen,
     title: Title,
     limits: Limits,
@@ -55,12 +56,12 @@ impl Plain {
             && Args::is_empty(inherited.args)
             && !prepare::has_hooks();
         let name = Body::fast_path_name(request.body).filter(|_| is_plain)?;
-        let worker = own_worker(name).ok()?;
+        let worker = find_own_worker(name).ok()?;
         let own = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
         let attached = request.inline_fds.iter().map(AsRawFd::as_raw_fd);
         Some(Plain {
             worker,
-            beginning: Beginning::new(request.status.as_fd()),
+            beginning: ReporterSeed::new(request.status.as_fd()),
             kept: role::kept(own.into_iter().chain(attached), inherited),
             title: titles.worker(worker.name),
             limits: inherited.limits.clone(),
@@ -70,7 +71,7 @@ impl Plain {
     /// In the child: runs the worker.
     pub(crate) fn run(self, request: Request<'_>) -> ! {
         early::mark_forked();
-        self.beginning.begin();
+        self.beginning.activate();
         // Held to the end of the process, for what it has to say of a failure.
         let _status = mem::ManuallyDrop::new(request.status);
         let settle = || {
@@ -83,7 +84,7 @@ impl Plain {
         let settled: Result<_> = settle();
         // Its memory is the template's, too: nothing is given back here.
         mem::forget(self.kept);
-        end_with(|| match settled {
+        exit_with(|| match settled {
             Ok(args) => run_worker(self.worker, args, request.socket),
             Err(error) => refuse(&request.socket, &error),
         })

@@ -1,26 +1,25 @@
-//! Plugins: libraries with workers and init functions of their own, loaded into
-//! one process and what is forked from it.
+//! Plugins: libraries with workers and init functions of their own, loaded into one
+//! process and what is forked from it. This is the side of the program; the plugin's
+//! is in [`guest`].
+//! RUNS IN: template, child
 //!
-//! A plugin brings its own copy of this crate, with its own registry; only the
-//! C interface of `sys::plugin` lies between the two.
+//! A plugin brings its own copy of this crate, with its own registry; only the C
+//! interface of `sys::plugin_table` lies between the two.
+
+pub(crate) mod guest;
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::panic::{catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::args::Args;
-use crate::child::prepare::{after_fork_hooks, run_init};
-use crate::child::report;
-use crate::child::report::Beginning;
-use crate::child::run::{run_worker, tie_to_caller};
-use crate::early;
+use crate::args::value::Arg;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::reply;
-use crate::registry;
-use crate::sys::plugin::{Entrance, InitEnd, Plugin, Table, table};
+use crate::sys::plugin_table::{self, Plugin, Value};
 
 /// The plugins of this process, in the order of loading.
 static LOADED: Mutex<Vec<&'static Plugin>> = Mutex::new(Vec::new());
@@ -46,18 +45,17 @@ pub(crate) fn load(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether there are any.
+/// Whether this process has loaded any plugin.
 pub(crate) fn are_loaded() -> bool {
     let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     !loaded.is_empty()
 }
 
-/// Has all plugins do what they want done in every child, in the order of
-/// loading.
+/// Has all plugins run what they want done in every child, in the order of loading.
 pub(crate) fn after_fork() {
     let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if !loaded.iter().all(|plugin| plugin.forked()) {
-        // It has told of its panic; this process ends as by one of its own.
+        // The plugin has reported its panic; this process ends as by one of its own.
         resume_unwind(Box::new("a plugin's hook panicked"));
     }
 }
@@ -67,64 +65,53 @@ pub(crate) fn functions(kind: Kind) -> Vec<(String, PluginFunction)> {
     let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let of = |&plugin: &&'static Plugin| {
         let function = move |(index, name)| (name, PluginFunction { plugin, index });
-        plugin.names(kind).into_iter().map(function)
+        plugin.names(number_of(kind)).into_iter().map(function)
     };
     loaded.iter().flat_map(of).collect()
 }
 
 impl PluginFunction {
+    /// Runs this worker, and gives its exit code.
     pub(crate) fn work(self, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
-        self.plugin.work(self.index, args, socket, status)
+        self.plugin.work(self.index, values(args), socket, status)
     }
 
+    /// Runs this init function, and gives back the collected arguments that it did
+    /// not take.
     pub(crate) fn init(self, args: Args, collected: Args) -> (Result<()>, Args) {
-        let end = self.plugin.init(self.index, args, collected);
+        let end = self
+            .plugin
+            .init(self.index, values(args), values(collected));
         let result = end.failure.map_or(Ok(()), |(code, message)| {
             let kind = reply::kind_of_code(code).unwrap_or(ErrorKind::InitFailed);
             Err(Error::new(kind, message))
         });
-        (result, end.collected)
+        (result, args_of(end.collected))
     }
 }
 
-/// The table of this library, for the program that loads it: what
-/// `export_plugin!` returns.
-pub fn plugin_table() -> &'static Table {
-    static TABLE: OnceLock<&'static Table> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        let kinds = [Kind::Worker, Kind::Init];
-        let names = kinds.into_iter().flat_map(|kind| {
-            registry::functions(kind)
-                .iter()
-                .map(move |it| (kind, it.name))
-        });
-        table::<Own>(&names.collect::<Vec<_>>())
-    })
+/// The number that stands for a kind in the table.
+fn number_of(kind: Kind) -> u32 {
+    match kind {
+        Kind::Worker => plugin_table::WORKER,
+        Kind::Init => plugin_table::INIT,
+    }
 }
 
-/// The plugin's side of a call: its own registry.
-struct Own;
+/// Arguments as they cross the interface.
+fn values(args: Args) -> Vec<Value> {
+    let value = |arg| match arg {
+        Arg::Bytes(bytes) => Value::Bytes(bytes),
+        Arg::Fd(fd) => Value::Fd(fd),
+    };
+    args.map(value).collect()
+}
 
-impl Entrance for Own {
-    fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
-        // A plugin has a standard library of its own, and so a hook of its own.
-        report::install_over();
-        Beginning::new(status).begin();
-        tie_to_caller();
-        run_worker(&registry::functions(Kind::Worker)[index], args, socket)
-    }
-
-    fn forked() -> bool {
-        early::mark_forked();
-        catch_unwind(after_fork_hooks).is_ok()
-    }
-
-    fn init(index: usize, args: Args, collected: Args) -> InitEnd {
-        let (result, collected) =
-            run_init(&registry::functions(Kind::Init)[index], args, collected);
-        let failure = result
-            .err()
-            .map(|error| (reply::kind_code(error.kind()), error.to_string()));
-        InitEnd { failure, collected }
-    }
+/// Arguments that have crossed the interface.
+fn args_of(values: Vec<Value>) -> Args {
+    let arg = |value| match value {
+        Value::Bytes(bytes) => Arg::Bytes(bytes),
+        Value::Fd(fd) => Arg::Fd(fd),
+    };
+    values.into_iter().map(arg).collect()
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::args::Args;
 use crate::child::baseline;
-use crate::child::functions::look_up;
+use crate::child::functions::{Found, find_function};
 use crate::child::report::panic_text;
 use crate::entry::Kind;
 use crate::entry::{Entry, with_collected};
@@ -51,7 +51,11 @@ fn take_step(mut collected: Args, step: Step) -> Result<Args> {
             Ok(collected)
         }
         Step::Init { name, args } => {
-            let (result, collected) = look_up(Kind::Init, &name)?.init(args, collected);
+            let (result, collected) = match find_function(Kind::Init, &name)? {
+                Found::Own(init) => run_init(init, args, collected),
+                #[cfg(feature = "plugin")]
+                Found::Plugin(init) => init.init(args, collected),
+            };
             result.map(|()| collected)
         }
         Step::Require(path) => require(&path).map(|()| collected),

@@ -92,12 +92,12 @@ pub(crate) fn install_over() {
 
 /// A process that was asked for, and tells of its failure and its end in a pipe.
 /// What can be found out before it is forked was.
-pub(crate) struct Beginning(State);
+pub(crate) struct ReporterSeed(State);
 
-impl Beginning {
+impl ReporterSeed {
     /// Of a process that is no worker yet, or something else.
-    pub(crate) fn new(pipe: BorrowedFd<'_>) -> Beginning {
-        Beginning(State {
+    pub(crate) fn new(pipe: BorrowedFd<'_>) -> ReporterSeed {
+        ReporterSeed(State {
             who: Who::Process,
             pid: 0,
             pipe: RememberedFd::new(pipe),
@@ -109,7 +109,7 @@ impl Beginning {
 
     /// From here on it is this process.
     #[inline]
-    pub(crate) fn begin(self) {
+    pub(crate) fn activate(self) {
         let pid = fork::current_pid();
         let before = mem::replace(&mut *state(), State { pid, ..self.0 });
         // It is the parent's, and empty there.
@@ -120,7 +120,7 @@ impl Beginning {
 /// Before code of the user's that may leave a process behind, which holds all that
 /// this one has: if the template is killed, the caller learns by the pipe who it
 /// is to wait for.
-pub(crate) fn own() {
+pub(crate) fn claim_pipe() {
     let state = state();
     if let (Some(pipe), true) = (&state.pipe, state.pid == process::id()) {
         let _ = pipe.claim();
@@ -128,14 +128,14 @@ pub(crate) fn own() {
 }
 
 /// From here on it is that worker's.
-pub(crate) fn enter(worker: &'static str) {
+pub(crate) fn set_worker(worker: &'static str) {
     state().who = Who::Worker(worker);
 }
 
 /// Tells, as the last thing in this process, what its end is going to be: so the
 /// caller does not have to wait until the template has collected it. Whoever
 /// reads this waits for the end first.
-pub(crate) fn end(code: u8) {
+pub(crate) fn write_exit_record(code: u8) {
     let state = state();
     if state.pid != fork::current_pid() {
         return;
@@ -153,7 +153,7 @@ pub(crate) fn end(code: u8) {
 }
 
 /// Tells that a panic has ended this process's work.
-pub(crate) fn unwound(payload: &(dyn Any + Send)) {
+pub(crate) fn on_unwind(payload: &(dyn Any + Send)) {
     let mut state = state();
     let message = panic_text(payload);
     let panics = mem::take(&mut state.panics);
@@ -174,7 +174,7 @@ pub(crate) fn unwound(payload: &(dyn Any + Send)) {
 }
 
 /// Tells, and prints, that the worker has returned an error.
-pub(crate) fn returned(error: &str) {
+pub(crate) fn on_error(error: &str) {
     print(&format!("{}: {error}", prefix()));
     let mut state = state();
     let panics = mem::take(&mut state.panics);
@@ -185,7 +185,7 @@ pub(crate) fn returned(error: &str) {
 
 /// Tells that the worker has returned a code that means failure. All that can
 /// be known of the reason is that another thread has panicked.
-pub(crate) fn failed() {
+pub(crate) fn on_failure_code() {
     let mut state = state();
     let panics = mem::take(&mut state.panics);
     let other = panics.iter().rfind(|panic| !panic.thread.is_empty());

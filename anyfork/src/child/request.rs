@@ -1,19 +1,20 @@
-//! A request as it arrives on the control socket, at the template or at one of
-//! its spares.
+//! A request: as it arrives on the control socket, and as its child takes it apart.
+//! RUNS IN: template, spare, child
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::child::fd_limit::Limits;
-use crate::error::{Error, ErrorKind};
+use crate::child::reply::answer_failure;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::body::Body;
 use crate::protocol::control::ControlMessage;
 use crate::protocol::request::{BodyAt, Head, Role};
-use crate::sys::socket;
-use crate::sys::socket::Wait;
-use crate::template::server::answer_failure;
+use crate::sys::socket::{self as message, Wait};
+use crate::sys::{memfd, poll};
 
-/// A request. The child takes it apart.
+/// A request, whose body the child takes apart.
 pub(crate) struct Request<'a> {
     pub(crate) head: Head,
     /// The body, if it came with the message.
@@ -25,20 +26,22 @@ pub(crate) struct Request<'a> {
     pub(crate) inline_fds: Vec<OwnedFd>,
 }
 
-/// What a look at the control socket has found.
+/// What there was on the control socket.
 pub(crate) enum Arrival<'a> {
     Nothing,
-    /// Nothing that can be served: it was answered. The buffer has bytes of it.
+    /// A request that cannot be served, and was answered. The buffer has bytes of
+    /// it.
     Refused,
     /// The last owner is gone.
     Closed,
     Request(Request<'a>),
-    /// The number of spares is to change. The descriptor is an owner's end.
+    /// The number of spares is to change. An owner's end of the control socket comes
+    /// with the message.
     Keep(ControlMessage, Option<OwnedFd>),
 }
 
 impl<'a> Request<'a> {
-    /// Takes what is there, or waits for it.
+    /// Receives the next message, or waits for it.
     pub(crate) fn receive(
         control: BorrowedFd<'_>,
         wait: Wait,
@@ -46,7 +49,7 @@ impl<'a> Request<'a> {
         limits: &Limits,
     ) -> Arrival<'a> {
         let mut fds = Vec::new();
-        let received = match socket::receive_or_wait(control, wait, buffer, &mut fds) {
+        let received = match message::receive_or_wait(control, wait, buffer, &mut fds) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Arrival::Nothing,
             // ECONNRESET: the owner went without having read all.
@@ -98,4 +101,42 @@ fn refuse<'a>(fds: Vec<OwnedFd>, error: &Error) -> Arrival<'a> {
         answer_failure(&socket.into(), error);
     }
     Arrival::Refused
+}
+
+/// Gathers a request's body, wherever it is, and all of its descriptors.
+pub(crate) fn gather(
+    socket: &UnixStream,
+    head: &Head,
+    body: &[u8],
+    memory: Option<OwnedFd>,
+    mut fds: Vec<OwnedFd>,
+) -> Result<Body> {
+    receive_more(socket, head.trailing_fds as usize, &mut fds)?;
+    let loaded;
+    let body = match memory {
+        None => body,
+        Some(memory) => {
+            loaded = memfd::load(memory, head.body_len)
+                .map_err(|error| Error::io("read the arguments", error))?;
+            &loaded
+        }
+    };
+    Ok(Body::parse(body, fds)?)
+}
+
+/// Receives the descriptors that did not fit into the request.
+fn receive_more(socket: &UnixStream, count: usize, fds: &mut Vec<OwnedFd>) -> Result<()> {
+    let wanted = fds.len() + count;
+    let failed = |error| Error::io("receive the worker's descriptors", error);
+    while fds.len() < wanted {
+        poll::wait(socket.as_fd(), poll::Interest::Readable, None).map_err(failed)?;
+        let received = message::receive(socket.as_fd(), &mut [0], fds).map_err(failed)?;
+        if received.fds_cut {
+            return Err(failed(io::Error::from_raw_os_error(libc::EMFILE)));
+        }
+        if received.len == 0 {
+            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    Ok(())
 }

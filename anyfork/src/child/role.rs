@@ -1,27 +1,26 @@
-//! From the fork to what the child was made for.
+//! From the fork to the role that a request gives the new process: a worker, an
+//! external program or a template.
+//! RUNS IN: child
 //!
-//! Nothing may unwind or return from here into the template's loop above, whose
-//! descriptors are closed here: every path ends in `leave`.
+//! [`take_on`] returns what is left to do as [`Next`], so that nothing here knows the
+//! template's loop, into which nothing may unwind: its descriptors are closed here.
+//! A worker has run, and a program has been executed, when it returns.
 
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::args::Args;
 use crate::args::value::Arg;
-use crate::child::arrival::gather;
-use crate::child::exec;
 use crate::child::fd_limit::Limits;
-use crate::child::functions::look_up;
+use crate::child::functions::find_function;
 use crate::child::prepare;
-use crate::child::report;
-use crate::child::report::Beginning;
-use crate::child::request::Request;
-use crate::child::run;
-use crate::child::run::{PANICKED, say_ready};
-use crate::child::settings;
-use crate::child::title;
+use crate::child::reply::{die_with_caller, refuse, wake_template};
+use crate::child::report::{self, ReporterSeed};
+use crate::child::request::{Request, gather};
+use crate::child::run::{self, PANICKED};
+use crate::child::{exec, settings, title};
 use crate::early;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,25 +28,46 @@ use crate::protocol::body::Body;
 use crate::spec::{Program, Setting, Step};
 use crate::sys::fd::KeepOpen;
 use crate::sys::{fork, signal};
-use crate::template::server::{Template, answer_failure};
 
-/// What a child has from its template.
+/// What a child inherits from its template.
 pub(crate) struct Inherited<'a> {
-    /// What was given to it to be given on.
+    /// The arguments that the template was given to pass on.
     pub(crate) args: &'a mut Args,
-    /// The descriptors that code of the program's has opened there.
+    /// The descriptors that code of the program's has opened in the template.
     pub(crate) shared: &'a [RawFd],
     pub(crate) limits: &'a Limits,
 }
 
-/// Gives this process the limits that the program had.
+/// What a process does once it has taken on its role.
+pub(crate) enum Next {
+    /// It exits with this code.
+    Exit(u8),
+    /// It serves as a template.
+    Serve(NewTemplate),
+}
+
+/// A template that has prepared itself.
+pub(crate) struct NewTemplate {
+    /// The socket that it serves.
+    pub(crate) control: OwnedFd,
+    /// The socket on which it says that it serves, or why not.
+    pub(crate) reply: UnixStream,
+    /// The write end of its status pipe, which stays open to its end.
+    pub(crate) status: ManuallyDrop<OwnedFd>,
+    /// The arguments that it passes on.
+    pub(crate) args: Args,
+    /// The number of spares that it keeps.
+    pub(crate) spares: usize,
+}
+
+/// Restores the limit of descriptors that the program had.
 #[inline]
 pub(crate) fn restore_limits(limits: &Limits) -> Result<()> {
     let restored = limits.restore();
     restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
 }
 
-/// What is open in a child: `own`, and what it has from its template.
+/// The descriptors that stay open in a child: `own`, and what it inherits.
 pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'_>) -> KeepOpen {
     let args = inherited.args.iter().filter_map(|arg| match arg {
         Arg::Fd(fd) => Some(fd.as_raw_fd()),
@@ -60,15 +80,16 @@ pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'
     )
 }
 
-/// Closes all that belongs to the template and to other children.
+/// Closes all descriptors that belong to the template and to other children.
 #[inline]
 pub(crate) fn isolate(kept: &KeepOpen) -> Result<()> {
     kept.close_others()
         .map_err(|error| Error::io("close the template's descriptors in the child", error))
 }
 
-/// In a process that was just forked for this request: becomes what it asks for.
-pub(crate) fn isolate_and_run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
+/// Isolates a process that was just forked for this request, and takes on the role
+/// that the request gives it.
+pub(crate) fn isolate_and_take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
     early::mark_forked();
     let fixed = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
     let received = request.control.iter().chain(&request.memory);
@@ -78,28 +99,36 @@ pub(crate) fn isolate_and_run(request: Request<'_>, inherited: Inherited<'_>) ->
         refuse(&request.socket, &error);
         fork::exit_now(1)
     }
-    run(request, inherited)
+    take_on(request, inherited)
 }
 
-/// Becomes what the request asks for.
-pub(crate) fn run(request: Request<'_>, inherited: Inherited<'_>) -> ! {
-    end_with(|| become_asked(request, inherited))
+/// Takes on the role that the request gives this process. Never unwinds.
+pub(crate) fn take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
+    let next = catch_unwind(AssertUnwindSafe(|| try_take_on(request, inherited)));
+    next.unwrap_or_else(|panic| Next::Exit(code_of(panic)))
 }
 
-/// Ends this process with the code that `last` gives.
-pub(crate) fn end_with(last: impl FnOnce() -> u8) -> ! {
+/// Exits with the code that `last` gives, after writing it to the status pipe.
+pub(crate) fn exit_with(last: impl FnOnce() -> u8) -> ! {
     let code = catch_unwind(AssertUnwindSafe(last));
-    let code = code.unwrap_or_else(|panic| {
-        report::unwound(&*panic);
-        // Its destructor is the user's code, and might panic, too.
-        mem::forget(panic);
-        PANICKED
-    });
-    report::end(code);
+    exit(code.unwrap_or_else(code_of))
+}
+
+/// Exits with this code, after writing it to the status pipe.
+pub(crate) fn exit(code: u8) -> ! {
+    report::write_exit_record(code);
     fork::exit_now(code)
 }
 
-fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
+/// Reports the panic that has unwound up to here, and gives its exit code.
+fn code_of(panic: Box<dyn std::any::Any + Send>) -> u8 {
+    report::on_unwind(&*panic);
+    // Forget: the payload's destructor is the user's code and might panic, too.
+    mem::forget(panic);
+    PANICKED
+}
+
+fn try_take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
     let Request {
         head,
         body,
@@ -109,80 +138,81 @@ fn become_asked(request: Request<'_>, inherited: Inherited<'_>) -> u8 {
         memory,
         inline_fds,
     } = request;
-    Beginning::new(status.as_fd()).begin();
+    ReporterSeed::new(status.as_fd()).activate();
     if head.trailing_fds > 0 {
-        run::wake_template();
+        wake_template();
     }
-    let own = Own {
-        socket,
-        status: ManuallyDrop::new(status),
-        control,
-    };
-    let arrived = gather(&own.socket, &head, body, memory, inline_fds).and_then(|body| {
+    // Held to the end of the process, for what it has to say of a failure: also of a
+    // panic that unwinds past here.
+    let status = ManuallyDrop::new(status);
+    let gathered = gather(&socket, &head, body, memory, inline_fds).and_then(|body| {
         restore_limits(inherited.limits)?;
         Ok(body)
     });
-    let body = match arrived {
-        Ok(body) => body,
-        Err(error) => return refuse(&own.socket, &error),
-    };
     let Body {
         name,
         settings,
         steps,
         program,
-    } = body;
+    } = match gathered {
+        Ok(body) => body,
+        Err(error) => return Next::Exit(refuse(&socket, &error)),
+    };
     // The last of them counts.
-    let warm = settings.iter().rev().find_map(|it| match it {
+    let spares = settings.iter().rev().find_map(|it| match it {
         Setting::Spares(count) => Some(*count as usize),
         _ => None,
     });
-    let has_title = settings.iter().any(|it| matches!(it, Setting::Title(_)));
-    match (&own.control, has_title) {
-        (_, true) => {}
-        (Some(_), false) => title::template(),
-        (None, false) if program.is_some() => {}
-        (None, false) => title::worker(&name),
-    }
+    set_title(&name, control.is_some(), program.is_some(), &settings);
     if !settings.is_empty() {
-        run::wake_template();
+        wake_template();
     }
-    if let Err(error) = settings::apply(settings) {
+    let prepared = settings::apply(settings).and_then(|()| {
+        if prepare::has_hooks() || prepare::runs_code(&steps) {
+            die_with_caller(&socket)?;
+        }
+        run_hooks(control.is_some())
+    });
+    if let Err(error) = prepared {
         let error = match &program {
             Some(program) => error.during(start_of(program)),
             None => error,
         };
-        return refuse(&own.socket, &error);
+        return Next::Exit(refuse(&socket, &error));
     }
-    if (prepare::has_hooks() || prepare::runs_code(&steps))
-        && let Err(error) = run::die_with_caller(&own.socket)
-    {
-        return refuse(&own.socket, &error);
-    }
-    if let Err(error) = run_hooks(own.control.is_some()) {
-        return refuse(&own.socket, &error);
-    }
-    if let Some(program) = program {
-        return become_program(program, steps, mem::take(inherited.args), own.socket);
-    }
-    match own.control {
-        Some(control) => {
-            let answering = (&own.socket, own.status.as_fd());
-            let warm = warm.unwrap_or(0);
-            become_template(steps, mem::take(inherited.args), answering, control, warm)
-        }
-        None => become_worker(
-            &name,
-            steps,
-            mem::take(inherited.args),
-            own.socket,
-            own.status.as_fd(),
-        ),
+    let args = mem::take(inherited.args);
+    match (program, control) {
+        (Some(program), _) => Next::Exit(become_program(program, steps, args, socket)),
+        (None, None) => Next::Exit(become_worker(&name, steps, args, socket, &status)),
+        (None, Some(control)) => match prepare_template(steps, args) {
+            // Before the control socket closes: who finds it closed asks why.
+            Err(error) => Next::Exit(refuse(&socket, &error)),
+            Ok(args) => Next::Serve(NewTemplate {
+                control,
+                reply: socket,
+                status,
+                args,
+                spares: spares.unwrap_or(0),
+            }),
+        },
     }
 }
 
-/// Does what the program wants done in every child. What panics in there ends the
-/// process, which its status tells; of a template nobody reads the status.
+/// Calls this process by what it becomes, unless a title is among its settings. A
+/// program has its own.
+fn set_title(name: &str, is_template: bool, is_program: bool, settings: &[Setting]) {
+    let has_title = settings.iter().any(|it| matches!(it, Setting::Title(_)));
+    if has_title || is_program {
+        return;
+    }
+    match is_template {
+        true => title::template(),
+        false => title::worker(name),
+    }
+}
+
+/// Runs what the program wants done in every child. A panic in there ends the
+/// process, which its status reports; of a template nobody reads the status.
 fn run_hooks(is_template: bool) -> Result<()> {
     if !is_template {
         prepare::after_fork();
@@ -195,52 +225,22 @@ fn run_hooks(is_template: bool) -> Result<()> {
     })
 }
 
-pub(crate) fn refuse(socket: &UnixStream, error: &Error) -> u8 {
-    answer_failure(socket, error);
-    1
+/// Takes the steps of a template's preparation, and gives the arguments that it
+/// passes on.
+fn prepare_template(steps: Vec<Step>, inherited: Args) -> Result<Args> {
+    let args = prepare::take_steps(steps, inherited)?;
+    run::flush();
+    prepare::check_threads().map_err(|why| {
+        let message = format!("the preparation of a template {why}");
+        Error::new(ErrorKind::InitFailed, message)
+    })?;
+    // The template takes what is open from here on for the program's, which the
+    // event descriptor is not.
+    wake_template();
+    Ok(args)
 }
 
-/// The library's own descriptors in a child.
-struct Own {
-    socket: UnixStream,
-    /// Held to the end of the process, for what it has to say of a failure: also
-    /// of a panic that unwinds past here.
-    status: ManuallyDrop<OwnedFd>,
-    control: Option<OwnedFd>,
-}
-
-/// Prepares itself, and serves as a template of its own.
-fn become_template(
-    steps: Vec<Step>,
-    inherited: Args,
-    (socket, status): (&UnixStream, BorrowedFd<'_>),
-    control: OwnedFd,
-    warm: usize,
-) -> u8 {
-    let prepare = || {
-        let args = prepare::take_steps(steps, inherited)?;
-        run::flush();
-        prepare::check_threads().map_err(|why| {
-            let message = format!("the preparation of a template {why}");
-            Error::new(ErrorKind::InitFailed, message)
-        })?;
-        // What is open now is taken for the program's: the bell must not be.
-        run::wake_template();
-        Template::new(control.as_fd(), args, &[socket.as_fd(), status])
-    };
-    match prepare() {
-        // Before the control socket closes: who finds it closed asks why.
-        Err(error) => refuse(socket, &error),
-        Ok(template) => {
-            // Its owner may be gone already, having left requests behind: they
-            // are served before the end.
-            let _ = say_ready(socket);
-            template.keep_warm(warm).serve(control)
-        }
-    }
-}
-
-/// Prepares itself, and becomes an external program.
+/// Takes the steps, and executes the program. Gives the exit code if that fails.
 fn become_program(program: Program, steps: Vec<Step>, inherited: Args, socket: UnixStream) -> u8 {
     let what = start_of(&program);
     let prepare = || {
@@ -262,22 +262,22 @@ fn start_of(program: &Program) -> String {
     format!("start `{}`", program.path.display())
 }
 
-/// Prepares itself, and enters the worker.
+/// Takes the steps, and runs the worker to its end. Gives the exit code.
 fn become_worker(
     name: &str,
     steps: Vec<Step>,
     inherited: Args,
     socket: UnixStream,
-    status: BorrowedFd<'_>,
+    status: &OwnedFd,
 ) -> u8 {
     let prepare = || {
         signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
         let args = prepare::take_steps(steps, inherited)?;
         // Last: a step may load the plugin that has it.
-        Ok((args, look_up(Kind::Worker, name)?))
+        Ok((args, find_function(Kind::Worker, name)?))
     };
     match prepare() {
         Err(error) => refuse(&socket, &error),
-        Ok((args, worker)) => worker.work(args, socket, status),
+        Ok((args, worker)) => run::run(worker, args, socket, status.as_fd()),
     }
 }

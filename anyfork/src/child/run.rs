@@ -3,33 +3,49 @@
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::mem;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::args::Args;
+use crate::child::functions::Found;
+#[cfg(feature = "plugin")]
+use crate::child::reply::wake_template;
+use crate::child::reply::{answer_failure, die_with_caller, say_ready};
 use crate::child::report;
 use crate::entry::{Entry, Hooks, Outcome};
-use crate::error::{Error, Result};
-use crate::protocol::reply;
+use crate::error::Result;
 use crate::registry::Function;
-use crate::sys::eventfd::EventFd;
-use crate::sys::{fork, peer, pidfd, socket, threads};
-use crate::template::server::answer_failure;
+use crate::sys::{fork, threads};
 
 /// The exit code of a Rust program that panicked.
 pub(crate) const PANICKED: u8 = 101;
+
+/// Runs the worker that was found, and gives its exit code. `status` is the pipe
+/// that its failure is reported in.
+pub(crate) fn run(found: Found, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
+    // This copy of the library has known the pipe since the process began.
+    #[cfg(not(feature = "plugin"))]
+    let _ = status;
+    match found {
+        Found::Own(worker) => run_worker(worker, args, socket),
+        #[cfg(feature = "plugin")]
+        Found::Plugin(worker) => {
+            // The plugin's copy of this library does not know how.
+            wake_template();
+            worker.work(args, socket, status)
+        }
+    }
+}
 
 /// Enters a worker of this program (or, in a plugin, of the plugin) and reports
 /// how it ended.
 pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u8 {
     let name = worker.name;
-    report::enter(name);
+    report::set_worker(name);
     let hooks = Hooks {
         die_with_caller,
         ready: say_ready,
@@ -40,15 +56,15 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
     }));
     let code = match returned {
         Err(panic) => {
-            report::unwound(&*panic);
+            report::on_unwind(&*panic);
             // Its destructor is the user's code, and might panic, too.
             mem::forget(panic);
             PANICKED
         }
         Ok(Ok(outcome)) => {
             match outcome.failure() {
-                Some(why) => report::returned(why),
-                None if outcome.code() != 0 => report::failed(),
+                Some(why) => report::on_error(why),
+                None if outcome.code() != 0 => report::on_failure_code(),
                 None => {}
             }
             outcome.code()
@@ -56,7 +72,7 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
         Ok(Err(error)) => {
             match entry.socket() {
                 Some(socket) => answer_failure(socket, &error),
-                None => report::returned(&error.to_string()),
+                None => report::on_error(&error.to_string()),
             }
             1
         }
@@ -97,61 +113,5 @@ fn flush_at_end() {
     };
     if thread::Builder::new().spawn(flusher).is_ok() {
         let _ = flushed.recv_timeout(PATIENCE);
-    }
-}
-
-/// What wakes the template of a process that was a spare.
-static WAKE: Mutex<Option<EventFd>> = Mutex::new(None);
-
-/// This process was a spare, and its template is to be woken: not now, when the
-/// caller has better use for the processors, but before anything happens that
-/// might take long.
-pub(crate) fn wake_later(wake: EventFd) {
-    *WAKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
-}
-
-/// Wakes the template, if that was put off.
-pub(crate) fn wake_template() {
-    let wake = WAKE.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(wake) = wake {
-        wake.signal();
-    }
-}
-
-/// Whether this process dies with its caller.
-static TIED_TO_CALLER: AtomicBool = AtomicBool::new(false);
-
-/// Before code of the user's that might never end: from here on, until it is
-/// ready, this process is killed if its caller goes.
-pub(crate) fn die_with_caller(socket: &UnixStream) -> Result<()> {
-    if TIED_TO_CALLER.swap(true, Ordering::Relaxed) {
-        return Ok(());
-    }
-    wake_template();
-    report::own();
-    peer::die_with_peer(socket.as_fd()).map_err(|error| Error::io("watch the caller's end", error))
-}
-
-/// Takes it that the process was guarded before it came here.
-#[cfg(feature = "plugin")]
-pub(crate) fn tie_to_caller() {
-    TIED_TO_CALLER.store(true, Ordering::Relaxed);
-}
-
-/// Tells the caller that the process is about to do what it was made for: its
-/// pid, and a pidfd that it opens on itself, for which no race is possible.
-pub(crate) fn say_ready(socket: &UnixStream) -> Result<()> {
-    let failed = |error| Error::io("tell the caller that the process is ready", error);
-    let pid = fork::current_pid();
-    let pidfd = pidfd::open(pid).map_err(failed)?;
-    if TIED_TO_CALLER.swap(false, Ordering::Relaxed) {
-        peer::outlive_peer(socket.as_fd()).map_err(failed)?;
-    }
-    let frame = reply::ready(pid);
-    let sent = socket::send(socket.as_fd(), &frame, &[pidfd.as_fd()]).map_err(failed)?;
-    wake_template();
-    match sent == frame.len() {
-        true => Ok(()),
-        false => Err(failed(io::ErrorKind::WriteZero.into())),
     }
 }

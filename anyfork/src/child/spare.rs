@@ -16,9 +16,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::child::request::{Arrival, Request};
-use crate::child::role;
-use crate::child::role::Inherited;
-use crate::child::{run, title};
+use crate::child::role::{self, Inherited, Next};
+use crate::child::{reply, title};
 use crate::early;
 use crate::protocol::control::ControlMessage;
 use crate::protocol::notice::SpareNotice;
@@ -26,8 +25,8 @@ use crate::sys::eventfd::EventFd;
 use crate::sys::socket::Wait;
 use crate::sys::{fd, fork, signal, socket};
 
-/// What a spare has from its template.
-pub(crate) struct Place<'a> {
+/// What a spare inherits from its template.
+pub(crate) struct SpareContext<'a> {
     pub(crate) control: OwnedFd,
     pub(crate) channel: Channel,
     /// The template's pid.
@@ -36,15 +35,16 @@ pub(crate) struct Place<'a> {
     pub(crate) inherited: Inherited<'a>,
 }
 
-/// Lives as a spare, and then as what is asked for.
-pub(crate) fn live(place: Place<'_>) -> ! {
-    let Place {
+/// Waits for a request, and takes on the role that it gives. Exits when the last
+/// owner of the template is gone, or the template has too many spares.
+pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
+    let SpareContext {
         control,
         channel,
         template,
         buffer,
         inherited,
-    } = place;
+    } = context;
     early::mark_forked();
     let Channel { notices, bell, .. } = channel;
     let own = [control.as_raw_fd(), notices.as_raw_fd(), bell.as_raw_fd()];
@@ -75,7 +75,7 @@ pub(crate) fn live(place: Place<'_>) -> ! {
                 };
                 let told = tell(&notices, &bell, taken, Some(request.status.as_fd()));
                 drop((control, notices));
-                run::wake_later(bell);
+                reply::wake_later(bell);
                 if told.is_err() {
                     // The template is gone, and nobody would collect this process
                     // or its status.
@@ -83,7 +83,7 @@ pub(crate) fn live(place: Place<'_>) -> ! {
                 }
                 fork::outlive_parent();
                 signal::discard_pending();
-                role::run(request, inherited)
+                return role::take_on(request, inherited);
             }
         }
     }

@@ -12,23 +12,21 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::args::Args;
 use crate::child::fast_path::Plain;
 use crate::child::fd_limit::Limits;
+use crate::child::reply::{answer_failure, refuse, say_ready};
 use crate::child::request::{Arrival, Request};
-use crate::child::role;
-use crate::child::role::Inherited;
-use crate::child::spare;
-use crate::child::spare::Channel;
+use crate::child::role::{self, Inherited, NewTemplate, Next};
+use crate::child::run::PANICKED;
+use crate::child::spare::{self, Channel, SpareContext};
 use crate::child::title::Titles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol;
 use crate::protocol::control::{ControlMessage, SpareTarget};
 use crate::protocol::notice::SpareNotice;
-use crate::protocol::reply;
 use crate::protocol::request::HEAD_LEN;
 use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
@@ -204,7 +202,7 @@ impl Template {
             match fork::fork() {
                 Ok(Side::Child) => match plain {
                     Some(plain) => plain.run(request),
-                    None => role::isolate_and_run(request, inherited),
+                    None => follow(role::isolate_and_take_on(request, inherited)),
                 },
                 Ok(Side::Parent(pid)) => {
                     let kill_on_drop = request.head.kill_on_drop;
@@ -264,7 +262,7 @@ impl Template {
                 let (Some(control), Some(channel)) = (control, channel) else {
                     fork::exit_now(1)
                 };
-                spare::live(spare::Place {
+                follow(spare::wait_for_role(SpareContext {
                     control,
                     channel,
                     template,
@@ -274,7 +272,7 @@ impl Template {
                         shared: &self.shared,
                         limits: &self.limits,
                     },
-                })
+                }))
             }
         }
     }
@@ -349,12 +347,45 @@ impl Template {
     }
 }
 
-/// Says why not, to a caller that may be gone.
-pub(crate) fn answer_failure(socket: &UnixStream, error: &Error) {
-    tell(socket, &reply::failed(error));
+/// In a child: does what is left once it has taken on its role.
+fn follow(next: Next) -> ! {
+    match next {
+        Next::Exit(code) => role::exit(code),
+        Next::Serve(template) => {
+            let _guard = ExitOnUnwind;
+            serve_as(template)
+        }
+    }
 }
 
-/// Answers a caller that may be gone.
-pub(crate) fn tell(socket: &UnixStream, bytes: &[u8]) {
-    let _ = socket::send(socket.as_fd(), bytes, &[]);
+/// Serves as the template that this process has become.
+fn serve_as(new: NewTemplate) -> ! {
+    let NewTemplate {
+        control,
+        reply,
+        status,
+        args,
+        spares,
+    } = new;
+    let ours = [reply.as_fd(), status.as_fd()];
+    match Template::new(control.as_fd(), args, &ours) {
+        // Before the control socket closes: who finds it closed asks why.
+        Err(error) => role::exit(refuse(&reply, &error)),
+        Ok(template) => {
+            // The owner may be gone already, having left requests behind: they are
+            // served before the end.
+            let _ = say_ready(&reply);
+            template.keep_warm(spares).serve(control)
+        }
+    }
+}
+
+/// Exits when it is dropped by a panic: nothing may unwind from a child's loop into
+/// its template's, whose memory the child has a copy of.
+struct ExitOnUnwind;
+
+impl Drop for ExitOnUnwind {
+    fn drop(&mut self) {
+        fork::exit_now(PANICKED)
+    }
 }

@@ -1,12 +1,13 @@
-//! The C interface between a program and its plugins: a table of functions, and
-//! nothing but numbers and bytes in their parameters, so that a plugin that
-//! another compiler has built is either understood or refused.
+//! The C interface between a program and its plugins: a table of functions with
+//! nothing but numbers and bytes in their parameters, so that a plugin that another
+//! compiler has built is either understood or refused.
+//! RUNS IN: template, child
 //!
-//! The same crate is on both sides, each side with its own copy: the plugin
-//! makes the table from its own registry, and the program calls through it.
-//! Descriptors are handed over as numbers that the called side then owns.
+//! The same crate is on both sides, each side with its own copy: the plugin makes
+//! the table, and the program calls through it. Descriptors are handed over as
+//! numbers that the called side then owns. What the values mean is the business of
+//! `child::plugin`.
 
-use std::error::Error;
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -14,11 +15,19 @@ use std::path::Path;
 use std::ptr;
 use std::slice;
 
-use libloading::Library;
+use crate::sys::dl;
 
-use crate::args::Args;
-use crate::args::value::Arg;
-use crate::entry::Kind;
+/// A value that crosses the interface.
+pub(crate) enum Value {
+    Bytes(Vec<u8>),
+    Fd(OwnedFd),
+}
+
+/// The number of a worker among the kinds of functions.
+pub(crate) const WORKER: u32 = 0;
+
+/// The number of an init function.
+pub(crate) const INIT: u32 = 1;
 
 /// Makes this library a plugin: a `cdylib` whose workers and init functions
 /// another program can run, after [`Process::require`](crate::Process::require).
@@ -82,7 +91,7 @@ unsafe impl Send for Table {}
 struct Name {
     text: *const u8,
     len: usize,
-    /// 0 a worker, 1 an init function.
+    /// [`WORKER`] or [`INIT`].
     kind: u32,
 }
 
@@ -117,30 +126,27 @@ pub(crate) struct InitEnd {
     /// The error's code and message.
     pub(crate) failure: Option<(u16, String)>,
     /// The collected arguments that are left.
-    pub(crate) collected: Args,
+    pub(crate) collected: Vec<Value>,
 }
 
 /// What a plugin does when it is called.
 pub(crate) trait Entrance {
     /// Enters the `index`th worker and gives its exit code. Its failure is told in
     /// the pipe `status`.
-    fn work(index: usize, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8;
+    fn work(index: usize, args: Vec<Value>, socket: UnixStream, status: BorrowedFd<'_>) -> u8;
     /// Runs the `index`th init function.
-    fn init(index: usize, args: Args, collected: Args) -> InitEnd;
+    fn init(index: usize, args: Vec<Value>, collected: Vec<Value>) -> InitEnd;
     /// This process has just been forked: notes it, and runs the hooks. `false`
     /// if one of them panicked.
     fn forked() -> bool;
 }
 
 /// The plugin's side: makes the table. It is made once, and leaked.
-pub(crate) fn table<E: Entrance>(names: &[(Kind, &'static str)]) -> &'static Table {
-    let name = |&(kind, text): &(Kind, &'static str)| Name {
+pub(crate) fn table<E: Entrance>(names: &[(u32, &'static str)]) -> &'static Table {
+    let name = |&(kind, text): &(u32, &'static str)| Name {
         text: text.as_ptr(),
         len: text.len(),
-        kind: match kind {
-            Kind::Worker => 0,
-            Kind::Init => 1,
-        },
+        kind,
     };
     let names = Vec::leak(names.iter().map(name).collect());
     Box::leak(Box::new(Table {
@@ -184,7 +190,7 @@ extern "C" fn init<E: Entrance>(
     let answer = unsafe { &mut *answer };
     answer.taken = had > 0 && end.collected.is_empty();
     for arg in end.collected {
-        if let Arg::Fd(fd) = arg {
+        if let Value::Fd(fd) = arg {
             // It was only lent.
             let _ = fd.into_raw_fd();
         }
@@ -202,17 +208,17 @@ extern "C" fn forked<E: Entrance>() -> bool {
 /// # Safety
 ///
 /// The array is valid, and its descriptors are this function's to own.
-unsafe fn take(raw: RawArgs) -> Args {
+unsafe fn take(raw: RawArgs) -> Vec<Value> {
     if raw.count == 0 {
-        return Args::new();
+        return Vec::new();
     }
     // SAFETY: the caller says so.
     let args = unsafe { slice::from_raw_parts(raw.args, raw.count) };
     let arg = |raw: &RawArg| match raw.fd {
         // SAFETY: bytes come with their length.
-        -1 => Arg::Bytes(unsafe { bytes(raw.bytes, raw.len) }.to_vec()),
+        -1 => Value::Bytes(unsafe { bytes(raw.bytes, raw.len) }.to_vec()),
         // SAFETY: the caller says so.
-        fd => Arg::Fd(unsafe { OwnedFd::from_raw_fd(fd) }),
+        fd => Value::Fd(unsafe { OwnedFd::from_raw_fd(fd) }),
     };
     args.iter().map(arg).collect()
 }
@@ -234,15 +240,7 @@ pub(crate) struct Plugin(&'static Table);
 impl Plugin {
     /// Loads a plugin (dlopen(3)); an error says why not.
     pub(crate) fn load(path: &Path) -> Result<Plugin, String> {
-        // SAFETY: loading runs the library's constructors, as its path's owner
-        // wants.
-        let library = unsafe { Library::new(path) }.map_err(|error| {
-            // The loader's own words are below the library's.
-            let reason = error.source().map(ToString::to_string);
-            reason.unwrap_or_else(|| error.to_string())
-        })?;
-        // Its functions may run at any time until this process ends.
-        let library = Box::leak(Box::new(library));
+        let library = dl::load(path)?;
         // SAFETY: only a library that means to be a plugin has this name.
         let entry = unsafe { library.get::<extern "C" fn() -> *const Table>(SYMBOL) };
         let entry = entry.map_err(|_| {
@@ -266,15 +264,11 @@ impl Plugin {
     }
 
     /// Its functions of that kind, with their indexes.
-    pub(crate) fn names(&self, kind: Kind) -> Vec<(usize, String)> {
+    pub(crate) fn names(&self, wanted: u32) -> Vec<(usize, String)> {
         let names: &[Name] = match self.0.count {
             0 => &[],
             // SAFETY: the table says that there are so many.
             count => unsafe { slice::from_raw_parts(self.0.names, count) },
-        };
-        let wanted = match kind {
-            Kind::Worker => 0,
-            Kind::Init => 1,
         };
         let of_kind = names.iter().filter(|name| name.kind == wanted);
         let text = |name: &Name| {
@@ -289,7 +283,7 @@ impl Plugin {
     pub(crate) fn work(
         &self,
         index: usize,
-        args: Args,
+        args: Vec<Value>,
         socket: UnixStream,
         status: BorrowedFd<'_>,
     ) -> u8 {
@@ -306,7 +300,7 @@ impl Plugin {
     }
 
     /// Runs an init function of the plugin's.
-    pub(crate) fn init(&self, index: usize, args: Args, collected: Args) -> InitEnd {
+    pub(crate) fn init(&self, index: usize, args: Vec<Value>, collected: Vec<Value>) -> InitEnd {
         extern "C" fn say(context: *mut c_void, text: *const u8, len: usize) {
             // SAFETY: `context` is the `message` below.
             let message = unsafe { &mut *context.cast::<String>() };
@@ -332,7 +326,7 @@ impl Plugin {
         InitEnd {
             failure: (code != 0).then_some((code, message)),
             collected: if taken {
-                Args::new()
+                Vec::new()
             } else {
                 collected.take_back()
             },
@@ -351,12 +345,12 @@ struct Lent {
 }
 
 impl Lent {
-    fn new(args: Args) -> Lent {
+    fn new(args: Vec<Value>) -> Lent {
         let number = |arg| match arg {
-            Arg::Bytes(bytes) => Ok(bytes),
-            Arg::Fd(fd) => Err(fd.into_raw_fd()),
+            Value::Bytes(bytes) => Ok(bytes),
+            Value::Fd(fd) => Err(fd.into_raw_fd()),
         };
-        let args: Vec<_> = args.map(number).collect();
+        let args: Vec<_> = args.into_iter().map(number).collect();
         let raw = |arg: &Result<Vec<u8>, RawFd>| match arg {
             Ok(bytes) => RawArg {
                 bytes: bytes.as_ptr(),
@@ -381,11 +375,11 @@ impl Lent {
     }
 
     /// The arguments, which the other side has not taken.
-    fn take_back(self) -> Args {
+    fn take_back(self) -> Vec<Value> {
         let arg = |arg| match arg {
-            Ok(bytes) => Arg::Bytes(bytes),
+            Ok(bytes) => Value::Bytes(bytes),
             // SAFETY: the other side gave its claim up.
-            Err(fd) => Arg::Fd(unsafe { OwnedFd::from_raw_fd(fd) }),
+            Err(fd) => Value::Fd(unsafe { OwnedFd::from_raw_fd(fd) }),
         };
         self.args.into_iter().map(arg).collect()
     }

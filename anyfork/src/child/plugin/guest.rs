@@ -1,0 +1,66 @@
+//! The side of a plugin: the table of its functions, and what it does when the
+//! program calls one.
+//! RUNS IN: template, child
+
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::panic::catch_unwind;
+use std::sync::OnceLock;
+
+use crate::child::plugin::{args_of, number_of, values};
+use crate::child::prepare::{after_fork_hooks, run_init};
+use crate::child::reply::assume_tied_to_caller;
+use crate::child::report::{self, ReporterSeed};
+use crate::child::run::run_worker;
+use crate::early;
+use crate::entry::Kind;
+use crate::protocol::reply;
+use crate::registry;
+use crate::sys::plugin_table::{Entrance, InitEnd, Table, Value, table};
+
+/// The table of this library, for the program that loads it: what
+/// `export_plugin!` returns.
+pub fn plugin_table() -> &'static Table {
+    static TABLE: OnceLock<&'static Table> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let names = [Kind::Worker, Kind::Init].into_iter().flat_map(|kind| {
+            let functions = registry::functions(kind).iter();
+            functions.map(move |it| (number_of(kind), it.name))
+        });
+        table::<Guest>(&names.collect::<Vec<_>>())
+    })
+}
+
+/// This library's own registry.
+struct Guest;
+
+impl Entrance for Guest {
+    fn work(index: usize, args: Vec<Value>, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
+        // A plugin has a standard library of its own, and so a hook of its own.
+        report::install_over();
+        ReporterSeed::new(status).activate();
+        assume_tied_to_caller();
+        run_worker(
+            &registry::functions(Kind::Worker)[index],
+            args_of(args),
+            socket,
+        )
+    }
+
+    fn forked() -> bool {
+        early::mark_forked();
+        catch_unwind(after_fork_hooks).is_ok()
+    }
+
+    fn init(index: usize, args: Vec<Value>, collected: Vec<Value>) -> InitEnd {
+        let init = &registry::functions(Kind::Init)[index];
+        let (result, collected) = run_init(init, args_of(args), args_of(collected));
+        let failure = result
+            .err()
+            .map(|error| (reply::kind_code(error.kind()), error.to_string()));
+        InitEnd {
+            failure,
+            collected: values(collected),
+        }
+    }
+}
