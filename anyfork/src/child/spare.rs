@@ -13,6 +13,7 @@
 
 use std::hint::black_box;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::child::request::{Arrival, Request};
@@ -46,7 +47,13 @@ pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
         inherited,
     } = context;
     early::mark_forked();
-    let Channel { notices, bell, .. } = channel;
+    let Channel {
+        reads,
+        notices,
+        bell,
+    } = channel;
+    // Forget: the number is closed below, with all that is the template's.
+    mem::forget(reads);
     let own = [control.as_raw_fd(), notices.as_raw_fd(), bell.as_raw_fd()];
     let settled = role::isolate(&role::kept(own, &inherited))
         .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
