@@ -1,9 +1,8 @@
-//! The early template's sockets, from the moment before `main` to their first use;
-//! and the process's generation.
+//! The early template's sockets, and the process's generation.
 //! RUNS IN: any
 //!
-//! [`boot`](crate::boot) forks the early template and leaves the sockets here, and
-//! [`caller`](crate::caller) takes them. The generation tells both which of the
+//! [`boot`](crate::boot) forks the early template before `main` and leaves the
+//! sockets here, and [`caller`](crate::caller) takes them. The generation tells both which of the
 //! things in memory are this process's own.
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,5 +1,4 @@
-//! What a process is asked to be: its settings, its steps, and the program that it
-//! becomes.
+//! What a process is asked to be: settings, steps, and the program it becomes.
 //! RUNS IN: caller, child
 //!
 //! Plain data. The caller collects it, [`protocol`](crate::protocol) carries it,

@@ -1,5 +1,4 @@
-//! The messages on a control socket that are no requests: how many spares a
-//! template keeps.
+//! The messages on a control socket that set how many spares a template keeps.
 //! RUNS IN: caller, template, spare
 //!
 //! An owner sends the number, and the template sends the others away. The tables

@@ -1,7 +1,7 @@
-//! What spares and monitors report to their template, each over a socket of their
-//! own.
+//! What spares and monitors report to their template.
 //! RUNS IN: template, spare, monitor
 //!
+//! Both do so over a socket of their own.
 //! The tables are in [`protocol`](crate::protocol).
 
 use crate::protocol::codec::Reader;

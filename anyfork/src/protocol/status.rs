@@ -1,5 +1,4 @@
-//! The frames in a status pipe: a child's report of its failure, and the record of
-//! its exit.
+//! The frames in a status pipe: why a child failed, and how it exited.
 //! RUNS IN: caller, template, child
 //!
 //! The child writes the report, and the template (or the child itself, as its last

@@ -1,5 +1,4 @@
-//! The process at the other end: who made a socket pair, who owns an open file,
-//! and dying with the peer.
+//! The process at the other end of a socket, and the owner of an open file.
 //! RUNS IN: any
 
 use std::io;

@@ -1,6 +1,7 @@
-//! Executing a program from a process of any size and with any number of threads
-//! (posix_spawn(3)).
+//! Executing a program in a child without a fork (posix_spawn(3)).
 //! RUNS IN: caller
+//!
+//! For processes of any size and with any number of threads.
 
 use std::ffi::OsString;
 use std::io;

@@ -1,5 +1,4 @@
-//! Running before `main`, and what the kernel and the loader say of how the program
-//! was started.
+//! Running before `main`, and how the program was started.
 //! RUNS IN: program before main, caller
 
 use std::ffi::{CStr, OsStr, OsString, c_void};
