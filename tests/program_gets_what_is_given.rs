@@ -107,7 +107,7 @@ fn numbers_in_any_order_and_far_apart() {
 fn the_last_numbers_that_are_allowed() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     each_way(|mut command| {
-        command.rlimit(libc::RLIMIT_NOFILE as _, 512, hard);
+        command.rlimit(libc::RLIMIT_NOFILE, 512, hard);
         let numbers = vec![511, 3, 510, 509];
         place(&mut command, numbers.clone());
         assert_placed(&mut command, numbers);
@@ -314,7 +314,7 @@ fn settings() {
         let before = told(&mut command);
         let nice = |told: &[String]| with_word(told, "nice ")[0].parse::<i32>().unwrap();
         command.nice(3).process_group(0);
-        command.rlimit(libc::RLIMIT_CORE as _, 0, 0);
+        command.rlimit(libc::RLIMIT_CORE, 0, 0);
         let after = told(&mut command);
         assert_eq!(nice(&after), (nice(&before) + 3).min(19));
         assert_eq!(with_word(&after, "group "), ["its own"]);

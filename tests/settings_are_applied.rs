@@ -177,7 +177,7 @@ fn a_process_group_is_made_or_joined() {
 
 #[test]
 fn both_limits_are_set() {
-    let core = libc::RLIMIT_CORE;
+    let core = anyfork::Resource::CORE;
     let (_, hard) = getrlimit(Resource::RLIMIT_CPU).unwrap();
     let shown = match hard {
         u64::MAX => "unlimited".to_owned(),

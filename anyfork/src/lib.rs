@@ -75,6 +75,7 @@ mod exit;
 mod failure;
 mod protocol;
 mod registry;
+mod resource;
 mod snapshot;
 mod spec;
 mod sys;
@@ -90,6 +91,7 @@ pub use crate::entry::take_args;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::exit::{Exit, Usage};
 pub use crate::failure::Failure;
+pub use crate::resource::Resource;
 
 /// What the attributes' code refers to. No part of the interface.
 #[doc(hidden)]

@@ -15,6 +15,7 @@ use crate::caller::process::Process;
 use crate::caller::spec::Setup;
 use crate::caller::stdio::Stdio;
 use crate::caller::templates::handle::TemplateHandle;
+use crate::resource::Resource;
 use crate::spec::Setting;
 
 /// An external program to be started: std's [`Command`](std::process::Command)
@@ -285,9 +286,9 @@ impl Command {
     }
 
     /// The limits of a resource: [`Process::rlimit`].
-    pub fn rlimit(&mut self, resource: u32, soft: u64, hard: u64) -> &mut Command {
+    pub fn rlimit(&mut self, resource: impl Into<Resource>, soft: u64, hard: u64) -> &mut Command {
         self.set(Setting::Limit {
-            resource,
+            resource: resource.into().number(),
             soft,
             hard,
         })

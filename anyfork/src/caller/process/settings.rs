@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::caller::process::Process;
 use crate::caller::stdio::Stdio;
+use crate::resource::Resource;
 use crate::spec::Setting;
 
 /// # Settings
@@ -139,13 +140,33 @@ impl Process {
         self.set(Setting::Groups(ids.as_ref().to_owned()))
     }
 
-    /// The limits of a resource, by its number of `setrlimit(2)`, such as
-    /// `libc::RLIMIT_NOFILE`: the soft one and the hard one, in the resource's
-    /// unit; `u64::MAX` for none.
+    /// The soft and the hard limit of a resource (setrlimit(2)), in the resource's
+    /// unit; `u64::MAX` for no limit. [`Resource`] has the resources by name;
+    /// `libc::RLIMIT_NOFILE` and the like are taken, too.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Process, Resource};
+    ///
+    /// #[anyfork::worker]
+    /// fn check() {
+    ///     let limits = std::fs::read_to_string("/proc/self/limits").expect("readable");
+    ///     let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    ///     assert!(line.is_some_and(|line| line.contains(" 30 ") && line.contains(" 40 ")));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?.rlimit(Resource::NOFILE, 30, 40);
+    /// assert!(process.run(check::NAME).blocking()?.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[must_use = "the process is consumed and given back"]
-    pub fn rlimit(self, resource: u32, soft: u64, hard: u64) -> Process {
+    pub fn rlimit(self, resource: impl Into<Resource>, soft: u64, hard: u64) -> Process {
         self.set(Setting::Limit {
-            resource,
+            resource: resource.into().number(),
             soft,
             hard,
         })
