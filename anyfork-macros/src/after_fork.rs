@@ -1,4 +1,5 @@
 //! `#[anyfork::after_fork]`: registers a function that runs in every child.
+//! RUNS IN: the compiler
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -7,7 +8,7 @@ use crate::errors::Errors;
 use crate::function::Function;
 use crate::keys::{CRATE, Keys};
 
-/// What stands beside the user's function.
+/// The code beside the user's function.
 pub(crate) fn after_fork(keys: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let keys = Keys::parse(keys, &[CRATE], &mut errors);

@@ -1,5 +1,6 @@
-//! Parameters that take arguments: `name: String`, `Option<T>` at the end,
-//! `Args` for the rest.
+//! Parameters that take arguments: `name: String`, `Option<T>` at the end, `Args`
+//! for the rest.
+//! RUNS IN: the compiler
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
@@ -11,7 +12,7 @@ use crate::errors::Errors;
 use crate::function::{bare, find_impl};
 use crate::text::text;
 
-/// A parameter that is allowed.
+/// A parameter that was checked.
 pub(crate) struct Argument {
     /// As the user named it, or `argN` for a pattern.
     name: Ident,
@@ -68,18 +69,18 @@ impl Argument {
         quote!(#name: #ty)
     }
 
-    /// An expression that takes the argument from `call`.
+    /// An expression that takes the argument from the `Entry` in `entry`.
     ///
-    /// A type that does not fit is reported where it is written.
-    pub(crate) fn receive(&self, call: &Ident) -> TokenStream {
+    /// The compiler reports a type that does not fit where it is written.
+    pub(crate) fn receive(&self, entry: &Ident) -> TokenStream {
         let (name, ty) = (self.name.unraw().to_string(), text(&self.ty));
         match &self.kind {
             Kind::Required => {
                 let wanted = &self.ty;
-                quote!(#call.arg::<#wanted>(#name, #ty)?)
+                quote!(#entry.arg::<#wanted>(#name, #ty)?)
             }
-            Kind::Optional(wanted) => quote!(#call.optional::<#wanted>(#name, #ty)?),
-            Kind::Rest => quote!(#call.rest()),
+            Kind::Optional(wanted) => quote!(#entry.optional::<#wanted>(#name, #ty)?),
+            Kind::Rest => quote!(#entry.rest()),
         }
     }
 
@@ -103,8 +104,8 @@ impl Argument {
         }
     }
 
-    /// An expression that tells whether `self` is left out and `next` is not,
-    /// where this can be: `next`'s value would arrive as `self`'s.
+    /// A condition: `self` is left out and `next` is not, so that the worker would
+    /// take the value of `next` for that of `self`. `None` if this cannot happen.
     pub(crate) fn skipped_before(&self, next: &Argument) -> Option<TokenStream> {
         let (name, following) = (&self.name, &next.name);
         let given = match (&self.kind, &next.kind) {
@@ -119,14 +120,14 @@ impl Argument {
         Some(quote!(::core::option::Option::is_none(&#name) && #given))
     }
 
-    /// What the launch fails with then.
+    /// The message of the launch's error if that condition holds.
     pub(crate) fn skipped_message(&self, next: &Argument, worker: &str) -> String {
         let (name, next) = (self.name.unraw(), next.name.unraw());
         format!("`{worker}` was given `{next}` without `{name}`, which comes before it")
     }
 }
 
-/// The socket of a worker, whose trait is checked by the compiler.
+/// Checks the socket of a worker, except for its trait, which the compiler checks.
 pub(crate) fn check_socket(socket: &PatType, errors: &mut Errors) {
     check_attributes(socket, errors);
     check_type(&socket.ty, errors);
@@ -168,8 +169,7 @@ fn check_owned(ty: &Type, errors: &mut Errors) {
     );
 }
 
-/// Arguments have no names on their way, so their order must tell which is
-/// which.
+/// Arguments travel without names, so their order must determine the parameters.
 fn check_order(arguments: &[Argument], errors: &mut Errors) {
     for (index, argument) in arguments.iter().enumerate() {
         let (before, after) = (&arguments[..index], &arguments[index + 1..]);

@@ -1,6 +1,9 @@
-//! The companion of a worker or an init function: the function's name in the type
-//! namespace, where a function has none. It lets the compiler check a start,
-//! and an editor show the parameters.
+//! The companion of a worker or an init function: an empty type of the function's
+//! name.
+//! RUNS IN: the compiler
+//!
+//! A function has no name in the type namespace, so the two can stand side by side.
+//! The compiler checks a start by the companion, and an editor shows the parameters.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
@@ -17,7 +20,7 @@ pub(crate) struct Companion<'a> {
     pub(crate) name: &'a TokenStream,
 }
 
-/// What kind of function it stands beside.
+/// The kind of the function that it stands beside.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Worker,
@@ -35,8 +38,8 @@ impl Companion<'_> {
         } = self;
         let (visibility, ident) = (&function.visibility, &function.signature.ident);
         let (attributes, deprecated) = (function.inherited(), function.deprecated());
-        // Its name is for readers and editors; the span keeps it apart from a
-        // parameter that is also called so.
+        // Documentation and editors show this name; the span keeps it apart from a
+        // parameter of the same name.
         let process = Ident::new("process", Span::mixed_site());
         let parameters = arguments.iter().map(Argument::parameter);
         let method = self.method(&process);
@@ -49,7 +52,7 @@ impl Companion<'_> {
             ),
             Kind::Init => (
                 format!("Prepares a process with `{title}`."),
-                format!("Has `{title}` run in `process`, before what is given later."),
+                format!("Has `{title}` run in `process`, before all that is given later."),
             ),
         };
         let Method {
@@ -81,7 +84,7 @@ impl Companion<'_> {
         }
     }
 
-    /// The function that makes use of the registered one.
+    /// The method that starts a worker, or has an init function run.
     fn method(&self, process: &Ident) -> Method {
         let private = self.private;
         match self.kind {
@@ -112,8 +115,8 @@ impl Companion<'_> {
         }
     }
 
-    /// Expressions that each give `collector`, of type `ty`, with one thing
-    /// more: what makes the launch fail, and the arguments.
+    /// Expressions of type `ty` that each add something to the variable `collector`:
+    /// first the refusals, which make the launch fail, then the arguments.
     fn steps(&self, collector: &Ident, ty: &TokenStream) -> Vec<TokenStream> {
         let Companion {
             function,

@@ -1,5 +1,6 @@
-//! `#[anyfork::early]`: wishes for a template that is forked before `main`,
-//! and names what it shall load.
+//! `#[anyfork::early]`: requests a template that is forked before `main`, and
+//! registers a function that it runs first.
+//! RUNS IN: the compiler
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -13,14 +14,14 @@ const KEEP_FDS: Known = Known {
     usage: "keep_fds",
 };
 
-/// What is to be registered: nothing about it is wrong.
+/// A request that was checked.
 struct Early {
     private: TokenStream,
     keep_fds: bool,
     function: Function,
 }
 
-/// What stands beside the user's function.
+/// The code beside the user's function.
 pub(crate) fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let keys = Keys::parse(keys, &[KEEP_FDS, CRATE], &mut errors);
@@ -31,8 +32,8 @@ pub(crate) fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 
 fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Early {
     let signature = &function.signature;
-    // The compiler knows what a `main` may be, and so do the attributes that
-    // make one of an `async fn`.
+    // The compiler checks the signature of a `main`, and so do attributes such as
+    // `#[tokio::main]`, which make one of an `async fn`.
     if signature.ident != "main" {
         function.refuse_special(errors);
         if !signature.inputs.is_empty() {

@@ -1,5 +1,6 @@
-//! Errors of an attribute's user, collected so that one compilation shows them
+//! Errors in the use of an attribute, collected so that one compilation shows them
 //! all.
+//! RUNS IN: the compiler
 
 use std::fmt::Display;
 
@@ -7,7 +8,7 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{Error, Result};
 
-/// The errors so far.
+/// The errors that were found so far.
 #[derive(Default)]
 pub(crate) struct Errors(Option<Error>);
 
@@ -24,13 +25,13 @@ impl Errors {
         }
     }
 
-    /// The value, or `None` when the error was added.
+    /// The value; or `None`, and the error is added.
     pub(crate) fn ok<T>(&mut self, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.add(error)).ok()
     }
 
-    /// What to emit beside the user's function: the errors, or the expansion
-    /// of what was checked.
+    /// The code beside the user's function: the errors, or the expansion if there
+    /// are none.
     pub(crate) fn or(self, expand: impl FnOnce() -> TokenStream) -> TokenStream {
         self.0.map_or_else(expand, Error::into_compile_error)
     }

@@ -1,7 +1,8 @@
-//! The annotated function: what an attribute needs to know of it, the checks
-//! that the attributes share, and how generated code treats it.
+//! The annotated function: what an attribute needs to know of it, the checks that
+//! the attributes share, and how generated code calls it.
+//! RUNS IN: the compiler
 //!
-//! The body is not looked at, so that it may use any syntax of any compiler.
+//! The body is not parsed, so that it may use any syntax of any compiler.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -47,15 +48,15 @@ impl Function {
         self.signature.ident.unraw().to_string()
     }
 
-    /// An expression: the function's full path, or what its module's path and
-    /// its name make of it.
+    /// An expression: the function's full path, made of its module's path and its
+    /// name. A function inside another one has the path of one beside it.
     pub(crate) fn path(&self) -> TokenStream {
         let tail = format!("::{}", self.name());
         quote!(::core::concat!(::core::module_path!(), #tail))
     }
 
-    /// Refuses what neither a registry of plain functions nor a caller in safe
-    /// code can have.
+    /// Refuses what a registry of plain functions, or a call from safe code, cannot
+    /// have.
     pub(crate) fn refuse_special(&self, errors: &mut Errors) {
         let signature = &self.signature;
         if let Safety::Unsafe(token) = &signature.safety {
@@ -85,8 +86,8 @@ impl Function {
         }
     }
 
-    /// The attributes that generated items share with the function: where it
-    /// is not compiled they are not, and what it may do they may.
+    /// The attributes that generated items share with the function: they are
+    /// compiled where it is, and the lints that it allows are allowed in them.
     pub(crate) fn inherited(&self) -> TokenStream {
         let inherited = self
             .attributes
@@ -95,7 +96,7 @@ impl Function {
         quote!(#(#[#inherited])*)
     }
 
-    /// `#[deprecated]`, for what stands in for the function.
+    /// `#[deprecated]`, for the method that starts the function.
     pub(crate) fn deprecated(&self) -> Option<&Attribute> {
         let mut attributes = self.attributes.iter();
         attributes.find(|attribute| attribute.path().is_ident("deprecated"))
@@ -111,15 +112,15 @@ impl Function {
 
     /// An expression of type `Outcome` from `call`, which calls the function.
     ///
-    /// A return type that does not fit is reported where it is written.
+    /// The compiler reports a return type that does not fit where it is written.
     pub(crate) fn outcome(&self, private: &TokenStream, call: &TokenStream) -> TokenStream {
         match &self.signature.output {
             _ if self.diverges() => call.clone(),
             ReturnType::Type(_, ty) if find_impl(ty).is_none() => {
                 quote!(<#ty as #private::Report>::report(#call))
             }
-            // There is no type to point at, or an `impl Trait` that only the
-            // function may name.
+            // There is no type to point at, or one with an `impl Trait` in it, which
+            // cannot be named outside the signature.
             _ => quote!(#private::Outcome::of(#call)),
         }
     }
@@ -149,8 +150,8 @@ fn inherit(meta: &Meta) -> Option<TokenStream> {
     None
 }
 
-/// Without parentheses and the invisible delimiters around what a
-/// `macro_rules!` macro passed.
+/// The type without parentheses, and without the invisible delimiters that a
+/// `macro_rules!` macro puts around its arguments.
 pub(crate) fn bare(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => bare(&group.elem),

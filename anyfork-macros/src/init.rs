@@ -1,5 +1,6 @@
-//! `#[anyfork::init]`: registers a function that prepares a process, and gives
-//! it a companion that has it run.
+//! `#[anyfork::init]`: registers a function that prepares a process, and gives it a
+//! companion.
+//! RUNS IN: the compiler
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -11,16 +12,16 @@ use crate::function::Function;
 use crate::keys::{CRATE, Keys};
 use crate::registered::{NAME, check_name, check_parameters, decode, local, registration};
 
-/// What is to be registered: nothing about it is wrong.
+/// An init function that was checked.
 struct Init {
     private: TokenStream,
     function: Function,
-    /// An expression.
+    /// An expression: the name that the function is registered under.
     name: TokenStream,
     arguments: Vec<Argument>,
 }
 
-/// What stands beside the user's function.
+/// The code beside the user's function.
 pub(crate) fn init(keys: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let keys = Keys::parse(keys, &[NAME, CRATE], &mut errors);
@@ -51,8 +52,8 @@ fn expand(init: &Init) -> TokenStream {
         name,
         arguments,
     } = init;
-    let call = local("call");
-    let (decode, values) = decode(arguments, &call);
+    let entry = local("entry");
+    let (decode, values) = decode(arguments, &entry);
     let ident = &function.signature.ident;
     let outcome = function.outcome(private, &quote!(#ident(#(#values),*)));
     let outcome = match function.diverges() {
@@ -61,10 +62,10 @@ fn expand(init: &Init) -> TokenStream {
     };
     let body = quote! {
         #decode
-        #call.finish()?;
+        #entry.finish()?;
         #outcome
     };
-    let registration = registration(private, function, &quote!(INITS), name, &call, &body);
+    let registration = registration(private, function, &quote!(INITS), name, &entry, &body);
     let companion = Companion {
         kind: Kind::Init,
         private,

@@ -1,9 +1,10 @@
 //! The keys of an attribute: `name = "…", crate = path`.
+//! RUNS IN: the compiler
 //!
 //! Knows their syntax and their types, not what they mean together.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -11,20 +12,20 @@ use syn::{Error, Expr, ExprLit, Lit, LitInt, LitStr, Path, Result, Token, parse_
 
 use crate::errors::Errors;
 
-/// A key that an attribute knows, and how to write it.
+/// A key that an attribute knows.
 pub(crate) struct Known {
     pub(crate) name: &'static str,
-    /// One without a `=` in it is a flag: it stands there, or does not.
+    /// How to write it. A key without a `=` in it is a flag, which takes no value.
     pub(crate) usage: &'static str,
 }
 
-/// `crate = path`, which every attribute takes.
+/// `crate = path`, which every attribute takes: where a re-export of anyfork is.
 pub(crate) const CRATE: Known = Known {
     name: "crate",
     usage: "crate = path",
 };
 
-/// The keys of one attribute: each is known and stands once.
+/// The keys of one attribute: each is known and given once.
 #[derive(Default)]
 pub(crate) struct Keys(Vec<Key>);
 
@@ -91,12 +92,16 @@ impl Keys {
         self.0.iter().find(|key| key.name == name)
     }
 
-    /// The path of anyfork's `__private` module, as the user's crate sees it.
+    /// The path of anyfork's `__private` module, as the user's crate sees it. The
+    /// name has this crate's version: an anyfork of another version does not have
+    /// the module, instead of items that differ.
     pub(crate) fn private(&self, errors: &mut Errors) -> TokenStream {
-        let path = self.find("crate").and_then(|key| key.path(errors));
+        let version = env!("CARGO_PKG_VERSION").replace(['.', '-', '+'], "_");
+        let private = format_ident!("__private_{version}");
+        let path = self.find(CRATE.name).and_then(|key| key.path(errors));
         match path {
-            Some(path) => quote!(#path::__private),
-            None => quote!(::anyfork::__private),
+            Some(path) => quote!(#path::#private),
+            None => quote!(::anyfork::#private),
         }
     }
 }
@@ -130,14 +135,15 @@ impl Key {
         }
     }
 
-    /// The value is wrong.
+    /// Reports that the value is wrong.
     pub(crate) fn refuse<T>(&self, errors: &mut Errors) -> Option<T> {
         errors.at(&self.value, format!("expected `{}`", self.usage));
         None
     }
 }
 
-/// Without the invisible delimiters around what a `macro_rules!` macro passed.
+/// The expression without the invisible delimiters that a `macro_rules!` macro puts
+/// around its arguments.
 fn bare(value: &Expr) -> &Expr {
     match value {
         Expr::Group(group) => bare(&group.expr),

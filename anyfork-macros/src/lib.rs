@@ -1,9 +1,9 @@
-//! The attributes of [anyfork](https://docs.rs/anyfork), which re-exports them:
-//! use them from there.
+//! The attributes of [anyfork](https://docs.rs/anyfork), which re-exports them.
+//! RUNS IN: the compiler
 //!
 //! Each attribute leaves the function as it is written and adds, beside it, an
-//! element of a list that the linker collects. Parse, check, expand: expansion
-//! never fails, and an error points at the token that is wrong.
+//! element of a list that the linker collects. Each parses, checks and expands:
+//! expansion never fails, and an error points at the token that is wrong.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -66,8 +66,8 @@ use proc_macro::TokenStream;
 /// | `Option<T>`, at the end | one argument, if there is one left |
 /// | `Args`, the last | all arguments that are left |
 ///
-/// `Option` and `Args` are told by their names. A function without parameters
-/// is allowed; its socket is closed.
+/// The attribute recognises `Option` and `Args` by their names. A function without
+/// parameters is allowed; its socket is closed.
 ///
 /// It returns `()`, `!`, `ExitCode`, or a `Result` of these whose error
 /// implements `Display` and `Debug`.
@@ -82,30 +82,30 @@ use proc_macro::TokenStream;
 /// - `NAME: &'static str`, the name that the worker is registered under, and
 /// - `run(process, …) -> Launch<Worker>`, which takes the function's parameters
 ///   after the socket, each of a type that implements `IntoArg` too. An
-///   `Option` that is `None` is not sent; when one that follows it is `Some`, or
-///   `Args` are given, the launch fails, because the arguments would be taken
-///   for one another.
+///   `Option` that is `None` is not sent. If one that follows it is `Some`, or
+///   `Args` are given, the launch fails, because the worker would take the later
+///   argument for the earlier.
 ///
 /// # Keys
 ///
 /// | key | meaning |
 /// |---|---|
 /// | `name = "…"` | registers this name instead of the function's path, `module_path!()::name` |
-/// | `flavor = "current_thread"` | for an `async fn`: all of the runtime in one thread, as without the key |
+/// | `flavor = "current_thread"` | for an `async fn`: the whole runtime in one thread, as without the key |
 /// | `flavor = "multi_thread"` | for an `async fn`: a pool of as many threads as there are processors |
-/// | `worker_threads = N` | with `flavor = "multi_thread"`: so many threads |
-/// | `crate = path` | where a re-export of anyfork is, for crates that do not depend on it themselves |
+/// | `worker_threads = N` | with `flavor = "multi_thread"`: this many threads |
+/// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
 ///
 /// # Errors
 ///
-/// What is not supported is a compile error at the token: generic and `unsafe`
-/// functions, `extern`, `self`, references, parameters that are no arguments,
-/// a misplaced `Option` or `Args`, unknown keys.
+/// The compiler reports, at the token, what is not supported: generic and `unsafe`
+/// functions, `extern`, `self`, references, parameters that are no arguments, a
+/// misplaced `Option` or `Args`, unknown keys.
 ///
 /// # Caveats
 ///
-/// - The companion takes the function's name in the type namespace: no type and
-///   no module of this name can stand beside it.
+/// - The companion has the function's name, in the type namespace: no type and no
+///   module of this name can stand beside it.
 /// - The path of a function inside another function does not have the outer
 ///   function's name: two of the same name in one module need a `name`.
 /// - A crate that is never named in code is not linked, with its workers:
@@ -115,11 +115,11 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| worker::worker(keys.into(), item))
 }
 
-/// Has the template forked before `main`, before any thread exists.
+/// Requests a template that is forked before `main`, before any thread exists.
 ///
-/// On `main`, that is all it does. It goes above or below an attribute such as
+/// On `main`, that is all. The attribute goes above or below another one such as
 /// `#[tokio::main]`. On another function, the function's body also runs in the
-/// template, once, before the template serves: what it loads, every worker has.
+/// template, once, before the template serves: every worker has what it loads.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -153,25 +153,26 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # The function
 ///
-/// `main`, or a free function without parameters that returns what a worker may
-/// return (see [`worker`](macro@worker)). It stays as it is written. Several in
-/// one program run in the order of their full paths. In a test file, which has
-/// no `main`, an empty one gives the tests their template.
+/// `main`, or a free function without parameters whose return type is one of a
+/// worker's (see [`worker`](macro@worker)). It stays as it is written. Several in
+/// one program run in the order of their full paths. In a test file, which has no
+/// `main`, an empty function gives the tests their template.
 ///
 /// # Keys
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `keep_fds` | the template and its workers have the descriptors that the program was started with, under their numbers |
-/// | `crate = path` | where a re-export of anyfork is, for crates that do not depend on it themselves |
+/// | `keep_fds` | the template and its workers keep the descriptors that the program was started with, under their numbers |
+/// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
 ///
 /// # Descriptors
 ///
-/// The template has the standard streams, and closes what else the program was
-/// started with, by a shell (`9>lock`) or a supervisor: what it held open would
-/// stay open as long as it lives. With `keep_fds`, on any of the annotated
-/// functions, it keeps them, and so do all of its workers (external programs do
-/// not). What the functions open themselves the workers have in any case.
+/// The template keeps the standard streams. It closes all other descriptors that a
+/// shell (`9>lock`) or a supervisor gave the program, because they would stay open
+/// as long as the template lives. With `keep_fds`, on any of the annotated
+/// functions, the template keeps them, and so do all of its workers (external
+/// programs do not). The workers always have the descriptors that the annotated
+/// functions open.
 ///
 /// # Errors
 ///
@@ -180,16 +181,16 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Caveats
 ///
-/// Code that runs before `main` runs before everything that `main` sets up:
-/// loggers, settings, argument parsing. It must not leave threads behind, since
-/// a fork copies only one.
+/// The function runs before everything that `main` sets up: loggers, settings,
+/// argument parsing. It must not leave threads behind, since a fork copies only
+/// one.
 #[proc_macro_attribute]
 pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| early::early(keys.into(), item))
 }
 
 /// Registers a function that prepares a process before it runs a worker or is
-/// forked from, and gives it a companion that has it run.
+/// forked from, and gives it a companion that adds it to the preparation.
 ///
 /// ```
 /// use std::sync::OnceLock;
@@ -223,8 +224,8 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A free `fn` whose parameters are as a worker's (see [`worker`](macro@worker)), but
 /// without a socket. It returns `()` or a `Result` whose error implements
-/// `Display` and `Debug`; an error or a panic is the `InitFailed` of every launch
-/// from that process.
+/// `Display` and `Debug`. After an error or a panic every launch from that process
+/// fails with `InitFailed`.
 ///
 /// # The companion
 ///
@@ -243,15 +244,15 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Caveats
 ///
-/// In a process that is forked from later it must leave no thread behind, since
-/// a fork copies only one: the launches fail then.
+/// In a process that is forked from later the function must leave no thread behind,
+/// since a fork copies only one: the launches fail otherwise.
 #[proc_macro_attribute]
 pub fn init(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| init::init(keys.into(), item))
 }
 
-/// Has a function run in every forked child, before anything else of the
-/// user's: to reseed random number generators, or to drop caches.
+/// Registers a function that runs in every forked child, before any other code of
+/// yours: to reseed random number generators, or to drop caches.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -291,8 +292,8 @@ pub fn init(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Caveats
 ///
-/// A panic ends the child, and its launch fails. What it does, every start pays
-/// for.
+/// A panic ends the child, and its launch fails. Every start takes longer by the
+/// time that the function takes.
 #[proc_macro_attribute]
 pub fn after_fork(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| after_fork::after_fork(keys.into(), item))

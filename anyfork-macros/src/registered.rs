@@ -1,5 +1,6 @@
 //! What workers and init functions have in common: parameters, a name, and an
 //! element in a list of functions.
+//! RUNS IN: the compiler
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
@@ -16,7 +17,7 @@ pub(crate) const NAME: Known = Known {
     usage: "name = \"…\"",
 };
 
-/// The parameters of a function that may be a `noun`.
+/// The parameters of a function that is to be a `noun`.
 pub(crate) fn check_parameters<'a>(
     function: &'a Function,
     noun: &str,
@@ -51,14 +52,14 @@ pub(crate) fn check_name(keys: &Keys, function: &Function, errors: &mut Errors) 
     }
 }
 
-/// The element of `list` whose function's body is `body`, with the call in the
-/// variable `call`.
+/// The element of `list` whose function has the body `body`, and its `Entry` in the
+/// variable `entry`.
 pub(crate) fn registration(
     private: &TokenStream,
     function: &Function,
     list: &TokenStream,
     name: &TokenStream,
-    call: &Ident,
+    entry: &Ident,
     body: &TokenStream,
 ) -> TokenStream {
     let attributes = function.inherited();
@@ -73,24 +74,24 @@ pub(crate) fn registration(
                 enter: __anyfork_enter,
             };
 
-            fn __anyfork_enter(#call: &mut #private::Entry) -> #private::Result<#private::Outcome> {
+            fn __anyfork_enter(#entry: &mut #private::Entry) -> #private::Result<#private::Outcome> {
                 #body
             }
         };
     }
 }
 
-/// Statements that take the arguments from `call`, and the variables that they
-/// are in then.
-pub(crate) fn decode(arguments: &[Argument], call: &Ident) -> (TokenStream, Vec<Ident>) {
+/// Statements that take the arguments from the `Entry` in `entry`, and the variables
+/// that hold them afterwards.
+pub(crate) fn decode(arguments: &[Argument], entry: &Ident) -> (TokenStream, Vec<Ident>) {
     let values: Vec<_> = (1..=arguments.len())
         .map(|n| local(&format!("arg{n}")))
         .collect();
-    let decoded = arguments.iter().map(|argument| argument.receive(call));
+    let decoded = arguments.iter().map(|argument| argument.receive(entry));
     (quote!(#(let #values = #decoded;)*), values)
 }
 
-/// A variable that no name of the user's can meet.
+/// A variable that cannot clash with a name of the user's.
 pub(crate) fn local(name: &str) -> Ident {
     format_ident!("__{name}", span = Span::mixed_site())
 }

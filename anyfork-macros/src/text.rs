@@ -1,9 +1,10 @@
 //! Types as text, for messages and documentation: as people write them.
+//! RUNS IN: the compiler
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// `Option<u32>`, where `to_string` gives `Option < u32 >`.
+/// The text of a type: `Option<u32>`, where `to_string` gives `Option < u32 >`.
 pub(crate) fn text(tokens: impl ToTokens) -> String {
     let mut text = String::new();
     write(tokens.to_token_stream(), &mut text);
@@ -55,7 +56,8 @@ fn is_word(end: char) -> bool {
     end.is_alphanumeric() || end == '_'
 }
 
-/// After these words a space stands even before a mark: `*const [u8]`.
+/// Whether the text ends in a word that a space follows even before a mark, as in
+/// `*const [u8]`.
 fn ends_in_keyword(text: &str) -> bool {
     let start = text.trim_end_matches(is_word).len();
     matches!(&text[start..], "as" | "const" | "dyn" | "impl" | "mut")

@@ -1,5 +1,6 @@
-//! `#[anyfork::worker]`: registers a function that runs in a process of its
-//! own, and gives it a companion that starts it.
+//! `#[anyfork::worker]`: registers a function that runs in a process of its own, and
+//! gives it a companion that starts it.
+//! RUNS IN: the compiler
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -25,15 +26,15 @@ const KNOWN: [Known; 4] = [
     },
 ];
 
-/// What is to be registered: nothing about it is wrong.
+/// A worker that was checked.
 struct Worker {
     private: TokenStream,
     function: Function,
-    /// An expression.
+    /// An expression: the name that the function is registered under.
     name: TokenStream,
     socket: Option<Type>,
     arguments: Vec<Argument>,
-    /// Of an `async fn`.
+    /// The runtime of an `async fn`.
     flavor: Option<Flavor>,
 }
 
@@ -42,7 +43,7 @@ enum Flavor {
     MultiThread(Option<usize>),
 }
 
-/// What stands beside the user's function.
+/// The code beside the user's function.
 pub(crate) fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let keys = Keys::parse(keys, &KNOWN, &mut errors);
@@ -124,9 +125,9 @@ fn expand(worker: &Worker) -> TokenStream {
         arguments,
         ..
     } = worker;
-    let call = local("call");
-    let body = body(worker, &call);
-    let registration = registration(private, function, &quote!(WORKERS), name, &call, &body);
+    let entry = local("entry");
+    let body = body(worker, &entry);
+    let registration = registration(private, function, &quote!(WORKERS), name, &entry, &body);
     let companion = Companion {
         kind: Kind::Worker,
         private,
@@ -138,16 +139,17 @@ fn expand(worker: &Worker) -> TokenStream {
     quote!(#registration #companion)
 }
 
-/// Decodes the arguments, enters, calls the function, and reports.
+/// Statements that decode the arguments, enter the worker, call the function, and
+/// give its outcome.
 ///
-/// All arguments are decoded before the worker is entered, because what fails
-/// until then fails at the caller.
-fn body(worker: &Worker, call: &Ident) -> TokenStream {
+/// All arguments are decoded before the worker is entered: until then an error goes
+/// to the caller's launch.
+fn body(worker: &Worker, entry: &Ident) -> TokenStream {
     let Worker {
         private, function, ..
     } = worker;
     let ident = &function.signature.ident;
-    let (decode, values) = decode(&worker.arguments, call);
+    let (decode, values) = decode(&worker.arguments, entry);
     let asynchronous = worker.flavor.is_some();
     let enter = match asynchronous {
         true => quote!(enter_async),
@@ -155,8 +157,8 @@ fn body(worker: &Worker, call: &Ident) -> TokenStream {
     };
     let socket = worker.socket.as_ref().map(|ty| (local("socket"), ty));
     let (enter, socket) = match socket {
-        Some((socket, ty)) => (quote!(let #socket = #call.#enter::<#ty>()?;), Some(socket)),
-        None => (quote!(::core::mem::drop(#call.enter()?);), None),
+        Some((socket, ty)) => (quote!(let #socket = #entry.#enter::<#ty>()?;), Some(socket)),
+        None => (quote!(::core::mem::drop(#entry.enter()?);), None),
     };
     let parameters = socket.iter().chain(&values);
     let awaited = asynchronous.then(|| quote!(.await));

@@ -1,9 +1,9 @@
-//! The entrance of a registered function: what the attributes' code calls in
-//! the new process to decode arguments, to say "ready", and to tell how it
-//! ended.
+//! [`Entry`]: a registered function that is about to be entered.
+//! RUNS IN: child
 //!
-//! Pure std: it does not know how "ready" travels, and the child's side does
-//! not know what the parameters are.
+//! The attributes' code calls it in the new process: to decode the arguments, to
+//! report "ready" to the caller, and to enter. Pure std: it does not know how
+//! "ready" travels, and its callers in `child` do not know the parameters.
 
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
@@ -19,12 +19,6 @@ use crate::args::preview::Preview;
 use crate::args::value::FromArg;
 use crate::error::{Error, ErrorKind, Result};
 
-#[cfg(feature = "tokio")]
-pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
-pub use crate::entry::collected::take_args;
-pub(crate) use crate::entry::collected::with_collected;
-pub use crate::entry::outcome::{Outcome, Report};
-
 /// The kinds of functions that are entered in a new process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -33,7 +27,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What messages call it.
+    /// Its noun in messages.
     pub(crate) fn noun(self) -> &'static str {
         match self {
             Kind::Worker => "worker",
@@ -50,27 +44,30 @@ impl Kind {
     }
 }
 
-/// A call that has arrived and is not entered yet.
+/// A function that was found, with its arguments, before it is entered.
 pub struct Entry {
     kind: Kind,
     name: &'static str,
+    /// The arguments that no parameter has taken yet.
     args: Args,
+    /// The number of arguments at the beginning.
     count: usize,
-    /// A worker's, until it is entered.
+    /// The worker's end of the communication socket, until it is entered.
     socket: Option<UnixStream>,
     hooks: Hooks,
 }
 
-/// What the child's side does on the way to a worker.
+/// What the child does on the way to a worker.
 #[derive(Clone, Copy)]
 pub(crate) struct Hooks {
-    /// Code of the user's is about to run, which might never end.
+    /// Called before a conversion of the user's own, which might never end: from
+    /// then on the child dies with its caller.
     pub(crate) die_with_caller: fn(&UnixStream) -> Result<()>,
-    /// Tells the caller that the worker is about to be entered.
+    /// Reports to the caller that the worker is about to be entered.
     pub(crate) ready: fn(&UnixStream) -> Result<()>,
 }
 
-/// What the first parameter of a worker can be.
+/// The types that the first parameter of a worker can have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the socket of a worker",
     label = "the first parameter is the communication socket",
@@ -94,7 +91,7 @@ impl Socket for OwnedFd {
 }
 
 impl Entry {
-    /// A worker's call.
+    /// The entry of a worker.
     pub(crate) fn worker(
         name: &'static str,
         args: Args,
@@ -111,7 +108,7 @@ impl Entry {
         }
     }
 
-    /// An init function's call.
+    /// The entry of an init function.
     pub(crate) fn init(name: &'static str, args: Args) -> Entry {
         Entry {
             kind: Kind::Init,
@@ -148,20 +145,20 @@ impl Entry {
         {
             (self.hooks.die_with_caller)(socket)?;
         }
-        let came = Preview::of(&arg);
+        let preview = Preview::of(&arg);
         T::from_arg(arg).map(Some).map_err(|reason| {
             let (noun, name) = (self.kind.noun(), self.name);
             let what = format_args!("parameter `{parameter}` ({ty}) of {noun} `{name}`");
-            came.refused(what, &reason)
+            preview.refused(what, &reason)
         })
     }
 
-    /// Takes all that is left.
+    /// Takes all arguments that are left.
     pub fn rest(&mut self) -> Args {
         std::mem::take(&mut self.args)
     }
 
-    /// Refuses arguments that no parameter takes: the last thing before an init
+    /// Refuses arguments that no parameter takes: the last step before an init
     /// function is called.
     pub fn finish(&self) -> Result<()> {
         if self.args.is_empty() {
@@ -175,11 +172,11 @@ impl Entry {
         Err(Error::new(ErrorKind::BadArgument, message))
     }
 
-    /// Tells the caller that the worker is entered now and takes the socket,
+    /// Reports to the caller that the worker is entered now, and takes the socket,
     /// which carries nothing of the library's from here on.
     pub fn enter(&mut self) -> Result<OwnedFd> {
         self.finish()?;
-        let socket = self.socket.take().expect("a worker's call is entered once");
+        let socket = self.socket.take().expect("a worker is entered once");
         match (self.hooks.ready)(&socket) {
             Ok(()) => Ok(socket.into()),
             Err(error) => {
@@ -189,12 +186,12 @@ impl Entry {
         }
     }
 
-    /// [`enter`](Entry::enter), with the socket as a worker's parameter has it.
+    /// [`enter`](Entry::enter), with the socket as the type of a worker's parameter.
     pub fn enter_with<T: Socket>(&mut self) -> Result<T> {
         T::from_fd(self.enter()?).map_err(|error| Error::io("set the socket up", error))
     }
 
-    /// The socket of a call that was not entered, to answer on.
+    /// The socket of a worker that was not entered, to send the error on.
     pub(crate) fn socket(&self) -> Option<&UnixStream> {
         self.socket.as_ref()
     }

@@ -1,11 +1,11 @@
 //! Worker processes from a small template: everything you wanted to use `fork`
 //! for, but couldn't.
 //!
-//! A process that is big or has threads cannot fork: it is slow and unsafe. And
-//! exec throws away all that was loaded. anyfork forks a small *template* before
-//! `main`, or execs one, and lets it fork the workers: functions of the program,
-//! entered in a fresh process with a connected socket, arguments and
-//! descriptors.
+//! A process that is big or has threads should not fork: the fork is slow, and
+//! unsafe. An exec throws away everything that was loaded. anyfork forks a small
+//! *template* before `main`, or execs one, and the template forks the *workers*:
+//! functions of the program, each entered in a fresh process with a connected
+//! socket, arguments and descriptors.
 //!
 //! ```standalone_crate
 //! use std::io::{Read, Write};
@@ -40,29 +40,36 @@
 //! }
 //! ```
 //!
-//! In async code the same line ends in `.await?` in place of `.blocking()?`: every
+//! In async code the line ends in `.await?` in place of `.blocking()?`: every
 //! operation that has to wait returns a [`Launch`], or is an `async fn`.
 //!
 //! # Where to begin
 //!
-//! - [`worker`](macro@worker), [`early`](macro@early), [`init`](macro@init) and
-//!   [`after_fork`](macro@after_fork) annotate functions.
+//! - The attributes [`worker`](macro@worker), [`early`](macro@early),
+//!   [`init`](macro@init) and [`after_fork`](macro@after_fork) register functions.
 //! - [`Process`] collects what a worker gets, and starts it.
 //! - [`Command`] starts external programs.
-//! - [`Worker`] and [`Child`] (and [`blocking::Worker`], [`blocking::Child`]) are what
-//!   runs, and [`Exit`] how it ended.
-//! - [`Error`] says what went wrong, and [`ErrorKind`] says it to a program.
+//! - [`Worker`] and [`Child`] (in code without async [`blocking::Worker`] and
+//!   [`blocking::Child`]) are running processes, and [`Exit`] is how one ended.
+//! - [`Error`] has a message for people and an [`ErrorKind`] for code.
 //!
 //! # Features
 //!
-//! `tokio` (by default): `.await`, `async fn` workers, tokio's types as arguments.
-//! `plugin`: workers from libraries that are loaded at run time. `tracing`: a span
-//! for each launch, named `launch`, with the fields `worker`, `template` and `pid`,
-//! `ready_micros`, `exit_micros` and `exit`; and an event for each failure. All
-//! have the target `anyfork`.
+//! - `tokio` (by default): `.await`, `async fn` workers, tokio's types as arguments.
+//! - `plugin`: workers from libraries that are loaded at run time.
+//! - `tracing`: a span for each launch, named `launch`, with the fields `worker`,
+//!   `template`, `pid`, `ready_micros`, `exit_micros` and `exit`; and an event for
+//!   each failure. The target of all is `anyfork`.
+//!
+//! # Platforms
+//!
+//! Linux. On others the crate does not compile.
 
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("anyfork runs on Linux only: it is built on pidfds, memfds, epoll and /proc");
 
 mod args;
 mod boot;
@@ -87,13 +94,14 @@ pub use crate::args::Args;
 pub use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 pub use crate::caller::child::blocking;
 pub use crate::caller::{Child, Command, Launch, Process, Stdio, Target, Worker};
-pub use crate::entry::take_args;
+pub use crate::entry::collected::take_args;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::exit::{Exit, Usage};
 pub use crate::failure::Failure;
 pub use crate::resource::Resource;
 
-/// What the attributes' code refers to. No part of the interface.
+/// The items that the code of this version's attributes refers to. No part of the
+/// interface.
 #[doc(hidden)]
 pub mod __private {
     pub use linkme;
@@ -102,17 +110,34 @@ pub mod __private {
     #[cfg(feature = "plugin")]
     pub use crate::child::plugin::guest::plugin_table;
     #[cfg(feature = "tokio")]
-    pub use crate::entry::{AsyncSocket, Flavor, runtime};
-    pub use crate::entry::{Entry, Outcome, Report, Socket};
+    pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
+    pub use crate::entry::outcome::{Outcome, Report};
+    pub use crate::entry::{Entry, Socket};
     pub use crate::registry::{
-        ANYFORK_V1_AFTER_FORK as AFTER_FORK, ANYFORK_V1_INITS as INITS,
-        ANYFORK_V1_WORKERS as WORKERS, ANYFORK_V2_EARLY as EARLY,
+        ANYFORK_0_1_0_AFTER_FORK as AFTER_FORK, ANYFORK_0_1_0_EARLY as EARLY,
+        ANYFORK_0_1_0_INITS as INITS, ANYFORK_0_1_0_WORKERS as WORKERS,
     };
     pub use crate::registry::{AfterFork, Early, Function};
     #[cfg(feature = "plugin")]
     pub use crate::sys::plugin_table::Table as PluginTable;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
 }
+
+/// The name under which the attributes look for [`__private`]: `crate = path` may
+/// lead to another version of this crate than theirs, which is an error of the
+/// compiler then.
+#[doc(hidden)]
+pub use crate::__private as __private_0_1_0;
+
+/// Every public type can be sent to other threads and shared between them.
+const _: () = {
+    const fn is_shared<T: Send + Sync + 'static>() {}
+    is_shared::<(Arg, ArgError, Args)>();
+    is_shared::<(Error, ErrorKind, Exit, Failure, Usage)>();
+    is_shared::<(Process, Command, Resource, Stdio)>();
+    is_shared::<(Worker, Child, blocking::Worker, blocking::Child)>();
+    is_shared::<(Launch<Worker>, Launch<Child>, Launch<Process>)>();
+};
 
 /// The README's programs run as they stand there.
 #[cfg(doctest)]

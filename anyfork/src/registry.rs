@@ -1,36 +1,48 @@
-//! The registered functions: static data, collected by the linker, readable
-//! before `main`. Finds a worker by its name.
+//! The registered functions of the program, and how one is found by its name.
+//! RUNS IN: any
 //!
-//! The attributes add the elements; the child's side looks up. The slices'
-//! names carry the version of their layout, because the linker joins slices by
-//! identifier alone and a program may link two versions of this crate.
+//! Static data that the linker collects, readable before `main`. The attributes add
+//! the elements; `boot` and `child` look them up. A plugin has a registry of its
+//! own.
 
 use linkme::distributed_slice;
 
-use crate::entry::{Entry, Kind, Outcome};
+use crate::entry::outcome::Outcome;
+use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};
 
-/// All workers of the program.
-#[distributed_slice]
-pub static ANYFORK_V1_WORKERS: [Function];
+/// Declares the slices. Their names carry the crate's version: the linker joins
+/// slices by identifier alone, and a program may link two versions of this crate,
+/// whose elements differ.
+macro_rules! slices {
+    ($($(#[$doc:meta])* $name:ident: $element:ty;)*) => {
+        $(
+            $(#[$doc])*
+            #[distributed_slice]
+            pub static $name: [$element];
+        )*
 
-/// All init functions of the program.
-#[distributed_slice]
-pub static ANYFORK_V1_INITS: [Function];
+        #[cfg(test)]
+        const SLICES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
 
-/// What runs in every forked child, first.
-#[distributed_slice]
-pub static ANYFORK_V1_AFTER_FORK: [AfterFork];
-
-/// Wishes for an early template, with what it shall load.
-#[distributed_slice]
-pub static ANYFORK_V2_EARLY: [Early];
+slices! {
+    /// All workers of the program.
+    ANYFORK_0_1_0_WORKERS: Function;
+    /// All init functions of the program.
+    ANYFORK_0_1_0_INITS: Function;
+    /// The functions that run first in every forked child.
+    ANYFORK_0_1_0_AFTER_FORK: AfterFork;
+    /// The requests for an early template, with the functions that it runs.
+    ANYFORK_0_1_0_EARLY: Early;
+}
 
 /// An element that `#[anyfork::worker]` and `#[anyfork::init]` register.
 pub struct Function {
     /// `module_path!()::name`, or the name that the attribute gives.
     pub name: &'static str,
-    /// Decodes the arguments, enters, and tells how it ended.
+    /// Decodes the arguments, enters the function, and returns its outcome.
     pub enter: fn(&mut Entry) -> Result<Outcome>,
 }
 
@@ -48,23 +60,33 @@ pub struct Early {
     pub name: &'static str,
     /// The annotated function, unless it is `main`.
     pub preload: Option<fn() -> Outcome>,
-    /// Whether the template and its workers have what the program was started
-    /// with.
+    /// Whether the template and its workers keep the descriptors that the program
+    /// was started with.
     pub keep_fds: bool,
 }
 
-/// The functions of that kind that the program itself has.
+/// The functions of that kind in the program itself.
 pub(crate) fn functions(kind: Kind) -> &'static [Function] {
     match kind {
-        Kind::Worker => &ANYFORK_V1_WORKERS,
-        Kind::Init => &ANYFORK_V1_INITS,
+        Kind::Worker => &ANYFORK_0_1_0_WORKERS,
+        Kind::Init => &ANYFORK_0_1_0_INITS,
     }
+}
+
+/// The functions of the program itself that run first in every forked child.
+pub(crate) fn after_fork() -> &'static [AfterFork] {
+    &ANYFORK_0_1_0_AFTER_FORK
+}
+
+/// The requests for an early template.
+pub(crate) fn early() -> &'static [Early] {
+    &ANYFORK_0_1_0_EARLY
 }
 
 /// Finds the one of `candidates` whose name is `name`, or ends in `::name`.
 ///
-/// A whole name wins over a tail, so a short name of one's own cannot become
-/// ambiguous by a module elsewhere.
+/// A whole name wins over a tail: a function that is registered under a short name
+/// stays unambiguous, whatever paths other modules add.
 pub(crate) fn find<'a, T>(
     kind: Kind,
     candidates: impl Iterator<Item = (&'a str, T)> + Clone,
@@ -148,6 +170,15 @@ fn edits(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_the_linker_joins_carry_the_version() {
+        let version = env!("CARGO_PKG_VERSION").replace(['.', '-', '+'], "_");
+        for name in SLICES {
+            let prefix = format!("ANYFORK_{version}_");
+            assert!(name.starts_with(&prefix), "{name} in {version}");
+        }
+    }
 
     fn look(names: &[&'static str], name: &str) -> Result<&'static str> {
         find(Kind::Worker, names.iter().map(|name| (*name, *name)), name)

@@ -20,7 +20,7 @@ use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello::{LEN, VARIABLE, parse};
 use crate::protocol::reply;
-use crate::registry::{ANYFORK_V2_EARLY, Early};
+use crate::registry::{self, Early};
 use crate::sys::{environ, fd, fork, peer, signal, socket, startup, threads};
 
 startup::before_main!(before_main);
@@ -32,7 +32,7 @@ fn before_main() {
         title::set_owner(peer::pid(control.as_fd()).unwrap_or_default());
         double_fork(control, &answering, &[], run_preloads)
     }
-    if !ANYFORK_V2_EARLY.is_empty() {
+    if !registry::early().is_empty() {
         // The one other writer would be a second run of this constructor.
         let _ = EARLY.set(early::Early {
             generation: early::generation(),
@@ -94,7 +94,7 @@ fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
 fn fork_early() -> Result<TemplateSockets> {
     may_fork()?;
     // Before this library has opened any.
-    let kept = match ANYFORK_V2_EARLY.iter().any(|early| early.keep_fds) {
+    let kept = match registry::early().iter().any(|early| early.keep_fds) {
         true => fd::inherited_above_standard()
             .map_err(|error| Error::io("no early template: look what to keep open", error))?,
         false => Vec::new(),
@@ -128,7 +128,7 @@ fn may_fork() -> Result<()> {
 /// Runs the program's preloads, in the order of their names.
 fn run_preloads() -> Result<()> {
     report::install();
-    let mut preloads: Vec<&Early> = ANYFORK_V2_EARLY.iter().collect();
+    let mut preloads: Vec<&Early> = registry::early().iter().collect();
     preloads.sort_by_key(|early| early.name);
     preloads.into_iter().try_for_each(preload)
 }

@@ -12,10 +12,10 @@ use crate::args::Args;
 use crate::child::baseline;
 use crate::child::functions::{Found, find_function};
 use crate::child::report::panic_text;
-use crate::entry::Kind;
-use crate::entry::{Entry, with_collected};
+use crate::entry::collected::with_collected;
+use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::{ANYFORK_V1_AFTER_FORK, AfterFork, Function};
+use crate::registry::{self, AfterFork, Function};
 use crate::spec::Step;
 use crate::sys::{fd, threads};
 
@@ -100,7 +100,7 @@ pub(crate) fn has_hooks() -> bool {
     let plugins = crate::child::plugin::are_loaded();
     #[cfg(not(feature = "plugin"))]
     let plugins = false;
-    plugins || !ANYFORK_V1_AFTER_FORK.is_empty()
+    plugins || !registry::after_fork().is_empty()
 }
 
 /// Does what the program wants done in every child, and then what its plugins do.
@@ -113,12 +113,12 @@ pub(crate) fn after_fork() {
 /// Runs this library's hooks, in the order of the functions' names.
 pub(crate) fn after_fork_hooks() {
     static SORTED: OnceLock<Vec<&'static AfterFork>> = OnceLock::new();
-    if ANYFORK_V1_AFTER_FORK.is_empty() {
+    if registry::after_fork().is_empty() {
         return;
     }
     baseline::note_user_code();
     let sorted = SORTED.get_or_init(|| {
-        let mut all: Vec<_> = ANYFORK_V1_AFTER_FORK.iter().collect();
+        let mut all: Vec<_> = registry::after_fork().iter().collect();
         all.sort_by_key(|it| it.name);
         all
     });

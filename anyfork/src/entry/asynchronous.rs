@@ -1,5 +1,8 @@
-//! The runtime of an `async fn` worker: made in the worker's own process,
-//! after the fork, because a runtime does not survive one.
+//! The tokio runtime of an `async fn` worker, and its socket.
+//! RUNS IN: child
+//!
+//! The attributes' code makes the runtime in the worker's own process, after the
+//! fork, because a runtime does not survive one.
 
 use std::future::Future;
 use std::io;
@@ -8,19 +11,19 @@ use std::os::fd::OwnedFd;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime as Tokio};
 
-use crate::entry::Socket;
+use crate::entry::{Entry, Socket};
 use crate::error::{Error, Result};
 
-/// Which of tokio's runtimes a worker asked for.
+/// Which of tokio's runtimes the attribute asked for.
 pub enum Flavor {
-    /// All in one thread: the default.
+    /// All tasks in one thread: the default.
     CurrentThread,
-    /// A pool of so many threads; `None`: as many as there are processors.
+    /// A pool of this many threads; `None`: as many as there are processors.
     MultiThread(Option<usize>),
 }
 
-/// A tokio runtime that does not wait for its blocking tasks in the end: as
-/// with threads, a worker that returns is over.
+/// A tokio runtime that does not wait for its blocking tasks when it is dropped:
+/// a worker that returns has ended, whatever its threads do.
 pub struct Runtime(Option<Tokio>);
 
 /// Makes the runtime.
@@ -54,7 +57,7 @@ impl Drop for Runtime {
     }
 }
 
-/// What the first parameter of an `async fn` worker can be.
+/// The types that the first parameter of an `async fn` worker can have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the socket of a worker",
     label = "the first parameter is the communication socket",
@@ -85,9 +88,9 @@ impl AsyncSocket for OwnedFd {
     }
 }
 
-impl crate::entry::Entry {
-    /// [`enter`](crate::entry::Entry::enter), with the socket as an async worker's
-    /// parameter has it.
+impl Entry {
+    /// [`enter`](Entry::enter), with the socket as the type of an async worker's
+    /// parameter.
     pub fn enter_async<T: AsyncSocket>(&mut self) -> Result<T> {
         T::from_fd(self.enter()?).map_err(|error| Error::io("set the socket up", error))
     }

@@ -1,5 +1,9 @@
-//! The arguments that a process has collected so far, where an init function
-//! can take them.
+//! [`take_args`]: the arguments that a process has collected so far, for an init
+//! function to take.
+//! RUNS IN: child
+//!
+//! The child puts the arguments here while it runs an init function, and takes back
+//! those that are left.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,18 +13,16 @@ use crate::args::Args;
 /// Filled while an init function runs.
 static COLLECTED: Mutex<Option<Args>> = Mutex::new(None);
 
-/// Takes the arguments that were given to this process so far, inside an init
-/// function: it can use them up, or put others in their place by giving them to
-/// the process later.
+/// Takes the arguments that this process was given so far, inside an init
+/// function. The worker does not get them then.
 ///
-/// What it does not take, the worker gets. Elsewhere than in an init function
-/// there are none.
+/// Outside an init function there are none.
 ///
 /// ```
 /// # mod doctest {
 /// use anyfork::{Args, Process};
 ///
-/// /// Opens the log that the caller sent the descriptor of.
+/// /// Uses up what was sent before.
 /// #[anyfork::init]
 /// fn count(expected: usize) -> Result<(), String> {
 ///     let taken = anyfork::take_args().len();
@@ -42,15 +44,15 @@ static COLLECTED: Mutex<Option<Args>> = Mutex::new(None);
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Seed: `run_args` of AnyEvent::Fork::Serve.
+/// AnyEvent::Fork::Serve: `run_args`.
 #[doc(alias = "run_args")]
 pub fn take_args() -> Args {
     let mut collected = lock();
     collected.as_mut().map(mem::take).unwrap_or_default()
 }
 
-/// Runs `init` with `args` for [`take_args`] to take, and gives back what it
-/// left.
+/// Runs `init` while [`take_args`] can take `args`, and returns the arguments that
+/// are left.
 pub(crate) fn with_collected<T>(args: Args, init: impl FnOnce() -> T) -> (T, Args) {
     *lock() = Some(args);
     let result = init();

@@ -1,10 +1,15 @@
-//! What a worker's return value means: as a Rust `main`'s.
+//! [`Outcome`]: what a function's return value means, as a Rust `main`'s does.
+//! RUNS IN: template, child
+//!
+//! The attributes' code makes it; the child turns a worker's into an exit code,
+//! and the template and the child turn that of a preload or an init function into
+//! an error.
 
 use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::process::ExitCode;
 
-/// How a worker that returned has ended.
+/// How a function that returned has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     code: u8,
@@ -28,7 +33,7 @@ impl Outcome {
         error: None,
     };
 
-    /// What the worker returned.
+    /// The outcome of a returned value.
     pub fn of(value: impl Report) -> Outcome {
         value.report()
     }
@@ -43,8 +48,8 @@ impl Outcome {
         self.error.as_deref()
     }
 
-    /// Why what should prepare a process has not, to follow its name: the error,
-    /// or a code that is none of success.
+    /// Why a function that was to prepare a process has failed, as a phrase that
+    /// follows the function's name.
     pub(crate) fn into_result(self) -> Result<(), String> {
         match self {
             Outcome {
@@ -69,7 +74,7 @@ impl Report for Infallible {
 }
 
 impl Report for ExitCode {
-    /// std tells the code to nobody, but it does compare.
+    /// `ExitCode` does not give its number, but it compares.
     fn report(self) -> Outcome {
         let code = (0..=u8::MAX).find(|code| ExitCode::from(*code) == self);
         Outcome {
