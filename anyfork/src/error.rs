@@ -91,7 +91,7 @@ pub enum ErrorKind {
     /// The process ended before it was ready, or its status is lost:
     /// [`Error::exit`] has what is known of its end.
     Died,
-    /// The other side said something that the protocol does not know.
+    /// The other side sent bytes that the protocol does not know.
     Protocol,
     /// A system call failed; the source is the [`io::Error`].
     Io,

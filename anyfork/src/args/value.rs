@@ -86,7 +86,7 @@ pub trait IntoArg {
 
 /// Makes a value from an argument: what a worker's parameter types implement.
 ///
-/// See [`IntoArg`] for an example of a type of one's own.
+/// See [`IntoArg`] for an example with a type of your own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a worker",
     label = "not an argument type",
