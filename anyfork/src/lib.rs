@@ -80,6 +80,7 @@ mod entry;
 mod error;
 mod exit;
 mod failure;
+mod map;
 mod protocol;
 mod registry;
 mod resource;

@@ -1,0 +1,164 @@
+//! The map: what a newcomer to this code reads first. It has no code.
+//! RUNS IN: any
+//!
+//! # Five processes
+//!
+//! | process | who makes it | what it does |
+//! |---|---|---|
+//! | *caller* | somebody else | any program, of any size and with any threads, that asks for processes; it never forks |
+//! | *template* | [`boot`](crate::boot) before `main` or in a process that was exec'ed; or another template, when asked | waits for requests with one thread, forks, reports how its children ended, and reaps them |
+//! | *child* | a template, one for a request | takes on its role: a worker, an external program, or a further template |
+//! | *spare* | a template, in advance | a child without a request: waits for one on the template's own control socket |
+//! | *monitor* | a template with many children | holds the children's descriptors in the template's place |
+//!
+//! The first line of a file's docs says what it is for, the second (`RUNS IN:`) in
+//! which of these its code runs. The folders are named for the same: `caller`, `boot`,
+//! `template`, `child`; `protocol` is what they say to each other, and `sys` what they
+//! say to the kernel.
+//!
+//! # Three channels
+//!
+//! | channel | kind | from, to | carries |
+//! |---|---|---|---|
+//! | *control socket* | `SOCK_SEQPACKET` pair, one a template | any owner to the template, or to whichever spare reads first | requests; the number of spares. Its hang-up means that the last owner is gone |
+//! | *reply socket* | stream pair, one a start | the child to the caller | `Ready` or `Failed`. For a worker it is the communication socket from then on |
+//! | *status pipe* | pipe, one a start | the child and the template to the caller | why the child failed (the child writes it) and how it ended (both do). Nobody reading it means that the caller has dropped its handle |
+//!
+//! The tables of bytes are in [`protocol`](crate::protocol).
+//!
+//! # A start in eight lines
+//!
+//! 1. `Process::run` encodes what was collected, and [`Spawn`](crate::caller::spawn)
+//!    makes the reply socket and the status pipe and sends one message to the template.
+//! 2. The template's loop ([`template::server`](crate::template::server)) receives it
+//!    and forks, or a spare ([`child::spare`](crate::child::spare)) has received it.
+//! 3. The child closes what is not its own, and reads the request
+//!    ([`child::request`](crate::child::request)); for a worker and its arguments only,
+//!    the template has done that before the fork
+//!    ([`child::fast_path`](crate::child::fast_path)).
+//! 4. It applies the settings and takes the steps ([`child::role`](crate::child::role),
+//!    [`child::settings`](crate::child::settings),
+//!    [`child::prepare`](crate::child::prepare)).
+//! 5. It finds the worker ([`child::functions`](crate::child::functions)), decodes the
+//!    arguments ([`entry`](crate::entry)), and answers `Ready` with its pidfd
+//!    ([`child::reply`](crate::child::reply)).
+//! 6. The caller reads the answer ([`caller::spawn::reply`](crate::caller::spawn)): the
+//!    launch resolves. The child calls the worker ([`child::run`](crate::child::run)).
+//! 7. The worker returns: the child writes why it failed, if it did, and its exit code
+//!    ([`child::report`](crate::child::report)), and leaves by `_exit`.
+//! 8. The caller's wait is woken by the pidfd and reads the status pipe
+//!    ([`caller::child`](crate::caller::child)); the template writes the record that
+//!    the kernel gives it, and reaps ([`template::children`](crate::template::children)).
+//!
+//! # Which file do I open?
+//!
+//! | task | file |
+//! |---|---|
+//! | add a setting of a process | `spec.rs` (`Setting`); then `caller/process/settings.rs` and `caller/command.rs` (the method), `protocol/setting.rs` (its bytes), `child/settings.rs` (applying it) |
+//! | add an argument type | `args/convert.rs`, for a descriptor `args/descriptor.rs`, of tokio's `args/tokio.rs` |
+//! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/spawn/template_lost.rs` (when nobody answers) |
+//! | a wrong exit code or status | `caller/child/handle.rs` (where a status comes from), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
+//! | starts got slower | `template.rs` (the system calls of a start), `child/fast_path.rs`, `template/server.rs` |
+//! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
+//! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
+//! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `child/exec.rs` |
+//! | a panic is not reported | `child/report.rs` |
+//! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
+//! | spares | `template/spares.rs` (how many), `child/spare.rs` (what one does) |
+//!
+//! # Between the fork and the worker
+//!
+//! A child may allocate and lock, because the template has one thread, so no lock is
+//! held across the fork. What may not happen:
+//!
+//! - unwinding or returning into the template's loop, whose descriptors are closed;
+//! - dropping an object of the template's that owns a descriptor, because the number is
+//!   closed and may be another's: such objects are forgotten;
+//! - running destructors or `exit` handlers at the end, which are the template's too:
+//!   a child flushes and leaves by `_exit`;
+//! - user's code before the status pipe is claimed and the process dies with its caller
+//!   ([`child::reply`](crate::child::reply));
+//! - on the fast path, touching memory that was not touched yet: each page costs about a
+//!   microsecond.
+//!
+//! # Statics of a process, and what a fork does to them
+//!
+//! | static | who writes it | after a fork of ours |
+//! |---|---|---|
+//! | `early::EARLY` | the constructor, once | stays; of another generation, so not used |
+//! | `early::GENERATION` | every child, first | one more: what an earlier generation made is not ours |
+//! | `caller::templates`: the default template, the early template's handle | the first `Process::new` | of another generation, so forgotten |
+//! | `child::report::STATE` | template (who it is), child (its pipe), panic hook | replaced by the child's own, before anything can fail |
+//! | `child::reply::WAKE` | a spare that has taken a request | empty: a spare is not forked from before it is ready |
+//! | `child::reply::TIED_TO_CALLER` | the child before user's code | false, because nobody forks while it is true |
+//! | `child::baseline`: what was there at birth, whether user's code has run | a template at its birth; whoever runs user's code | stays: a child is compared with its template's birth |
+//! | `child::title::OWNER` | a template at its birth | stays: the owner is the same |
+//! | `sys::proc_title` (where the command line is) | the first title | stays: memory of its own at the same place |
+//! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |
+//! | `child::plugin::LOADED`, `guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |
+//! | `entry::collected::COLLECTED` | an init function's run | empty: no fork while an init function runs, but by user's code |
+//! | `args::failure` (thread-local) | whoever collects arguments | empty outside of a collection |
+//! | the linkme slices | the linker | read-only |
+//!
+//! # Where a status comes from
+//!
+//! The pidfd tells how far the process is, and is looked at first; what is not in the
+//! status pipe afterwards never will be.
+//!
+//! | pidfd | status pipe | then |
+//! |---|---|---|
+//! | running | (not read) | it runs |
+//! | exited | has a record | that is the status; a process that this one has adopted is reaped |
+//! | exited | empty, with writers | wait: the template is about to write, or others hold the pipe |
+//! | exited or reaped | at its end | the template is gone: the kernel is asked (`waitid` for an adopted process, `PIDFD_GET_INFO` from Linux 6.15, `/proc` for a zombie), or the status is lost: `Died` without code and signal |
+//! | reaped | has a record | that is the status |
+//! | reaped | empty | as at its end: whoever reaped it wrote nothing |
+//!
+//! # Glossary
+//!
+//! - **abandoned**: a child whose status pipe nobody reads any more.
+//! - **answer**, **reply**: the one frame that a child sends before it is ready.
+//! - **back-off**: the interval before something that failed is tried again.
+//! - **baseline**: the streams, directory and environment at a template's birth.
+//! - **body**, **head**: the two parts of a request; the template reads only the head.
+//! - **boot**: making a template before `main`.
+//! - **caller**: the process that asks.
+//! - **child**: a process that a template has forked for a request.
+//! - **claim**: to mark a status pipe as a process's own (`F_SETOWN`).
+//! - **control socket**: where a template receives requests.
+//! - **default template**: the early one, or one that is exec'ed at first need.
+//! - **delegate**: to hand children to a monitor.
+//! - **double fork**: forking a child that forks the template and exits, so that the
+//!   template is nobody's child.
+//! - **early template**: the one that is forked before `main`.
+//! - **entry**: what decodes a function's arguments and calls it.
+//! - **exit**: how a process ended. *End* is the end of a descriptor's data.
+//! - **fast path**: a request for a worker and its arguments, and nothing else.
+//! - **generation**: the number of our forks since the exec.
+//! - **init**: a registered function that prepares a process.
+//! - **launch**: a start as the user sees it; **spawn**: the same inside.
+//! - **monitor**: see the five processes.
+//! - **owner**: a process that holds a sending end of a control socket.
+//! - **plugin**: a library with functions of its own, loaded while the program runs.
+//! - **preload**: an `#[anyfork::early]` function that is not `main`.
+//! - **reap**: to take a process's status from the kernel, after which its pid is free.
+//! - **record**: the frame in a status pipe that has the status.
+//! - **reported**: written into the status pipe.
+//! - **request**: one message on a control socket.
+//! - **role**: what a child becomes.
+//! - **setting**: what is applied before user's code; **step**: what is done after it.
+//! - **spare**: see the five processes. **Surplus**: spares above the target.
+//! - **status pipe**: see the three channels.
+//! - **template**: see the five processes.
+//! - **worker**: a registered function, and the child that runs it.
+//!
+//! # The walls
+//!
+//! ```text
+//! boot ─► template ─► child ─┐                snapshot ─► boot, caller
+//! caller ────────────────────┴─► protocol ─► spec ─► args ─► error ─► exit ─► failure
+//! child ─► registry ─► entry ─► args          everyone ─► sys ─► nothing of ours
+//! ```
+//!
+//! The test `walls_stand` holds them, and that no file leads back to itself, that
+//! `unsafe` stays in `sys`, and tokio in `caller` and two files of `args` and `entry`.
