@@ -11,15 +11,14 @@ use std::process;
 
 use crate::boot::double_fork::{double_fork, fork_template};
 use crate::child::baseline;
-use crate::child::reply::{answer_failure, tell};
+use crate::child::reply::{answer_failure, say_hello};
 use crate::child::report;
-use crate::child::report::panic_text;
+use crate::child::report::panic_note::panic_text;
 use crate::child::title;
 use crate::early;
 use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello::{LEN, VARIABLE, parse};
-use crate::protocol::reply;
 use crate::registry::{self, Early};
 use crate::sys::{environ, fd, fork, peer, signal, socket, startup, threads};
 
@@ -73,7 +72,7 @@ fn accept_boot(number: &str) -> Option<(OwnedFd, UnixStream)> {
     // Its caller made it the leader of a group, to be rid of it with all that it
     // may start; a template belongs to its caller's, as for Ctrl-C.
     peer::join_group(control.as_fd());
-    tell(&answering, &reply::hello());
+    say_hello(&answering);
     Some((control, answering))
 }
 

@@ -99,7 +99,7 @@ fn live(
         signal::reset_actions();
         die_with_caller(answering)?;
         title::template();
-        baseline::remember();
+        baseline::take();
         prepare()?;
         open_standard_streams()?;
         // What was printed must not come out of every child again.

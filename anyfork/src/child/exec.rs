@@ -1,7 +1,8 @@
-//! From the last step of a preparation to an external program.
+//! Executes an external program, in a process that has taken its last step.
+//! RUNS IN: child
 //!
-//! The caller learns of success by the end of the answer socket, which exec
-//! closes. An error after "ready" follows on it.
+//! The exec closes the reply socket: its end tells the caller that the exec has
+//! succeeded. If the exec fails after `Ready`, the error follows on the socket.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,14 +16,14 @@ use crate::child::reply::say_ready;
 use crate::child::run;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::Program;
-use crate::sys::exec::Dup2Plan;
-use crate::sys::exec::Image;
+use crate::sys::exec::{Dup2Plan, Image};
 use crate::sys::{fd, signal};
 
-/// The first number of a descriptor that was given without one.
-const FIRST: i32 = 3;
+/// The lowest number for the descriptors that the caller gave without a number.
+const FIRST_NUMBER: i32 = 3;
 
-/// Becomes the program; returns why it could not, and the socket to say so on.
+/// Executes the program. Returns only if that fails, with the error and the socket to
+/// report it on.
 pub(crate) fn execute(
     program: Program,
     collected: Args,
@@ -34,48 +35,49 @@ pub(crate) fn execute(
         args,
         fds,
     } = program;
-    let (collected, numbered) = sort(collected);
+    let (collected, numbered) = args_and_fds(collected);
     let name = path.clone();
     let wanted = numbered.into_iter().chain(fds);
     let moved = Dup2Plan::new(wanted, socket.as_fd());
-    let (plan, socket) = match moved.map_err(place) {
+    let (plan, socket) = match moved.map_err(dup_failed) {
         Ok((plan, moved)) => (plan, UnixStream::from(moved)),
         Err(error) => return (error, socket),
     };
-    let become_it = || {
+    let execute = || {
         let args = [arg0].into_iter().chain(collected).chain(args);
-        let image = Image::new(&path, args).map_err(|error| execution(&name, error))?;
-        // What an init function has printed comes before.
+        let image = Image::new(&path, args).map_err(|error| exec_failed(&name, error))?;
+        // Text that an init function has printed comes before the program's.
         run::flush();
-        settle_signals()?;
-        fd::close_all_on_exec().map_err(place)?;
+        reset_signals()?;
+        fd::close_all_on_exec().map_err(dup_failed)?;
         say_ready(&socket)?;
-        plan.apply().map_err(place)?;
+        plan.apply().map_err(dup_failed)?;
         match image.execute() {
-            Err(error) => Err(execution(&name, error)),
+            Err(error) => Err(exec_failed(&name, error)),
             Ok(never) => match never {},
         }
     };
-    let result: Result<()> = become_it();
+    let result: Result<()> = execute();
     let error = result.expect_err("a success does not return");
     (error, socket)
 }
 
-/// What a process has collected: bytes are arguments, and descriptors are
-/// numbered.
-fn sort(collected: Args) -> (Vec<OsString>, Vec<(OwnedFd, i32)>) {
+/// The collected arguments of a process as a program takes them: bytes are arguments,
+/// and descriptors get the next numbers.
+fn args_and_fds(collected: Args) -> (Vec<OsString>, Vec<(OwnedFd, i32)>) {
     let (mut args, mut numbered) = (Vec::new(), Vec::new());
     for arg in collected {
         match arg {
             Arg::Bytes(bytes) => args.push(OsString::from_vec(bytes)),
-            Arg::Fd(fd) => numbered.push((fd, FIRST + numbered.len() as i32)),
+            Arg::Fd(fd) => numbered.push((fd, FIRST_NUMBER + numbered.len() as i32)),
         }
     }
     (args, numbered)
 }
 
-/// A program starts with default actions, SIGPIPE's too, and an empty mask.
-fn settle_signals() -> Result<()> {
+/// Gives signals the actions that a program starts with, which are the default ones,
+/// also for SIGPIPE, and unblocks them.
+fn reset_signals() -> Result<()> {
     if baseline::has_run_user_code() {
         signal::reset_actions();
     }
@@ -83,11 +85,11 @@ fn settle_signals() -> Result<()> {
     signal::unblock_all().map_err(|error| Error::io("unblock signals", error))
 }
 
-fn place(error: std::io::Error) -> Error {
+fn dup_failed(error: std::io::Error) -> Error {
     Error::io("give a descriptor its number", error)
 }
 
-fn execution(program: &OsStr, error: std::io::Error) -> Error {
+fn exec_failed(program: &OsStr, error: std::io::Error) -> Error {
     let what = format_args!("execute `{}`", program.display());
     Error::os(ErrorKind::ExecFailed, what, error)
 }

@@ -1,4 +1,6 @@
-//! How many descriptors a template may have.
+//! [`Limits`]: the limit of descriptors (`RLIMIT_NOFILE`) of a template, and of its
+//! children.
+//! RUNS IN: template, child
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,18 +8,20 @@ use std::os::fd::BorrowedFd;
 use crate::error::Error;
 use crate::sys::{fd, rlimit};
 
-/// How many descriptors the template may have, and what its children get back.
+/// The limit of descriptors that the template has raised for itself, and the original
+/// one, which its children get back.
 #[derive(Clone)]
 pub(crate) struct Limits {
+    /// Soft and hard limit of the program.
     original: (u64, u64),
     raised: bool,
-    /// Descriptors that are there without any child.
+    /// Number of descriptors that the template has without any child.
     own: u64,
 }
 
 impl Limits {
-    /// Raises the template's own limit as far as it goes: it may keep two
-    /// descriptors a child, and a request may bring 253.
+    /// Raises the template's limit as far as the kernel lets it: the template may hold
+    /// two descriptors for each child, and a request may bring 253.
     pub(crate) fn raise(control: BorrowedFd<'_>) -> io::Result<Limits> {
         let original = rlimit::fd_limit()?;
         let (_, hard) = original;
@@ -30,12 +34,12 @@ impl Limits {
         })
     }
 
-    /// The template has so many more, which are there without any child.
+    /// Counts further descriptors that the template has without any child.
     pub(crate) fn count(&mut self, more: u64) {
         self.own += more;
     }
 
-    /// Gives the child what the program had.
+    /// Gives a child the program's limit.
     #[inline]
     pub(crate) fn restore(&self) -> io::Result<()> {
         match self.raised {
@@ -44,16 +48,18 @@ impl Limits {
         }
     }
 
-    /// Whether the next request could come without its socket, so that nobody
-    /// could be told, if so many descriptors are held for children. Checked while
-    /// there is still room to tell.
+    /// Whether the next request could arrive without its reply socket, so that nobody
+    /// could be answered, if `held` descriptors are held for children. Checked while
+    /// there is still room for an answer.
     pub(crate) fn are_near(&self, held: u64) -> bool {
-        /// Two for the child at hand, two for the next request, one to spare.
+        /// Number of descriptors that must be free: two for the child of this request,
+        /// two for the next request, and one more.
         const RESERVE: u64 = 5;
         let limit = rlimit::fd_limit().map_or(u64::MAX, |(soft, _)| soft);
         self.own + held + RESERVE > limit
     }
 
+    /// The error of a request whose descriptors have no room.
     pub(crate) fn full(&self) -> Error {
         let error = io::Error::from_raw_os_error(libc::EMFILE);
         Error::io(

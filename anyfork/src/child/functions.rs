@@ -8,16 +8,17 @@ use crate::entry::Kind;
 use crate::error::Result;
 use crate::registry::{self, Function, find};
 
-/// A function that was found.
+/// A function that was found by its name.
 #[derive(Clone)]
 pub(crate) enum Found {
-    /// The program's, or, in a plugin, the plugin's.
+    /// A function of this library's own registry: of the program, or, in a plugin, of
+    /// the plugin.
     Own(&'static Function),
     #[cfg(feature = "plugin")]
     Plugin(PluginFunction),
 }
 
-/// Finds the function of that kind by its name, or by the tail of it.
+/// Finds the function of that kind by its name, or by a tail of its path.
 pub(crate) fn find_function(kind: Kind, name: &str) -> Result<Found> {
     let own = registry::functions(kind)
         .iter()
@@ -34,7 +35,7 @@ pub(crate) fn find_function(kind: Kind, name: &str) -> Result<Found> {
     find(kind, own, name)
 }
 
-/// Finds a worker of the program's, for a process that has loaded no plugin.
+/// Finds a worker of the program, in a process that has loaded no plugin.
 pub(crate) fn find_own_worker(name: &str) -> Result<&'static Function> {
     let kind = Kind::Worker;
     let own = registry::functions(kind).iter().map(|it| (it.name, it));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::args::Args;
 use crate::child::baseline;
 use crate::child::functions::{Found, find_function};
-use crate::child::report::panic_text;
+use crate::child::report::panic_note::panic_text;
 use crate::entry::collected::with_collected;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};

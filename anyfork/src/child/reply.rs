@@ -1,8 +1,10 @@
-//! What a child or a template answers its caller on the reply socket.
+//! What a child or a template answers its caller on the reply socket, and what it does
+//! until then: it wakes its template, and dies with its caller.
 //! RUNS IN: child, template, program before main
 //!
-//! Until the answer is sent, the caller may go at any time: then the process ends,
-//! by [`die_with_caller`] or because nobody takes its answer. Nothing here unwinds.
+//! Until the process has answered, its caller may go at any time. Then the process
+//! exits, killed as [`die_with_caller`] arranges, or because the answer cannot be
+//! sent. Nothing here unwinds.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,18 +18,23 @@ use crate::protocol::reply as frame;
 use crate::sys::eventfd::EventFd;
 use crate::sys::{fork, peer, pidfd, socket as message};
 
-/// Tells the caller, who may be gone, why there will be no process.
+/// Answers a caller, which may be gone, that there will be no process, and why.
 pub(crate) fn answer_failure(socket: &UnixStream, error: &Error) {
-    tell(socket, &frame::failed(error));
+    send_frame(socket, &frame::failed(error));
 }
 
-/// Sends a frame to the caller, who may be gone.
-pub(crate) fn tell(socket: &UnixStream, bytes: &[u8]) {
+/// Answers a caller, which may be gone, that the program it has exec'ed is one that
+/// can be a template.
+pub(crate) fn say_hello(socket: &UnixStream) {
+    send_frame(socket, &frame::hello());
+}
+
+fn send_frame(socket: &UnixStream, bytes: &[u8]) {
     let _ = message::send(socket.as_fd(), bytes, &[]);
 }
 
-/// Tells the caller why there will be no process, and gives the code that this one
-/// exits with.
+/// Answers the caller that there will be no process, and why. Gives the code that
+/// this process exits with.
 pub(crate) fn refuse(socket: &UnixStream, error: &Error) -> u8 {
     answer_failure(socket, error);
     1
@@ -36,13 +43,15 @@ pub(crate) fn refuse(socket: &UnixStream, error: &Error) -> u8 {
 /// The event descriptor that wakes the template of a process that was a spare.
 static WAKE: Mutex<Option<EventFd>> = Mutex::new(None);
 
-/// Notes in a spare that its template is to be woken before anything happens that
-/// might take long. Not at once: the caller has better use for the processors.
+/// Arranges in a spare that its template is woken when this process is ready, or
+/// before anything that might take long. Until then the caller is to have the
+/// processors.
 pub(crate) fn wake_later(wake: EventFd) {
     *WAKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
 }
 
-/// Wakes the template, if [`wake_later`] has put that off.
+/// Wakes the template, if [`wake_later`] has arranged it and nobody has woken it
+/// since.
 pub(crate) fn wake_template() {
     let wake = WAKE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(wake) = wake {
@@ -50,11 +59,11 @@ pub(crate) fn wake_template() {
     }
 }
 
-/// Whether the kernel kills this process when its caller goes.
+/// Whether the kernel kills this process when its caller is gone.
 static TIED_TO_CALLER: AtomicBool = AtomicBool::new(false);
 
-/// Has the kernel kill this process if its caller goes before it is ready: called
-/// before code of the user's, which might never end.
+/// Makes the kernel kill this process if its caller is gone before the process is
+/// ready. Called before user code, which might never return.
 pub(crate) fn die_with_caller(socket: &UnixStream) -> Result<()> {
     if TIED_TO_CALLER.swap(true, Ordering::Relaxed) {
         return Ok(());
@@ -65,15 +74,15 @@ pub(crate) fn die_with_caller(socket: &UnixStream) -> Result<()> {
 }
 
 /// Notes in a plugin's copy of this library that the program's copy has called
-/// [`die_with_caller`].
+/// [`die_with_caller`], so that [`say_ready`] undoes it.
 #[cfg(feature = "plugin")]
 pub(crate) fn assume_tied_to_caller() {
     TIED_TO_CALLER.store(true, Ordering::Relaxed);
 }
 
-/// Tells the caller that the process is about to do what it was made for. The
-/// process opens the pidfd that goes with the answer on itself, so the pid cannot be
-/// another's.
+/// Answers the caller that this process is about to do what it was made for. The
+/// process opens the pidfd that it sends along on itself, so that the pid cannot be
+/// another process's.
 pub(crate) fn say_ready(socket: &UnixStream) -> Result<()> {
     let failed = |error| Error::io("tell the caller that the process is ready", error);
     let pid = fork::current_pid();

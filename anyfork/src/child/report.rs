@@ -1,10 +1,13 @@
-//! What a process here says of its own failure: on stderr, behind its name and
-//! pid, and in its status pipe, for `Exit::failure`.
+//! What a process reports of its own failure and its exit: on stderr, behind its name
+//! and pid, and in its status pipe, for [`Exit::failure`](crate::Exit::failure).
+//! RUNS IN: template, child
 //!
-//! A panic is noted when it happens, by a panic hook, because only then its
-//! place and its stack are known. It is told when it has ended the worker, or in
-//! the hook where that is the last moment: the process aborts then. What the
-//! worker catches, and what ends another thread only, is no failure.
+//! A panic is noted when it happens, by a panic hook, because only then its location
+//! and its stack are known. The child reports it when it has ended the worker, or in
+//! the hook where that is the last moment, because the process aborts then. A panic
+//! that the worker catches, or that ends another thread only, is no failure.
+
+pub(crate) mod panic_note;
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -16,63 +19,54 @@ use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
+use crate::child::report::panic_note::{PanicNote, panic_text};
 use crate::failure::Failure;
 use crate::protocol::status;
 use crate::sys::fd_identity::RememberedFd;
 use crate::sys::{fork, wait};
 
 static STATE: Mutex<State> = Mutex::new(State {
-    who: Who::Template,
+    name: ProcessName::Template,
     pid: 0,
     pipe: None,
     thread: None,
     panics: Vec::new(),
-    has_told: false,
+    has_reported: false,
 });
 
 struct State {
-    who: Who,
-    /// The process that this holds for, and not what its code forks off.
+    name: ProcessName,
+    /// The process that reports here; a process that its code forks off does not.
     pid: u32,
     /// The write end of the status pipe, which the worker's code may have closed.
     pipe: Option<RememberedFd>,
     /// The thread that enters the worker.
     thread: Option<ThreadId>,
-    /// The panics so far, the last one last; a few of them.
-    panics: Vec<Panic>,
-    /// A failure is told once.
-    has_told: bool,
+    /// The latest panics, the last one last.
+    panics: Vec<PanicNote>,
+    /// Whether the failure is in the pipe, which takes one.
+    has_reported: bool,
 }
 
 /// What this process is called on stderr.
 #[derive(Clone, Copy)]
-enum Who {
+enum ProcessName {
     Template,
     /// Not a worker yet, or something else.
     Process,
     Worker(&'static str),
 }
 
-/// So many panics are remembered: a worker may catch its own for years.
-const REMEMBERED: usize = 4;
-
-/// A panic, as the hook has seen it.
-struct Panic {
-    message: String,
-    place: String,
-    /// Empty for the thread that enters the worker.
-    thread: String,
-    id: ThreadId,
-    /// Not resolved: most are never shown.
-    backtrace: Backtrace,
-}
+/// Maximum number of panics that are remembered: a worker may catch its own for
+/// years.
+const MAX_PANICS: usize = 4;
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Installs the hook in a process in which nobody else has had the time to
-/// install one: it does what std's does, too.
+/// Installs the panic hook in a process in which nobody else has had the time to
+/// install one. It prints as std's hook does.
 pub(crate) fn install() {
     panic::set_hook(Box::new(|info| {
         let text = note(info);
@@ -80,7 +74,7 @@ pub(crate) fn install() {
     }));
 }
 
-/// Installs the hook where there may be another one, which is called, too.
+/// Installs the panic hook where there may be another one, and calls that, too.
 pub(crate) fn install_over() {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -90,36 +84,36 @@ pub(crate) fn install_over() {
     }));
 }
 
-/// A process that was asked for, and tells of its failure and its end in a pipe.
-/// What can be found out before it is forked was.
+/// The state of a process that is about to be forked for a request: what the template
+/// can find out for it.
 pub(crate) struct ReporterSeed(State);
 
 impl ReporterSeed {
-    /// Of a process that is no worker yet, or something else.
+    /// The seed of a process that reports in `pipe`, and is no worker yet.
     pub(crate) fn new(pipe: BorrowedFd<'_>) -> ReporterSeed {
         ReporterSeed(State {
-            who: Who::Process,
+            name: ProcessName::Process,
             pid: 0,
             pipe: RememberedFd::new(pipe),
             thread: Some(thread::current().id()),
             panics: Vec::new(),
-            has_told: false,
+            has_reported: false,
         })
     }
 
-    /// From here on it is this process.
+    /// Makes this process the one that reports.
     #[inline]
     pub(crate) fn activate(self) {
         let pid = fork::current_pid();
         let before = mem::replace(&mut *state(), State { pid, ..self.0 });
-        // It is the parent's, and empty there.
+        // Forget: freeing would dirty a page shared with the template.
         mem::forget(before);
     }
 }
 
-/// Before code of the user's that may leave a process behind, which holds all that
-/// this one has: if the template is killed, the caller learns by the pipe who it
-/// is to wait for.
+/// Makes this process the owner of its status pipe, before user code that may leave a
+/// process behind, which holds all descriptors that this process has: if the template
+/// is killed, the caller learns by the pipe which process to wait for.
 pub(crate) fn claim_pipe() {
     let state = state();
     if let (Some(pipe), true) = (&state.pipe, state.pid == process::id()) {
@@ -127,14 +121,14 @@ pub(crate) fn claim_pipe() {
     }
 }
 
-/// From here on it is that worker's.
+/// Calls this process by the worker that it is about to run.
 pub(crate) fn set_worker(worker: &'static str) {
-    state().who = Who::Worker(worker);
+    state().name = ProcessName::Worker(worker);
 }
 
-/// Tells, as the last thing in this process, what its end is going to be: so the
-/// caller does not have to wait until the template has collected it. Whoever
-/// reads this waits for the end first.
+/// Writes into the status pipe, as the last thing in this process, how it is going to
+/// exit, so that the caller need not wait until the template has reaped it. A reader
+/// of this record waits for the exit first.
 pub(crate) fn write_exit_record(code: u8) {
     let state = state();
     if state.pid != fork::current_pid() {
@@ -152,85 +146,74 @@ pub(crate) fn write_exit_record(code: u8) {
     }
 }
 
-/// Tells that a panic has ended this process's work.
+/// Reports the panic that has unwound out of this process's work.
 pub(crate) fn on_unwind(payload: &(dyn Any + Send)) {
     let mut state = state();
     let message = panic_text(payload);
     let panics = mem::take(&mut state.panics);
-    // The hook has seen it, in whatever thread it began, unless the program has
-    // replaced the hook. First among those of this thread: what is no text is
-    // all the same.
-    let here = |panic: &Panic| panic.thread.is_empty() && panic.message == message;
-    let this = panics.iter().rposition(here);
-    let this = this.or_else(|| panics.iter().rposition(|it| it.message == message));
-    let failure = match this {
-        Some(this) => panics[this].failure(&elsewhere(&panics, Some(this))),
+    // The hook has noted the panic, in whatever thread it began, unless the program
+    // has replaced the hook. The notes of this thread are searched first: payloads
+    // that are no text all have the same message.
+    let here = |panic: &PanicNote| panic.thread.is_empty() && panic.message == message;
+    let index = panics.iter().rposition(here);
+    let index = index.or_else(|| panics.iter().rposition(|it| it.message == message));
+    let failure = match index {
+        Some(index) => panics[index].failure(&other_threads(&panics, Some(index))),
         None => {
-            let message = message.to_owned() + &elsewhere(&panics, None);
+            let message = message.to_owned() + &other_threads(&panics, None);
             Failure::new(true, message, String::new(), String::new(), String::new())
         }
     };
-    state.tell(&failure);
+    state.write_failure(&failure);
 }
 
-/// Tells, and prints, that the worker has returned an error.
+/// Reports, and prints, the error that the worker has returned.
 pub(crate) fn on_error(error: &str) {
     print(&format!("{}: {error}", prefix()));
     let mut state = state();
     let panics = mem::take(&mut state.panics);
-    let message = error.to_owned() + &elsewhere(&panics, None);
+    let message = error.to_owned() + &other_threads(&panics, None);
     let none = String::new;
-    state.tell(&Failure::new(false, message, none(), none(), none()));
+    state.write_failure(&Failure::new(false, message, none(), none(), none()));
 }
 
-/// Tells that the worker has returned a code that means failure. All that can
-/// be known of the reason is that another thread has panicked.
+/// Reports that the worker has returned a code that means failure. The only reason
+/// that can be known is a panic of another thread.
 pub(crate) fn on_failure_code() {
     let mut state = state();
     let panics = mem::take(&mut state.panics);
     let other = panics.iter().rfind(|panic| !panic.thread.is_empty());
     if let Some(panic) = other {
-        state.tell(&panic.failure(""));
+        state.write_failure(&panic.failure(""));
     }
 }
 
-/// What other threads have panicked of, to follow a message.
-fn elsewhere(panics: &[Panic], but: Option<usize>) -> String {
+/// The panics of other threads, as a text that follows a message. The panic at
+/// `except` is the one that the message is of.
+fn other_threads(panics: &[PanicNote], except: Option<usize>) -> String {
     let others = panics
         .iter()
         .enumerate()
-        .filter(|(index, panic)| Some(*index) != but && !panic.thread.is_empty());
+        .filter(|(index, panic)| Some(*index) != except && !panic.thread.is_empty());
     let texts = others.map(|(_, panic)| format!("; before, {}", panic.headline()));
     texts.collect()
 }
 
-/// Notes a panic, and tells of it if it is the end of this process. Gives what
-/// is to be printed.
+/// Notes a panic, and reports it if it makes this process abort. Gives the text to
+/// print.
 fn note(info: &PanicHookInfo<'_>) -> String {
-    let place = info.location().map(ToString::to_string);
-    let current = thread::current();
     let mut state = state();
-    let panic = Panic {
-        message: panic_text(info.payload()).to_owned(),
-        place: place.unwrap_or_default(),
-        thread: match state.thread {
-            Some(thread) if thread != current.id() => current.name().unwrap_or("unnamed").into(),
-            _ => String::new(),
-        },
-        id: current.id(),
-        backtrace: Backtrace::force_capture(),
-    };
+    let panic = PanicNote::new(info, state.thread);
     let mut text = format!("{}: {}", state.prefix(), panic.headline());
     match Backtrace::capture().status() {
         BacktraceStatus::Captured => text += &format!("\nstack backtrace:\n{}", panic.stack()),
         _ => text += "\nnote: run with `RUST_BACKTRACE=1` to see the stack here",
     }
-    let cannot_unwind = cannot_unwind(&panic.message);
-    if cannot_unwind.is_some() || cfg!(panic = "abort") {
-        let behind = cannot_unwind.unwrap_or(0);
-        state.tell_last_words(panic, behind);
+    let causes = causes_of_abort(&panic.message);
+    if causes.is_some() || cfg!(panic = "abort") {
+        state.write_abort(panic, causes.unwrap_or(0));
     } else {
-        if state.panics.len() == REMEMBERED {
+        if state.panics.len() == MAX_PANICS {
             state.panics.remove(0);
         }
         state.panics.push(panic);
@@ -238,12 +221,12 @@ fn note(info: &PanicHookInfo<'_>) -> String {
     text
 }
 
-/// For a panic of the core library's own, after which the process aborts: how
-/// many panics of the same thread are behind it.
-fn cannot_unwind(message: &str) -> Option<usize> {
+/// For a panic of the core library's own, after which the process aborts: the number
+/// of panics of the same thread that have led to it.
+fn causes_of_abort(message: &str) -> Option<usize> {
     match message {
         "panic in a function that cannot unwind" => Some(1),
-        // The one that unwound, and the destructor's.
+        // The panic that unwound, and the destructor's.
         "panic in a destructor during cleanup" => Some(2),
         _ => None,
     }
@@ -252,32 +235,34 @@ fn cannot_unwind(message: &str) -> Option<usize> {
 impl State {
     fn prefix(&self) -> String {
         let pid = process::id();
-        match self.who {
-            Who::Template => format!("anyfork template ({pid})"),
-            Who::Process => format!("anyfork process ({pid})"),
-            Who::Worker(name) => format!("anyfork worker {name} ({pid})"),
+        match self.name {
+            ProcessName::Template => format!("anyfork template ({pid})"),
+            ProcessName::Process => format!("anyfork process ({pid})"),
+            ProcessName::Worker(name) => format!("anyfork worker {name} ({pid})"),
         }
     }
 
-    /// Tells of the last panic of an aborting process, by what has led to it.
-    fn tell_last_words(&mut self, last: Panic, behind: usize) {
+    /// Reports the last panic of an aborting process, by the panics that have led to
+    /// it.
+    fn write_abort(&mut self, last: PanicNote, causes: usize) {
         let same_thread = self.panics.iter().filter(|it| it.id == last.id);
-        let mut chain: Vec<&Panic> = same_thread.rev().take(behind).collect();
+        let mut chain: Vec<&PanicNote> = same_thread.rev().take(causes).collect();
         chain.reverse();
         chain.push(&last);
         let then = chain[1..]
             .iter()
             .map(|it| format!("; then: {}", it.message));
         let failure = chain[0].failure(&then.collect::<String>());
-        self.tell(&failure);
+        self.write_failure(&failure);
     }
 
-    fn tell(&mut self, failure: &Failure) {
-        if self.pid != fork::current_pid() || mem::replace(&mut self.has_told, true) {
+    /// Writes the failure into the status pipe, unless there is one in it.
+    fn write_failure(&mut self, failure: &Failure) {
+        if self.pid != fork::current_pid() || mem::replace(&mut self.has_reported, true) {
             return;
         }
         if let Some(pipe) = &self.pipe {
-            // A page is left for the record of the end.
+            // One page is left free for the exit record.
             let room = pipe.pipe_capacity().saturating_sub(4096);
             let frame = status::encode_failure(failure, room);
             let _ = pipe.write(&frame);
@@ -289,51 +274,7 @@ fn prefix() -> String {
     state().prefix()
 }
 
-impl Panic {
-    /// All of it, with more text behind the message. Resolves the backtrace.
-    fn failure(&self, more: &str) -> Failure {
-        self.with(self.message.clone() + more, self.stack())
-    }
-
-    /// The backtrace, without what lies below the worker, and above the panic.
-    fn stack(&self) -> String {
-        let all = self.backtrace.to_string();
-        let frames: Vec<&str> = all.split_inclusive('\n').collect();
-        let has = |name| frames.iter().position(|line| line.contains(name));
-        let is_place = |line: &&&str| line.trim_start().starts_with("at ");
-        let below = has("__anyfork_begin_short_backtrace").unwrap_or(frames.len());
-        let above = has("__rust_end_short_backtrace").map_or(0, |end| {
-            let places = frames[end + 1..].iter().take_while(is_place);
-            end + 1 + places.count()
-        });
-        let shown = frames.get(above..below).unwrap_or(&frames);
-        shown.concat().trim_end().to_owned()
-    }
-
-    /// In a line.
-    fn headline(&self) -> String {
-        self.with(self.message.clone(), String::new()).to_string()
-    }
-
-    fn with(&self, message: String, backtrace: String) -> Failure {
-        Failure::new(
-            true,
-            message,
-            self.place.clone(),
-            self.thread.clone(),
-            backtrace,
-        )
-    }
-}
-
-/// In one piece, so that what several processes print does not mix.
+/// Prints in one piece, so that texts of several processes do not mix.
 fn print(text: &str) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
-}
-
-/// What a panic said, if it said text.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let owned = || panic.downcast_ref::<String>().map(String::as_str);
-    let text = panic.downcast_ref::<&str>().copied().or_else(owned);
-    text.unwrap_or("a value that is no text")
 }

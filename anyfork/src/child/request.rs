@@ -1,5 +1,8 @@
-//! A request: as it arrives on the control socket, and as its child takes it apart.
+//! A request: receiving it from the control socket, and gathering its body in the
+//! child.
 //! RUNS IN: template, spare, child
+//!
+//! Every descriptor that arrives is owned before anything can fail.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,19 +17,24 @@ use crate::protocol::request::{BodyAt, Head, Role};
 use crate::sys::socket::{self as message, Wait};
 use crate::sys::{memfd, poll};
 
-/// A request, whose body the child takes apart.
+/// A request, whose body the child parses.
 pub(crate) struct Request<'a> {
     pub(crate) head: Head,
-    /// The body, if it came with the message.
+    /// The body, if it is inline.
     pub(crate) body: &'a [u8],
+    /// The reply socket.
     pub(crate) socket: UnixStream,
+    /// The write end of the status pipe.
     pub(crate) status: OwnedFd,
+    /// The control socket of a template to come.
     pub(crate) control: Option<OwnedFd>,
+    /// The memfd that has the body.
     pub(crate) memory: Option<OwnedFd>,
+    /// The descriptors among the arguments, as far as they have come with the message.
     pub(crate) inline_fds: Vec<OwnedFd>,
 }
 
-/// What there was on the control socket.
+/// What a [`receive`](Request::receive) has found on the control socket.
 pub(crate) enum Arrival<'a> {
     Nothing,
     /// A request that cannot be served, and was answered. The buffer has bytes of
@@ -35,13 +43,13 @@ pub(crate) enum Arrival<'a> {
     /// The last owner is gone.
     Closed,
     Request(Request<'a>),
-    /// The number of spares is to change. An owner's end of the control socket comes
-    /// with the message.
-    Keep(ControlMessage, Option<OwnedFd>),
+    /// A message about spares. With [`ControlMessage::SetSpares`] comes an owner's end
+    /// of the control socket.
+    Control(ControlMessage, Option<OwnedFd>),
 }
 
 impl<'a> Request<'a> {
-    /// Receives the next message, or waits for it.
+    /// Receives the next message, or with [`Wait::Yes`] waits for it.
     pub(crate) fn receive(
         control: BorrowedFd<'_>,
         wait: Wait,
@@ -52,7 +60,7 @@ impl<'a> Request<'a> {
         let received = match message::receive_or_wait(control, wait, buffer, &mut fds) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Arrival::Nothing,
-            // ECONNRESET: the owner went without having read all.
+            // ECONNRESET: the owner closed its end with unread bytes.
             Err(_) => return Arrival::Closed,
         };
         if received.len == 0 && fds.is_empty() {
@@ -62,8 +70,8 @@ impl<'a> Request<'a> {
             true => &[],
             false => &buffer[..received.len],
         };
-        if let Some(keep) = ControlMessage::parse(message) {
-            return Arrival::Keep(keep, fds.pop());
+        if let Some(message) = ControlMessage::parse(message) {
+            return Arrival::Control(message, fds.pop());
         }
         let (head, body) = match Head::parse(message) {
             Ok(parsed) => parsed,
@@ -95,7 +103,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Answers a request that cannot be served, if its socket has arrived.
+/// Answers a request that cannot be served, if its reply socket has arrived.
 fn refuse<'a>(fds: Vec<OwnedFd>, error: &Error) -> Arrival<'a> {
     if let Some(socket) = fds.into_iter().next() {
         answer_failure(&socket.into(), error);
@@ -103,7 +111,8 @@ fn refuse<'a>(fds: Vec<OwnedFd>, error: &Error) -> Arrival<'a> {
     Arrival::Refused
 }
 
-/// Gathers a request's body, wherever it is, and all of its descriptors.
+/// Gathers the body of a request, from the message or the memfd, and all of its
+/// descriptors, some of which may still be on the way.
 pub(crate) fn gather(
     socket: &UnixStream,
     head: &Head,
@@ -124,7 +133,7 @@ pub(crate) fn gather(
     Ok(Body::parse(body, fds)?)
 }
 
-/// Receives the descriptors that did not fit into the request.
+/// Receives the descriptors that did not fit into the request, from the reply socket.
 fn receive_more(socket: &UnixStream, count: usize, fds: &mut Vec<OwnedFd>) -> Result<()> {
     let wanted = fds.len() + count;
     let failed = |error| Error::io("receive the worker's descriptors", error);

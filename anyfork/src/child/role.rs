@@ -17,6 +17,7 @@ use crate::child::fd_limit::Limits;
 use crate::child::functions::find_function;
 use crate::child::prepare;
 use crate::child::reply::{die_with_caller, refuse, wake_template};
+use crate::child::report::panic_note::panic_text;
 use crate::child::report::{self, ReporterSeed};
 use crate::child::request::{Request, gather};
 use crate::child::run::{self, PANICKED};
@@ -219,7 +220,7 @@ fn run_hooks(is_template: bool) -> Result<()> {
         return Ok(());
     }
     catch_unwind(prepare::after_fork).map_err(|panic| {
-        let why = report::panic_text(&*panic);
+        let why = panic_text(&*panic);
         let message = format!("an `after_fork` function panicked in a template: {why}");
         Error::new(ErrorKind::InitFailed, message)
     })

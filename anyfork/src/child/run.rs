@@ -1,4 +1,8 @@
-//! The worker's entry, and from its return to the end of the process.
+//! Runs a worker: enters it, reports how it returned, and flushes what it printed.
+//! RUNS IN: child
+//!
+//! The exit itself is [`role`](crate::child::role)'s, and finding the worker is
+//! [`functions`](crate::child::functions)'.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -25,25 +29,25 @@ use crate::sys::{fork, threads};
 /// The exit code of a Rust program that panicked.
 pub(crate) const PANICKED: u8 = 101;
 
-/// Runs the worker that was found, and gives its exit code. `status` is the pipe
-/// that its failure is reported in.
+/// Runs the worker that was found, and gives its exit code. A failure is reported in
+/// the pipe `status`.
 pub(crate) fn run(found: Found, args: Args, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
-    // This copy of the library has known the pipe since the process began.
+    // Only a plugin's copy of this library has yet to learn of the pipe.
     #[cfg(not(feature = "plugin"))]
     let _ = status;
     match found {
         Found::Own(worker) => run_worker(worker, args, socket),
         #[cfg(feature = "plugin")]
         Found::Plugin(worker) => {
-            // The plugin's copy of this library does not know how.
+            // The plugin's copy of this library cannot wake the template.
             wake_template();
             worker.work(args, socket, status)
         }
     }
 }
 
-/// Enters a worker of this program (or, in a plugin, of the plugin) and reports
-/// how it ended.
+/// Runs a worker of this program (or, in a plugin, of the plugin), reports its
+/// failure, and gives its exit code.
 pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u8 {
     let name = worker.name;
     report::set_worker(name);
@@ -58,7 +62,7 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
     let code = match returned {
         Err(panic) => {
             report::on_unwind(&*panic);
-            // Its destructor is the user's code, and might panic, too.
+            // Forget: the payload's destructor is user code and might panic, too.
             mem::forget(panic);
             PANICKED
         }
@@ -78,32 +82,34 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
             1
         }
     };
-    // The worker's sockets are closed by now; what it printed must come out.
-    flush_at_end();
+    // The worker has returned and dropped its sockets; what it printed must come out.
+    flush_at_exit();
     code
 }
 
-/// Calls the worker. A backtrace that is shown ends at this function, which is
-/// found by its name also where a build keeps no more of it.
+/// Calls the worker. A backtrace is shown up to this function, which
+/// [`panic_note`](crate::child::report::panic_note) finds by its name, also where a
+/// build keeps nothing else of it.
 #[inline(never)]
 fn __anyfork_begin_short_backtrace(worker: &Function, entry: &mut Entry) -> Result<Outcome> {
     let returned = (worker.enter)(entry);
-    // Else this frame would be the callee's.
+    // Otherwise the call would be a tail call, which leaves no frame of this function.
     black_box(());
     returned
 }
 
-/// Writes out what std and the C library have buffered.
+/// Writes out the buffers of std and of the C library.
 pub(crate) fn flush() {
     let _ = io::stdout().flush();
     fork::flush_c_streams();
 }
 
-/// The same at a worker's end, where another thread may hold a stream's lock
-/// for as long as it likes: then what is buffered there is lost, as it is in a
-/// Rust program whose `main` returns.
-fn flush_at_end() {
-    const PATIENCE: Duration = Duration::from_millis(200);
+/// Writes out the buffers when a worker has returned. Another thread of the worker may
+/// hold a stream's lock for as long as it likes: then that stream's buffer is lost, as
+/// it is in a Rust program whose `main` returns.
+fn flush_at_exit() {
+    /// Timeout for the locks.
+    const TIMEOUT: Duration = Duration::from_millis(200);
     if threads::is_single() {
         return flush();
     }
@@ -113,6 +119,6 @@ fn flush_at_end() {
         let _ = done.send(());
     };
     if thread::Builder::new().spawn(flusher).is_ok() {
-        let _ = flushed.recv_timeout(PATIENCE);
+        let _ = flushed.recv_timeout(TIMEOUT);
     }
 }

@@ -67,8 +67,8 @@ pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
         match arrival {
             Arrival::Nothing => {}
             Arrival::Refused => buffer.fill(0),
-            Arrival::Closed | Arrival::Keep(ControlMessage::ExitSpare, _) => fork::exit_now(0),
-            Arrival::Keep(ControlMessage::SetSpares(wanted), owner) => {
+            Arrival::Closed | Arrival::Control(ControlMessage::ExitSpare, _) => fork::exit_now(0),
+            Arrival::Control(ControlMessage::SetSpares(wanted), owner) => {
                 let owner = owner.as_ref().map(AsFd::as_fd);
                 let _ = tell(&notices, &bell, SpareNotice::SetSpares(wanted), owner);
                 bell.signal();

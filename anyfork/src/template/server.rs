@@ -181,9 +181,9 @@ impl Template {
         let arrival = Request::receive(control, Wait::No, &mut self.buffer, &self.limits);
         let request = match arrival {
             // One for a spare, which are fewer already.
-            Arrival::Nothing | Arrival::Keep(ControlMessage::ExitSpare, _) => return,
+            Arrival::Nothing | Arrival::Control(ControlMessage::ExitSpare, _) => return,
             Arrival::Closed => return self.retire(),
-            Arrival::Keep(ControlMessage::SetSpares(wanted), owner) => {
+            Arrival::Control(ControlMessage::SetSpares(wanted), owner) => {
                 return self.set_spares(wanted, owner);
             }
             Arrival::Refused => return self.buffer.fill(0),
