@@ -1,10 +1,10 @@
-//! Plugins: libraries with workers and init functions of their own, loaded into one
-//! process and what is forked from it. This is the side of the program; the plugin's
-//! is in [`guest`].
+//! Plugins, on the side of the program: libraries with workers and init functions of
+//! their own, loaded into one process and the processes that are forked from it.
 //! RUNS IN: template, child
 //!
-//! A plugin brings its own copy of this crate, with its own registry; only the C
-//! interface of `sys::plugin_table` lies between the two.
+//! A plugin has its own copy of this crate, with its own registry. Only the C
+//! interface of [`plugin_table`](crate::sys::plugin_table) lies between the two. The
+//! plugin's side is in [`guest`].
 
 pub(crate) mod guest;
 
@@ -19,12 +19,13 @@ use crate::args::value::Arg;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::reply;
-use crate::sys::plugin_table::{self, Plugin, Value};
+use crate::sys::plugin_table::host::{LoadError, Plugin};
+use crate::sys::plugin_table::{VERSION, Value};
 
-/// The plugins of this process, in the order of loading.
+/// The plugins that this process has loaded, in that order.
 static LOADED: Mutex<Vec<&'static Plugin>> = Mutex::new(Vec::new());
 
-/// A function of a plugin's.
+/// A function of a plugin.
 #[derive(Clone)]
 pub(crate) struct PluginFunction {
     plugin: &'static Plugin,
@@ -33,12 +34,24 @@ pub(crate) struct PluginFunction {
 
 /// Loads a plugin into this process.
 pub(crate) fn load(path: &Path) -> Result<()> {
-    let plugin = Plugin::load(path).map_err(|why| {
+    let plugin = Plugin::load(path).map_err(|error| {
+        let why = match error {
+            LoadError::Loader(why) => why,
+            LoadError::NoPlugin => {
+                "it is no plugin of anyfork: it does not call `anyfork::export_plugin!()`"
+                    .to_owned()
+            }
+            LoadError::Version(version) => format!(
+                "it was built for version {version} of the plugin interface, this program for \
+                 {VERSION}"
+            ),
+        };
         let message = format!("cannot load the plugin `{}`: {why}", path.display());
         Error::new(ErrorKind::PluginFailed, message)
     })?;
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    // A second time, here or in a fork of this process, it is the same one.
+    // The loader gives the same library when this process, or the one that it was
+    // forked from, has loaded it before.
     if !loaded.iter().any(|it| it.is(&plugin)) {
         loaded.push(Box::leak(Box::new(plugin)));
     }
@@ -51,11 +64,11 @@ pub(crate) fn are_loaded() -> bool {
     !loaded.is_empty()
 }
 
-/// Has all plugins run what they want done in every child, in the order of loading.
+/// Runs the `after_fork` functions of all plugins, in the order of loading.
 pub(crate) fn after_fork() {
     let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if !loaded.iter().all(|plugin| plugin.forked()) {
-        // The plugin has reported its panic; this process ends as by one of its own.
+        // The plugin has printed the panic. This process exits as by a panic of its own.
         resume_unwind(Box::new("a plugin's hook panicked"));
     }
 }
@@ -90,11 +103,11 @@ impl PluginFunction {
     }
 }
 
-/// The number that stands for a kind in the table.
+/// The number of a kind in the table.
 fn number_of(kind: Kind) -> u32 {
     match kind {
-        Kind::Worker => plugin_table::WORKER,
-        Kind::Init => plugin_table::INIT,
+        Kind::Worker => 0,
+        Kind::Init => 1,
     }
 }
 

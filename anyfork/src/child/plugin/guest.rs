@@ -1,5 +1,5 @@
-//! The side of a plugin: the table of its functions, and what it does when the
-//! program calls one.
+//! Plugins, on their own side: the table of a plugin's functions, and what the plugin
+//! does when the program calls one.
 //! RUNS IN: template, child
 
 use std::os::fd::BorrowedFd;
@@ -16,10 +16,11 @@ use crate::early;
 use crate::entry::Kind;
 use crate::protocol::reply;
 use crate::registry;
-use crate::sys::plugin_table::{Entrance, InitEnd, Table, Value, table};
+use crate::sys::plugin_table::guest::{Guest, table};
+use crate::sys::plugin_table::{InitEnd, Table, Value};
 
-/// The table of this library, for the program that loads it: what
-/// `export_plugin!` returns.
+/// The table of this library, which `export_plugin!` returns to the program that loads
+/// it.
 pub fn plugin_table() -> &'static Table {
     static TABLE: OnceLock<&'static Table> = OnceLock::new();
     TABLE.get_or_init(|| {
@@ -27,16 +28,16 @@ pub fn plugin_table() -> &'static Table {
             let functions = registry::functions(kind).iter();
             functions.map(move |it| (number_of(kind), it.name))
         });
-        table::<Guest>(&names.collect::<Vec<_>>())
+        table::<Registry>(&names.collect::<Vec<_>>())
     })
 }
 
-/// This library's own registry.
-struct Guest;
+/// The functions of this copy's registry.
+struct Registry;
 
-impl Entrance for Guest {
+impl Guest for Registry {
     fn work(index: usize, args: Vec<Value>, socket: UnixStream, status: BorrowedFd<'_>) -> u8 {
-        // A plugin has a standard library of its own, and so a hook of its own.
+        // A plugin has its own copy of the standard library, and so its own panic hook.
         report::install_over();
         ReporterSeed::new(status).activate();
         assume_tied_to_caller();
