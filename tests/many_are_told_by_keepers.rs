@@ -133,7 +133,7 @@ fn keepers(template: u32) -> Vec<u32> {
         .filter(|(_, state)| *state != 'Z');
     let keepers = alive.map(|(pid, _)| pid).filter(|pid| {
         let title = fs::read(format!("/proc/{pid}/cmdline"));
-        title.is_ok_and(|title| title.starts_with(b"anyfork: keeper of "))
+        title.is_ok_and(|title| title.starts_with(b"anyfork: monitor of "))
     });
     keepers.collect()
 }

@@ -28,9 +28,9 @@ pub(crate) fn spare() {
     Titles::now().of("spare").set();
 }
 
-/// Calls this process a keeper.
-pub(crate) fn keeper() {
-    Titles::now().of("keeper").set();
+/// Calls this process a monitor.
+pub(crate) fn monitor() {
+    Titles::now().of("monitor").set();
 }
 
 /// Calls this process a worker of that name.

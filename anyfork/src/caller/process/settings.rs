@@ -184,9 +184,9 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// The template does the latter, or a keeper, a process of its own, once
-    /// many of its children live. If that one is killed, too, the process
-    /// stays.
+    /// When the program is gone, the template kills the process, or a monitor (a
+    /// process of the template's own) does once many of the template's children
+    /// live. If the template or that monitor is killed before, the process stays.
     #[must_use = "the process is consumed and given back"]
     pub fn kill_on_drop(mut self, kill: bool) -> Process {
         self.options().kill_on_drop = kill;

@@ -38,7 +38,7 @@ pub(crate) fn live(children: Vec<Child>, channel: OwnedFd, template: u32) -> ! {
     };
     let kept = keeper.isolate().and_then(|()| {
         fork::die_with_parent(template)?;
-        title::keeper();
+        title::monitor();
         keeper.keep()
     });
     // Also where it could not keep. If the template is gone, this sees it.
