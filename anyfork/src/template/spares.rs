@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::template::backoff::Pause;
+use crate::template::backoff::Backoff;
 
 /// What dies as a spare before that has died at its start.
 const YOUTH: Duration = Duration::from_millis(100);
@@ -13,7 +13,7 @@ const YOUTH: Duration = Duration::from_millis(100);
 pub(crate) struct Young {
     /// The pids of those that live, and when each was forked.
     spares: Vec<(u64, Instant)>,
-    pause: Pause,
+    pause: Backoff,
 }
 
 impl Young {
@@ -30,7 +30,7 @@ impl Young {
             return;
         };
         self.spares.swap_remove(at);
-        self.pause.put_off(now);
+        self.pause.fail(now);
     }
 
     /// They are of use, or are not to be any more: nothing is put off.
@@ -40,7 +40,7 @@ impl Young {
 
     /// For how long the next one is put off.
     pub(crate) fn delay(&self, now: Instant) -> Duration {
-        self.pause.left(now)
+        self.pause.remaining(now)
     }
 
     /// One that lives for so long shows that they can.
@@ -49,7 +49,7 @@ impl Young {
         let age = |born| now.saturating_duration_since(born);
         self.spares.retain(|(_, born)| age(*born) < YOUTH);
         if self.spares.len() < before {
-            self.pause.forget();
+            self.pause.reset();
         }
     }
 }

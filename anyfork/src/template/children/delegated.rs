@@ -25,7 +25,7 @@ use crate::protocol::notice::Returned;
 use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
 use crate::sys::{fd, fork, pidfd, socket, wait};
-use crate::template::backoff::Pause;
+use crate::template::backoff::Backoff;
 use crate::template::children;
 use crate::template::children::Children;
 use crate::template::children::monitor;
@@ -45,7 +45,7 @@ pub(crate) struct Kept {
     children: BTreeMap<u32, u32>,
     keepers: BTreeMap<u32, Keeper>,
     /// After a keeper that could not be forked, or could not keep.
-    pause: Pause,
+    pause: Backoff,
 }
 
 struct Keeper {
@@ -72,7 +72,7 @@ impl Kept {
         Kept {
             children: BTreeMap::new(),
             keepers: BTreeMap::new(),
-            pause: Pause::default(),
+            pause: Backoff::default(),
         }
     }
 
@@ -108,8 +108,8 @@ impl Children {
             return;
         }
         let now = Instant::now();
-        if self.kept.pause.left(now).is_zero() && self.fork_keeper(events).is_err() {
-            self.kept.pause.put_off(now);
+        if self.kept.pause.remaining(now).is_zero() && self.fork_keeper(events).is_err() {
+            self.kept.pause.fail(now);
         }
     }
 
@@ -187,8 +187,8 @@ impl Children {
         let _ = events.remove(&it.channel);
         dismiss(keeper);
         match it.has_failed() {
-            true => self.kept.pause.put_off(Instant::now()),
-            false => self.kept.pause.forget(),
+            true => self.kept.pause.fail(Instant::now()),
+            false => self.kept.pause.reset(),
         }
         if it.count == 0 {
             return;
