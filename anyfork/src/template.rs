@@ -1,37 +1,48 @@
-//! The child's side: the processes that wait for requests, and what they fork.
+//! The template: a process that waits for requests, and forks a child for each.
+//! RUNS IN: template, monitor
 //!
-//! Blocking, single-threaded, without tokio: a template must stay a process
-//! that can fork safely and cheaply. Nothing here returns into the program that
-//! it was forked from. It knows nothing of the caller's side; both meet in
+//! Blocking, single-threaded, without tokio: a template must stay a process that can
+//! fork safely and cheaply. Nothing here returns into the program that the template
+//! was forked from. The template knows nothing of the caller's side; both meet in
 //! `protocol`.
+//!
+//! [`server`] is the loop; [`children`] keeps the children and reaps them; [`spares`]
+//! decides when a child is forked in advance. What a child does from the fork on is in
+//! `child`, which returns to [`server`] what is left to do.
 //!
 //! # What a start costs
 //!
-//! The system calls of one start of a worker without arguments, to its status
-//! (`strace -f -c`, x86-64, glibc), but for those of the wait that it is in anyway:
+//! The system calls of one start of a worker without arguments, and of the report of
+//! its exit (`strace -f -c`, x86-64, glibc). The wait that a process is in before does
+//! not count.
 //!
-//! | who | to ready | to the status |
+//! | process | until ready | until the status |
 //! |---|---|---|
 //! | caller | `socketpair`, `pipe2`, `sendmsg`, `close`, `poll`, `recvmsg`, `close` | 3 `poll`, `read`, `waitid`, 3 `close` |
 //! | template | `epoll_wait`, `recvmsg`, `prlimit`, `newfstatat`, `clone` | `pidfd_open`, `epoll_ctl`, `close`; at the end `epoll_wait`, 2 `waitid`, `epoll_ctl`, `write`, 2 `close` |
 //! | child | `set_robust_list`, 2 `getpid`, 3 `close_range`, `prctl`, `rt_sigprocmask`, `pidfd_open`, `sendmsg` | 2 `close`, `unshare`, `getpid`, 2 `getrusage`, `newfstatat`, `write`, `exit_group` |
 //!
-//! A spare has closed and named before what a child does; it has `recvmsg`,
-//! `sendmsg`, `write`, 3 `close`, `prctl` and `rt_sigpending` instead, and the
-//! template is on the way to neither. What is left is the kernel's: a page table to
-//! copy and to drop, 25 page faults of the child and 7 of the template, and a
-//! wake-up each for template, child and caller. Of the child's faults, 7 are the C
-//! library's `fork`; 11 are for code, which a new process finds unmapped: so a child
-//! does as little as can be that its template could have done before the fork, see
-//! `plain`. Processors that sleep while they wait for each other cost more than all
-//! that: three wake-ups across processors about as much as the whole start.
+//! A spare has closed descriptors and has set its title before; it makes `recvmsg`,
+//! `sendmsg`, `write`, 3 `close`, `prctl` and `rt_sigpending` instead. The caller waits
+//! for the template neither until it is ready nor until the status.
 //!
-//! With 32 live workers or more, the template looks for its limit of descriptors
-//! once more for a start and for an end; every 256 of them, it forks a keeper
-//! (`kept`). So its table stays small, and the rate of starts nearly the same
-//! with thousands alive.
+//! The rest is the kernel's: a page table to copy and to drop, 25 page faults of the
+//! child and 7 of the template, and a wake-up each for template, child and caller. Of
+//! the child's faults, 7 are the C library's `fork`; 11 are for code, which a new
+//! process finds unmapped. So a child does as little as possible of what its template
+//! could do before the fork (`child::fast_path`). Processors that sleep while they
+//! wait for each other cost more than all that: three wake-ups across processors take
+//! about as long as the whole start.
+//!
+//! With 32 live workers or more, the template looks up its descriptor limit once more
+//! for each start and each exit; for every 256 of them, it forks a [monitor]. So its
+//! descriptor table stays small, and the rate of starts nearly the same with thousands
+//! of live workers.
+//!
+//! [monitor]: children::monitor
 
 pub(crate) mod backoff;
 pub(crate) mod children;
 pub(crate) mod server;
 pub(crate) mod spares;
+pub(crate) mod token;

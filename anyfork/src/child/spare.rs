@@ -13,7 +13,6 @@
 
 use std::hint::black_box;
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::child::request::{Arrival, Request};
@@ -24,12 +23,12 @@ use crate::protocol::control::ControlMessage;
 use crate::protocol::notice::SpareNotice;
 use crate::sys::eventfd::EventFd;
 use crate::sys::socket::Wait;
-use crate::sys::{fd, fork, signal, socket};
+use crate::sys::{fork, signal, socket};
 
 /// What a spare inherits from its template.
 pub(crate) struct SpareContext<'a> {
     pub(crate) control: OwnedFd,
-    pub(crate) channel: Channel,
+    pub(crate) notifier: Notifier,
     /// The template's pid.
     pub(crate) template: u32,
     pub(crate) buffer: &'a mut [u8],
@@ -41,20 +40,14 @@ pub(crate) struct SpareContext<'a> {
 pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
     let SpareContext {
         control,
-        channel,
+        notifier,
         template,
         buffer,
         inherited,
     } = context;
     early::mark_forked();
-    let Channel {
-        reads,
-        notices,
-        bell,
-    } = channel;
-    // Forget: the number is closed below, with all that is the template's.
-    mem::forget(reads);
-    let own = [control.as_raw_fd(), notices.as_raw_fd(), bell.as_raw_fd()];
+    let Notifier { socket, wake } = &notifier;
+    let own = [control.as_raw_fd(), socket.as_raw_fd(), wake.as_raw_fd()];
     let settled = role::isolate(&role::kept(own, &inherited))
         .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
     if settled.is_err() {
@@ -70,8 +63,8 @@ pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
             Arrival::Closed | Arrival::Control(ControlMessage::ExitSpare, _) => fork::exit_now(0),
             Arrival::Control(ControlMessage::SetSpares(wanted), owner) => {
                 let owner = owner.as_ref().map(AsFd::as_fd);
-                let _ = tell(&notices, &bell, SpareNotice::SetSpares(wanted), owner);
-                bell.signal();
+                let _ = notifier.send(SpareNotice::SetSpares(wanted), owner);
+                notifier.wake.signal();
             }
             Arrival::Request(request) => {
                 // Before anybody can learn of this process: a worker's whole life
@@ -80,10 +73,10 @@ pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
                     pid: std::process::id(),
                     kill_on_drop: request.head.kill_on_drop,
                 };
-                let told = tell(&notices, &bell, taken, Some(request.status.as_fd()));
-                drop((control, notices));
-                reply::wake_later(bell);
-                if told.is_err() {
+                let sent = notifier.send(taken, Some(request.status.as_fd()));
+                drop((control, notifier.socket));
+                reply::wake_later(notifier.wake);
+                if sent.is_err() {
                     // The template is gone, and nobody would collect this process
                     // or its status.
                     fork::exit_now(1);
@@ -93,25 +86,6 @@ pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
                 return role::take_on(request, inherited);
             }
         }
-    }
-}
-
-/// Leaves a notice for the template, which does not wake it. Waits if it has to
-/// read others before.
-fn tell(
-    notices: &OwnedFd,
-    bell: &EventFd,
-    notice: SpareNotice,
-    fd: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
-    let bytes = notice.encode();
-    let send = |wait| socket::send_or_wait(notices.as_fd(), wait, &bytes, fd.as_slice()).map(drop);
-    match send(Wait::No) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            bell.signal();
-            send(Wait::Yes)
-        }
-        sent => sent,
     }
 }
 
@@ -131,29 +105,26 @@ fn rehearse(buffer: &mut [u8]) {
     }
 }
 
-/// What spares and their template talk over. The template has all of it, a spare
-/// the last two.
-pub(crate) struct Channel {
-    /// Where the template reads the notices.
-    pub(crate) reads: OwnedFd,
-    /// Where a spare leaves them.
-    notices: OwnedFd,
-    /// Tells the template that there are any.
-    pub(crate) bell: EventFd,
+/// What a spare notifies its template by.
+pub(crate) struct Notifier {
+    /// The socket to the template, which blocks.
+    pub(crate) socket: OwnedFd,
+    /// Wakes the template, which does not watch the other end of the socket.
+    pub(crate) wake: EventFd,
 }
 
-impl Channel {
-    /// How many it takes.
-    pub(crate) const DESCRIPTORS: u64 = 3;
-
-    pub(crate) fn new() -> io::Result<Channel> {
-        let (reads, notices) = socket::message_pair()?;
-        fd::set_blocking(notices.as_fd())?;
-        let bell = EventFd::new()?;
-        Ok(Channel {
-            reads,
-            notices,
-            bell,
-        })
+impl Notifier {
+    /// Sends a notice without waking the template. Wakes it, and waits, if it has to
+    /// read earlier notices first.
+    fn send(&self, notice: SpareNotice, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let (socket, bytes) = (self.socket.as_fd(), notice.encode());
+        let send = |wait| socket::send_or_wait(socket, wait, &bytes, fd.as_slice()).map(drop);
+        match send(Wait::No) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wake.signal();
+                send(Wait::Yes)
+            }
+            sent => sent,
+        }
     }
 }

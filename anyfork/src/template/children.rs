@@ -1,9 +1,17 @@
-//! The children of a template: collects each that ends and writes the record
-//! of its end into its status pipe.
+//! [`Children`]: all children of a template, from the fork to the record of their exit.
+//! RUNS IN: template
 //!
-//! A pidfd per child, not SIGCHLD: signals coalesce, and searching all children
-//! for the one that ended would cost more the more there are. Those that are
-//! many are in the hands of keepers, which are in `kept`.
+//! The template watches a child by a pidfd, not by SIGCHLD: signals coalesce, and to
+//! find the child that has exited among all would cost more the more there are. When
+//! they are many, the template delegates them to monitors
+//! ([`delegated`](crate::template::children::delegated)).
+//!
+//! A child is *launched* (it was forked for a request, or is a spare that has taken
+//! one) or a *spare*. It is *lost* if the template does not have its status pipe: its
+//! caller sees the pipe closed and asks the kernel.
+//!
+//! The epoll set and the descriptor limit are here, because each child takes its part
+//! of both.
 
 pub(crate) mod delegated;
 pub(crate) mod monitor;
@@ -13,186 +21,278 @@ use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
+use std::process;
+use std::time::Instant;
 
 use crate::child::fd_limit::Limits;
+use crate::protocol::notice::Returned;
 use crate::protocol::status;
 use crate::sys::epoll::Epoll;
+use crate::sys::fork::Side;
 use crate::sys::wait::ExitRecord;
-use crate::sys::{fd, pidfd, wait};
-use crate::template::children::delegated::Kept;
-use crate::template::children::watched::{ABANDONED, Child};
+use crate::sys::{fd, fork, pidfd, socket, wait};
+use crate::template::children::delegated::{Delegated, FromMonitor};
+use crate::template::children::watched::Watched;
+use crate::template::token::Token;
 
-/// The children that run, by their pids.
+/// Maximum number of launched children that a template watches itself.
+const MAX_WATCHED: usize = 256;
+
+/// Number of launched children from which on the template forks a monitor when
+/// descriptors are scarce. Fewer are not worth a process.
+const MIN_DELEGATED: usize = 32;
+
+/// The children of a template that have not been reaped.
 pub(crate) struct Children {
-    /// Those that are watched here.
-    own: BTreeMap<u32, Child>,
-    /// How many of them are spares.
-    idle: usize,
-    /// The others.
-    pub(crate) kept: Kept,
+    /// The epoll set of the template's loop.
+    pub(crate) events: Epoll,
+    /// How many descriptors the template may have.
+    pub(crate) limits: Limits,
+    /// The children that the template watches itself, by pid.
+    watched: BTreeMap<u32, Watched>,
+    /// Number of them that are spares.
+    spares: usize,
+    /// The other children.
+    delegated: Delegated,
 }
 
 impl Children {
-    pub(crate) fn new() -> Children {
+    pub(crate) fn new(events: Epoll, limits: Limits) -> Children {
         Children {
-            own: BTreeMap::new(),
-            idle: 0,
-            kept: Kept::new(),
+            events,
+            limits,
+            watched: BTreeMap::new(),
+            spares: 0,
+            delegated: Delegated::default(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.kept.is_empty()
+        self.watched.is_empty() && self.delegated.is_empty()
     }
 
-    /// How many descriptors are held for them, or will be once the spares are
-    /// taken.
-    pub(crate) fn descriptors(&self) -> u64 {
-        Child::DESCRIPTORS * self.own.len() as u64 + self.kept.descriptors()
+    /// Whether the template nears its limit of descriptors: one system call.
+    pub(crate) fn fds_are_scarce(&self) -> bool {
+        // A spare counts as if it were launched: its status pipe is to come.
+        let watched = Watched::DESCRIPTORS * self.watched.len() as u64;
+        self.limits.are_near(watched + self.delegated.descriptors())
     }
 
-    /// How many are spares.
-    pub(crate) fn idle(&self) -> usize {
-        self.idle
+    /// Number of spares.
+    pub(crate) fn spares(&self) -> usize {
+        self.spares
     }
 
-    /// Whether this is the token of a spare.
-    pub(crate) fn is_idle(&self, token: u64) -> bool {
-        let child = u32::try_from(token).ok().and_then(|pid| self.own.get(&pid));
-        child.is_some_and(|child| child.idle)
+    /// Whether the child is a spare.
+    pub(crate) fn is_spare(&self, pid: u32) -> bool {
+        self.watched.get(&pid).is_some_and(|child| child.is_spare)
     }
 
-    /// How many are watched here and are no spares.
-    pub(crate) fn busy(&self) -> usize {
-        self.own.len() - self.idle
+    /// Number of launched children that the template watches itself.
+    fn launched(&self) -> usize {
+        self.watched.len() - self.spares
     }
 
-    /// Takes those out that are watched here and are no spares.
-    pub(crate) fn take_busy(&mut self) -> Vec<Child> {
-        let (idle, busy) = mem::take(&mut self.own)
+    /// Takes out the launched children that the template watches itself.
+    fn take_launched(&mut self) -> Vec<Watched> {
+        let (spares, launched) = mem::take(&mut self.watched)
             .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(_, child)| child.idle);
-        self.own = idle;
-        busy.into_values().collect()
+            .partition::<BTreeMap<_, _>, _>(|(_, child)| child.is_spare);
+        self.watched = spares;
+        launched.into_values().collect()
     }
 
-    /// Watches a child that was just forked, or that a keeper has given back, to
-    /// report its end to `status`; if it is to be killed when nobody waits for
-    /// that any more, then that, too.
-    pub(crate) fn add(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
-        match Child::new(pid, events) {
+    /// Watches a launched child, whose record goes to `status`. With `kill_on_drop`,
+    /// also kills the child when nobody holds the read end any more.
+    pub(crate) fn add(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool) {
+        match Watched::new(pid, &self.events) {
             Ok(mut child) => {
-                child.report_to(status, kill_on_drop, events);
-                self.own.insert(pid, child);
+                child.report_to(status, kill_on_drop, &self.events);
+                self.watched.insert(pid, child);
             }
-            // Nobody would learn of its end: rather no child than a zombie. The
-            // caller finds the record of its death by SIGKILL.
-            Err(_) => put_down(pid, Some(&status)),
+            // Unwatched, the child would become a zombie. Its caller finds the record
+            // of a death by SIGKILL.
+            Err(_) => kill_and_reap(pid, Some(&status)),
         }
     }
 
-    /// Watches a child of whose end nobody can be told.
-    pub(crate) fn add_lost(&mut self, pid: u32, events: &Epoll) {
-        match Child::new(pid, events) {
-            Ok(child) => drop(self.own.insert(pid, child)),
-            Err(_) => put_down(pid, None),
+    /// Watches a launched child that is lost.
+    fn add_lost(&mut self, pid: u32) {
+        match Watched::new(pid, &self.events) {
+            Ok(child) => drop(self.watched.insert(pid, child)),
+            Err(_) => kill_and_reap(pid, None),
         }
     }
 
-    /// Watches a spare that was just forked; `false` if it could not, and has
-    /// ended it.
-    pub(crate) fn add_spare(&mut self, pid: u32, events: &Epoll) -> bool {
-        match Child::new(pid, events) {
-            Ok(mut child) => {
-                child.idle = true;
-                self.idle += 1;
-                self.own.insert(pid, child);
-                true
-            }
-            Err(_) => {
-                put_down(pid, None);
-                false
-            }
+    /// Watches a new spare. On an error the spare is killed and reaped.
+    pub(crate) fn add_spare(&mut self, pid: u32) -> io::Result<()> {
+        let child = Watched::new(pid, &self.events);
+        let mut child = child.inspect_err(|_| kill_and_reap(pid, None))?;
+        child.is_spare = true;
+        self.spares += 1;
+        self.watched.insert(pid, child);
+        Ok(())
+    }
+
+    /// The spare has taken a request: it is launched now, like a child of
+    /// [`add`](Children::add).
+    pub(crate) fn on_taken(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool) {
+        self.mark_lost(pid);
+        if let Some(child) = self.watched.get_mut(&pid) {
+            child.report_to(status, kill_on_drop, &self.events);
         }
     }
 
-    /// A spare has become a child that somebody waits for.
-    pub(crate) fn take(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
-        self.lose(pid);
-        if let Some(child) = self.own.get_mut(&pid) {
-            child.report_to(status, kill_on_drop, events);
-        }
-    }
-
-    /// A spare has become a child of whose end nobody can be told. Whoever waits
-    /// for it sees that the pipe is nobody's any more, and asks the kernel.
-    pub(crate) fn lose(&mut self, pid: u32) {
-        if let Some(child) = self.own.get_mut(&pid)
-            && mem::take(&mut child.idle)
+    /// The spare has taken a request, and its status pipe did not arrive: it is
+    /// launched, and lost.
+    pub(crate) fn mark_lost(&mut self, pid: u32) {
+        if let Some(child) = self.watched.get_mut(&pid)
+            && mem::take(&mut child.is_spare)
         {
-            self.idle -= 1;
+            self.spares -= 1;
         }
     }
 
-    /// Does what has to be done about what is behind `token`.
-    pub(crate) fn attend(&mut self, token: u64, events: &Epoll, limits: &Limits) {
-        let Ok(pid) = u32::try_from(token & !(ABANDONED | delegated::KEEPER)) else {
+    /// Reaps the child of this pid, if it has exited and the template watches it. It
+    /// may be delegated since the kernel reported the event.
+    pub(crate) fn on_exited(&mut self, pid: u32) {
+        if !self.watched.contains_key(&pid) {
+            return;
+        }
+        let exit = wait::peek(pid);
+        if let Ok(None) = exit {
+            return;
+        }
+        let Some(child) = self.watched.remove(&pid) else {
             return;
         };
-        // It may be a keeper's since the token was reported.
-        match (token & !u64::from(pid), self.own.get_mut(&pid)) {
-            (0, Some(_)) => self.collect(pid, events),
-            (ABANDONED, Some(child)) => child.kill(events),
-            (delegated::KEEPER, _) => self.listen(pid, events, limits),
-            _ => {}
+        child.unwatch(&self.events);
+        if child.is_spare {
+            self.spares -= 1;
+        }
+        report_and_reap(pid, exit, child.status.as_ref());
+    }
+
+    /// Kills the child of this pid, whose status nobody reads any more, if the
+    /// template watches it.
+    pub(crate) fn on_abandoned(&mut self, pid: u32) {
+        if let Some(child) = self.watched.get_mut(&pid) {
+            child.kill(&self.events);
         }
     }
 
-    /// Collects a child that is watched here, if it has ended.
-    fn collect(&mut self, pid: u32, events: &Epoll) {
-        let look = wait::peek(pid);
-        if let Ok(None) = look {
+    /// Takes back what the monitor of this pid returns.
+    pub(crate) fn on_monitor(&mut self, monitor: u32) {
+        loop {
+            // Before each message: it may bring a status pipe, and the child takes a
+            // pidfd.
+            self.delegate_excess();
+            match self.delegated.receive(monitor) {
+                FromMonitor::Nothing => return,
+                FromMonitor::Malformed => {}
+                FromMonitor::Child(returned, status) => self.on_returned(returned, status),
+                FromMonitor::Closed => return self.on_monitor_exited(monitor),
+            }
+        }
+    }
+
+    /// A monitor has returned a child, because the child has exited or the monitor is
+    /// about to. Without a status pipe, there was no room for it here or on the way.
+    fn on_returned(&mut self, returned: Returned, status: Option<OwnedFd>) {
+        let Returned { pid, kill_on_drop } = returned;
+        let exit = wait::peek(pid);
+        if !self.delegated.remove(pid, matches!(exit, Ok(None))) {
             return;
         }
-        let Some(child) = self.own.remove(&pid) else {
+        match (exit, status) {
+            (Ok(None), Some(status)) => self.add(pid, status, kill_on_drop),
+            (Ok(None), None) => self.add_lost(pid),
+            (exit, status) => report_and_reap(pid, exit, status.as_ref()),
+        }
+    }
+
+    /// A monitor has exited, or was killed: then the template watches the children
+    /// that the monitor had left.
+    fn on_monitor_exited(&mut self, monitor: u32) {
+        let Some((socket, lost)) = self.delegated.remove_monitor(monitor) else {
             return;
         };
-        child.forget(events);
-        if child.idle {
-            self.idle -= 1;
+        let _ = self.events.remove(&socket);
+        drop(socket);
+        for pid in lost {
+            self.delegated.remove(pid, true);
+            self.add_lost(pid);
+            self.delegate_excess();
         }
-        collect(pid, look, child.status.as_ref());
+    }
+
+    /// Delegates the launched children that the template watches itself to a new
+    /// monitor, if they are more than it should watch or than it has descriptors for.
+    pub(crate) fn delegate_excess(&mut self) {
+        let launched = self.launched();
+        if launched < MIN_DELEGATED || (launched < MAX_WATCHED && !self.fds_are_scarce()) {
+            return;
+        }
+        let now = Instant::now();
+        if self.delegated.backoff.remaining(now).is_zero() && self.fork_monitor().is_err() {
+            self.delegated.backoff.fail(now);
+        }
+    }
+
+    fn fork_monitor(&mut self) -> io::Result<()> {
+        let (socket, monitors_end) = socket::message_pair()?;
+        // The monitor waits for a template that is busy.
+        fd::set_blocking(monitors_end.as_fd())?;
+        let template = process::id();
+        let monitor = match fork::fork()? {
+            Side::Child => monitor::run(self.take_launched(), monitors_end, template),
+            Side::Parent(monitor) => monitor,
+        };
+        let watched = self.events.add(&socket, Token::Monitor(monitor).encode());
+        watched.inspect_err(|_| delegated::kill_monitor(monitor))?;
+        let children = self.take_launched().into_iter();
+        let pids = children.map(|child| {
+            child.unwatch(&self.events);
+            child.pid
+        });
+        self.delegated.add(monitor, socket, pids);
+        Ok(())
+    }
+
+    /// Kills all monitors, once there are no children left.
+    pub(crate) fn kill_monitors(&mut self) {
+        self.delegated.kill_monitors();
     }
 }
 
-/// Kills a child and collects it.
-fn put_down(pid: u32, pipe: Option<&OwnedFd>) {
+/// Kills a child that cannot be watched, and reaps it.
+fn kill_and_reap(pid: u32, status: Option<&OwnedFd>) {
     let _ = pidfd::kill_child(pid);
-    collect(pid, wait::peek_blocking(pid), pipe);
+    report_and_reap(pid, wait::peek_blocking(pid), status);
 }
 
-/// Tells how a child ended, and collects it.
+/// Writes the record of a child that has exited into its status pipe, and reaps it.
 ///
-/// In this order: to a caller, a child that was collected without a record is one
-/// whose template is gone. There is no record either if somebody else's code in
-/// this process collected it.
-pub(crate) fn collect(pid: u32, end: io::Result<Option<ExitRecord>>, pipe: Option<&OwnedFd>) {
-    if let Ok(Some(end)) = end {
-        if let Some(pipe) = pipe {
-            write_record(pipe, &end);
+/// In this order: a caller that finds a child reaped and no record takes the template
+/// for dead. There is no record either if the user's code in this process has reaped
+/// the child.
+fn report_and_reap(pid: u32, exit: io::Result<Option<ExitRecord>>, status: Option<&OwnedFd>) {
+    if let Ok(Some(exit)) = exit {
+        if let Some(status) = status {
+            write_record(status, &exit);
         }
         let _ = wait::reap(pid);
     }
 }
 
-/// Writes the record, for a caller that may be gone. The pipe has room: only a
-/// worker that fills its own status pipe on purpose loses its record.
-fn write_record(pipe: &OwnedFd, end: &ExitRecord) {
+/// Writes the record; the caller may be gone. The pipe has room, unless the worker has
+/// filled its own status pipe on purpose: then the record is dropped.
+fn write_record(pipe: &OwnedFd, exit: &ExitRecord) {
     let record = status::encode_exit(
-        end.status,
-        end.user_micros,
-        end.system_micros,
-        end.peak_memory,
+        exit.status,
+        exit.user_micros,
+        exit.system_micros,
+        exit.peak_memory,
     );
     let _ = fd::write(pipe.as_fd(), &record);
 }

@@ -1,55 +1,261 @@
-//! [`Young`]: the spares that have just been forked. Where they die before they are of
-//! use, the next are put off, longer each time, so that a template does not do
-//! nothing but fork.
+//! [`SparePool`]: how many spares a template keeps, when it forks the next, and how it
+//! gets rid of those that are too many.
+//! RUNS IN: template
+//!
+//! A spare receives a request on the template's control socket by itself, and then
+//! notifies the template over the [`Channel`]. So the template counts as a spare what
+//! may have taken a request already: what the template does with spares must hold for
+//! such a child, too.
+//!
+//! Which children are spares, [`Children`] keeps. The spare's part is in
+//! [`child::spare`](crate::child::spare). The loop calls the pool; the pool does not
+//! know what the process that it has forked does next.
 
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crate::child::spare::Notifier;
+use crate::protocol::control::{ControlMessage, SpareTarget};
+use crate::protocol::notice::SpareNotice;
+use crate::sys::eventfd::EventFd;
+use crate::sys::fork::Side;
+use crate::sys::{fd, fork, socket};
 use crate::template::backoff::Backoff;
+use crate::template::children::Children;
+use crate::template::token::Token;
 
-/// What dies as a spare before that has died at its start.
-const YOUTH: Duration = Duration::from_millis(100);
+/// Interval from the last event to the fork of the next spare while there are enough
+/// for now: the spare that was just taken, and its caller, need the processors.
+const QUIET: Duration = Duration::from_micros(300);
 
+/// The spares of a template.
 #[derive(Default)]
-pub(crate) struct Young {
-    /// The pids of those that live, and when each was forked.
-    spares: Vec<(u64, Instant)>,
-    pause: Backoff,
+pub(crate) struct SparePool {
+    /// Number of spares that the template keeps.
+    target: usize,
+    /// When the owner sent the target, in nanoseconds of the monotonic clock.
+    sent_at: u64,
+    /// Number of spares that have still to be sent away, and the owner's end of the
+    /// control socket, by which the template sends to its own spares.
+    surplus: Option<(usize, OwnedFd)>,
+    /// `None` before the first spare.
+    channel: Option<Channel>,
+    /// Whether the last spare could not be forked. The next try follows an event,
+    /// because without one nothing has changed.
+    fork_failed: bool,
+    starts: Starts,
 }
 
-impl Young {
-    /// One was forked.
-    pub(crate) fn add(&mut self, pid: u64, now: Instant) {
-        self.let_grow_up(now);
-        self.spares.push((pid, now));
+impl SparePool {
+    pub(crate) fn new(target: usize) -> SparePool {
+        SparePool {
+            target,
+            ..SparePool::default()
+        }
     }
 
-    /// One has died that nobody had any use for.
-    pub(crate) fn end(&mut self, pid: u64, now: Instant) {
-        self.let_grow_up(now);
-        let Some(at) = self.spares.iter().position(|(young, _)| *young == pid) else {
+    /// Whether the template should fork another spare, and has room for it.
+    pub(crate) fn lacks_spares(&self, children: &Children) -> bool {
+        children.spares() < self.target && !self.fork_failed && !children.fds_are_scarce()
+    }
+
+    /// How long to wait for events before the next spare is forked.
+    pub(crate) fn delay(&self, children: &Children) -> Duration {
+        let quiet = match 2 * children.spares() >= self.target {
+            true => QUIET,
+            false => Duration::ZERO,
+        };
+        quiet.max(self.starts.backoff.remaining(Instant::now()))
+    }
+
+    /// Something has happened: a fork that has failed may be tried again.
+    pub(crate) fn allow_retry(&mut self) {
+        self.fork_failed = false;
+    }
+
+    /// Forks a spare. Returns `None` in the template, and in the spare what it
+    /// notifies the template by.
+    pub(crate) fn fork_spare(&mut self, children: &mut Children) -> Option<Notifier> {
+        let forked = self.try_fork_spare(children);
+        forked.unwrap_or_else(|_| {
+            self.fork_failed = true;
+            None
+        })
+    }
+
+    fn try_fork_spare(&mut self, children: &mut Children) -> io::Result<Option<Notifier>> {
+        if self.channel.is_none() {
+            let channel = Channel::new()?;
+            let notices = Token::Notices.encode();
+            children.events.add(&channel.notifier.wake, notices)?;
+            self.channel = Some(channel);
+            children.limits.count(Channel::DESCRIPTORS);
+        }
+        match fork::fork()? {
+            Side::Parent(pid) => {
+                children.add_spare(pid)?;
+                self.starts.add(pid, Instant::now());
+                Ok(None)
+            }
+            Side::Child => {
+                let Some(Channel { receiver, notifier }) = self.channel.take() else {
+                    fork::exit_now(1)
+                };
+                // Forget: the spare closes all of the template's descriptors at once.
+                mem::forget(receiver);
+                Ok(Some(notifier))
+            }
+        }
+    }
+
+    /// Reads what spares have notified.
+    pub(crate) fn read_notices(&mut self, children: &mut Children) {
+        if let Some(channel) = &self.channel {
+            // Before reading: a notice that comes later signals again.
+            channel.notifier.wake.clear();
+        }
+        while let Some(channel) = &self.channel {
+            let (mut bytes, mut fds) = ([0; SpareNotice::LEN], Vec::new());
+            let receiver = channel.receiver.as_fd();
+            let Ok(received) = socket::receive(receiver, &mut bytes, &mut fds) else {
+                return;
+            };
+            match (SpareNotice::parse(&bytes[..received.len]), fds.pop()) {
+                (Some(SpareNotice::Taken { pid, kill_on_drop }), Some(status)) => {
+                    self.starts.reset();
+                    children.on_taken(pid, status, kill_on_drop);
+                }
+                // The template had no room for the status pipe.
+                (Some(SpareNotice::Taken { pid, .. }), None) => children.mark_lost(pid),
+                (Some(SpareNotice::SetSpares(target)), owner) => {
+                    self.set_target(target, owner, children);
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// A child that counts as a spare has exited.
+    pub(crate) fn on_exited(&mut self, pid: u32, children: &mut Children) {
+        // First: the child may have taken a request, and its notice is unread.
+        self.read_notices(children);
+        let was_spare = children.is_spare(pid);
+        children.on_exited(pid);
+        if was_spare && !children.is_spare(pid) {
+            self.starts.on_exited(pid, Instant::now());
+        }
+    }
+
+    /// Sets the number of spares. The template sends a surplus away by messages on
+    /// the control socket, one for each spare, and not by a signal: a spare that
+    /// receives such a message cannot have taken a request.
+    pub(crate) fn set_target(
+        &mut self,
+        target: SpareTarget,
+        owner: Option<OwnedFd>,
+        children: &Children,
+    ) {
+        // An older target may arrive later, through another spare.
+        if target.at < self.sent_at {
+            return;
+        }
+        self.sent_at = target.at;
+        self.starts.reset();
+        self.target = target.count as usize;
+        let surplus = children.spares().saturating_sub(self.target);
+        self.surplus = owner.map(|owner| (surplus, owner));
+        self.dismiss_surplus();
+    }
+
+    /// Sends away as many spares as the control socket's queue has room for. The
+    /// spares make room, so the loop calls this again after each event.
+    pub(crate) fn dismiss_surplus(&mut self) {
+        while let Some((left, owner)) = &mut self.surplus {
+            if *left > 0 {
+                match socket::send(owner.as_fd(), &ControlMessage::ExitSpare.encode(), &[]) {
+                    Ok(_) => {
+                        *left -= 1;
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                    Err(_) => {}
+                }
+            }
+            self.surplus = None;
+        }
+    }
+}
+
+/// The way from spares to their template. The template has both ends, a spare only the
+/// notifier.
+struct Channel {
+    receiver: OwnedFd,
+    notifier: Notifier,
+}
+
+impl Channel {
+    /// Number of descriptors of a channel.
+    const DESCRIPTORS: u64 = 3;
+
+    fn new() -> io::Result<Channel> {
+        let (receiver, socket) = socket::message_pair()?;
+        // A spare waits for a template that is busy.
+        fd::set_blocking(socket.as_fd())?;
+        let wake = EventFd::new()?;
+        Ok(Channel {
+            receiver,
+            notifier: Notifier { socket, wake },
+        })
+    }
+}
+
+/// A spare that exits within this time counts as a failed start and lengthens the
+/// back-off.
+const START: Duration = Duration::from_millis(100);
+
+/// How the starts of spares go.
+#[derive(Default)]
+struct Starts {
+    /// The spares that were forked within the last [`START`]: their pids, and when.
+    recent: Vec<(u32, Instant)>,
+    /// After a spare whose start has failed.
+    backoff: Backoff,
+}
+
+impl Starts {
+    /// A spare was forked.
+    fn add(&mut self, pid: u32, now: Instant) {
+        self.drop_old(now);
+        self.recent.push((pid, now));
+    }
+
+    /// A spare has exited that no request had reached.
+    fn on_exited(&mut self, pid: u32, now: Instant) {
+        self.drop_old(now);
+        let Some(at) = self.recent.iter().position(|(recent, _)| *recent == pid) else {
             return;
         };
-        self.spares.swap_remove(at);
-        self.pause.fail(now);
+        self.recent.swap_remove(at);
+        self.backoff.fail(now);
     }
 
-    /// They are of use, or are not to be any more: nothing is put off.
-    pub(crate) fn forget(&mut self) {
-        *self = Young::default();
+    /// A spare was of use, or the target is another one: what happened before says
+    /// nothing about the next start.
+    fn reset(&mut self) {
+        self.recent.clear();
+        self.backoff.reset();
     }
 
-    /// For how long the next one is put off.
-    pub(crate) fn delay(&self, now: Instant) -> Duration {
-        self.pause.remaining(now)
-    }
-
-    /// One that lives for so long shows that they can.
-    fn let_grow_up(&mut self, now: Instant) {
-        let before = self.spares.len();
-        let age = |born| now.saturating_duration_since(born);
-        self.spares.retain(|(_, born)| age(*born) < YOUTH);
-        if self.spares.len() < before {
-            self.pause.reset();
+    /// Drops the spares that have lived long enough. Any such spare shows that spares
+    /// can live, and resets the back-off.
+    fn drop_old(&mut self, now: Instant) {
+        let before = self.recent.len();
+        let age = |forked| now.saturating_duration_since(forked);
+        self.recent.retain(|(_, forked)| age(*forked) < START);
+        if self.recent.len() < before {
+            self.backoff.reset();
         }
     }
 }
@@ -59,34 +265,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_is_put_off_longer_each_time() {
-        let (mut young, mut now) = (Young::default(), Instant::now());
+    fn failed_starts_lengthen_the_backoff() {
+        let (mut starts, mut now) = (Starts::default(), Instant::now());
         let mut delays = Vec::new();
         for pid in 1..=9 {
-            young.add(pid, now);
-            assert_eq!(young.delay(now), Duration::ZERO);
+            starts.add(pid, now);
+            assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
             now += Duration::from_millis(1);
-            young.end(pid, now);
-            delays.push(young.delay(now).as_millis());
-            now += young.delay(now);
+            starts.on_exited(pid, now);
+            delays.push(starts.backoff.remaining(now).as_millis());
+            now += starts.backoff.remaining(now);
         }
         assert_eq!(delays, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-        // One that lives longer begins anew, wherever it ends.
-        young.add(10, now);
-        now += YOUTH;
-        young.end(10, now);
-        assert_eq!(young.delay(now), Duration::ZERO);
-        young.add(11, now);
-        young.end(11, now);
-        assert_eq!(young.delay(now), Duration::from_millis(10));
-        young.forget();
-        assert_eq!(young.delay(now), Duration::ZERO);
+        // A spare that lives longer resets it, however it exits.
+        starts.add(10, now);
+        now += START;
+        starts.on_exited(10, now);
+        assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
+        starts.add(11, now);
+        starts.on_exited(11, now);
+        assert_eq!(starts.backoff.remaining(now), Duration::from_millis(10));
+        starts.reset();
+        assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
     }
 
     #[test]
-    fn one_that_is_not_young_puts_nothing_off() {
-        let (mut young, now) = (Young::default(), Instant::now());
-        young.end(1, now);
-        assert_eq!(young.delay(now), Duration::ZERO);
+    fn the_exit_of_an_old_spare_is_no_failed_start() {
+        let (mut starts, now) = (Starts::default(), Instant::now());
+        starts.on_exited(1, now);
+        assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
     }
 }

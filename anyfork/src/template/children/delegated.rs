@@ -1,217 +1,163 @@
-//! Many children, as their template sees them: in the hands of keepers.
+//! [`Delegated`]: which children are delegated to which monitor, as the template keeps
+//! it.
+//! RUNS IN: template
 //!
-//! A fork copies the table of descriptors, and the child has to close what is in
-//! it: a template that held two for each child would fork more slowly the more of
-//! them live. So when they are many, it forks a keeper, which thereby has the
-//! same descriptors, and forgets its own. The keeper watches the children and
-//! gives each back, by a message with its status pipe, when it has ended; the
-//! template, whose child it still is, tells how and collects it. A keeper that
-//! has few left gives them all back and leaves, so that there are not many
-//! keepers either, however the lives of the children are spread.
+//! A fork copies the table of descriptors, and the child has to close what is in the
+//! copy. A template that held two descriptors for each child would fork more slowly
+//! with every child. When the template watches many, it forks a monitor, which inherits
+//! the descriptors, and closes its own. The [monitor] watches the
+//! children and returns each that has exited, by a message with its status pipe; the
+//! template, which is the child's parent, writes the record and reaps the child. A
+//! monitor that has few children left returns them all and exits, so there are few
+//! monitors, too, whatever the lives of the children are.
 //!
-//! A keeper may be killed. Role the status pipes are gone, but not the children:
-//! the template watches them itself, and whoever waits for one asks the kernel, as
-//! if the template had been killed. Of those with `kill_on_drop`, only the last
-//! handle kills still, not the end of the whole program.
+//! A monitor may be killed. The status pipes are closed then, but the children are the
+//! template's to watch: they are *lost*, which means that their callers see the pipe
+//! closed and ask the kernel, as if the template had been killed. A lost child with
+//! `kill_on_drop` is killed by the caller's last handle, but not by the exit of
+//! the whole program.
+//!
+//! This file keeps the books and reads the sockets; it neither forks nor touches
+//! a child.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process;
 use std::time::Instant;
 
-use crate::child::fd_limit::Limits;
 use crate::protocol::notice::Returned;
-use crate::sys::epoll::Epoll;
-use crate::sys::fork::Side;
-use crate::sys::{fd, fork, pidfd, socket, wait};
+use crate::sys::{pidfd, socket, wait};
 use crate::template::backoff::Backoff;
-use crate::template::children;
-use crate::template::children::Children;
 use crate::template::children::monitor;
 
-/// Marks a token that stands for the keeper of that pid.
-pub(crate) const KEEPER: u64 = 1 << 62;
-
-/// So many children of the template's own are too many.
-const MANY: usize = 256;
-
-/// So many are worth a keeper if descriptors are scarce.
-const WORTH_A_KEEPER: usize = 32;
-
-/// The children in the hands of keepers.
-pub(crate) struct Kept {
-    /// Whose each child is, by their pids.
+/// The children that are delegated, and their monitors.
+#[derive(Default)]
+pub(crate) struct Delegated {
+    /// The monitor's pid of each child, by the child's pid.
     children: BTreeMap<u32, u32>,
-    keepers: BTreeMap<u32, Keeper>,
-    /// After a keeper that could not be forked, or could not keep.
-    pause: Backoff,
+    monitors: BTreeMap<u32, MonitorHandle>,
+    /// After a monitor that could not be forked, or that has failed.
+    pub(crate) backoff: Backoff,
 }
 
-struct Keeper {
-    /// Where it gives children back.
-    channel: OwnedFd,
-    /// So many are in its hands.
-    count: usize,
-    /// So many it took.
-    took: usize,
-    /// So many of them have come back alive.
-    alive: usize,
+/// What the template knows of a monitor.
+struct MonitorHandle {
+    /// The socket on which the monitor returns children.
+    socket: OwnedFd,
+    /// Number of children that were delegated.
+    delegated: usize,
+    /// Number of children that have not come back.
+    left: usize,
+    /// Number of children that have come back alive.
+    returned_alive: usize,
 }
 
-impl Keeper {
-    /// Whether it has given children back that it should have kept: something in
-    /// it has failed.
+impl MonitorHandle {
+    /// Whether the monitor has returned more living children than a monitor that has
+    /// few left: it could not do its work.
     fn has_failed(&self) -> bool {
-        self.alive > self.took / monitor::FEW
+        self.returned_alive > self.delegated / monitor::RETURN_DIVISOR
     }
 }
 
-impl Kept {
-    pub(crate) fn new() -> Kept {
-        Kept {
-            children: BTreeMap::new(),
-            keepers: BTreeMap::new(),
-            pause: Backoff::default(),
-        }
-    }
+/// What a monitor's socket has.
+pub(crate) enum FromMonitor {
+    /// Nothing more for now.
+    Nothing,
+    /// A returned child, and its status pipe if there was room for it.
+    Child(Returned, Option<OwnedFd>),
+    /// A message that is not the monitor's protocol.
+    Malformed,
+    /// The end: the monitor has exited, or was killed.
+    Closed,
+}
 
+impl Delegated {
     pub(crate) fn is_empty(&self) -> bool {
         self.children.is_empty()
     }
 
-    /// How many descriptors the template holds for them.
+    /// Number of descriptors that the template holds for the monitors.
     pub(crate) fn descriptors(&self) -> u64 {
-        self.keepers.len() as u64
+        self.monitors.len() as u64
     }
 
-    /// Takes a child out of its keeper's hands; `false` if it is in none.
-    fn take(&mut self, pid: u32, is_alive: bool) -> bool {
-        let Some(keeper) = self.children.remove(&pid) else {
+    /// Notes that these children are delegated to the monitor of this pid.
+    pub(crate) fn add(
+        &mut self,
+        monitor: u32,
+        socket: OwnedFd,
+        children: impl Iterator<Item = u32>,
+    ) {
+        let mut delegated = 0;
+        for pid in children {
+            delegated += 1;
+            self.children.insert(pid, monitor);
+        }
+        let handle = MonitorHandle {
+            socket,
+            delegated,
+            left: delegated,
+            returned_alive: 0,
+        };
+        self.monitors.insert(monitor, handle);
+    }
+
+    /// Receives the next message of a monitor.
+    pub(crate) fn receive(&self, monitor: u32) -> FromMonitor {
+        let Some(MonitorHandle { socket, .. }) = self.monitors.get(&monitor) else {
+            return FromMonitor::Nothing;
+        };
+        let (mut bytes, mut fds) = ([0; Returned::LEN], Vec::new());
+        match socket::receive(socket.as_fd(), &mut bytes, &mut fds) {
+            Ok(received) if received.len > 0 => match Returned::parse(&bytes[..received.len]) {
+                Some(returned) => FromMonitor::Child(returned, fds.pop()),
+                None => FromMonitor::Malformed,
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => FromMonitor::Nothing,
+            Ok(_) | Err(_) => FromMonitor::Closed,
+        }
+    }
+
+    /// Notes that a child has come back; `false` if it is not delegated.
+    pub(crate) fn remove(&mut self, pid: u32, is_alive: bool) -> bool {
+        let Some(monitor) = self.children.remove(&pid) else {
             return false;
         };
-        if let Some(keeper) = self.keepers.get_mut(&keeper) {
-            keeper.count -= 1;
-            keeper.alive += usize::from(is_alive);
+        if let Some(monitor) = self.monitors.get_mut(&monitor) {
+            monitor.left -= 1;
+            monitor.returned_alive += usize::from(is_alive);
         }
         true
     }
-}
 
-impl Children {
-    /// Gives those that are watched here into the hands of a keeper, if they are
-    /// many, or all that there are descriptors for.
-    pub(crate) fn lighten(&mut self, events: &Epoll, limits: &Limits) {
-        let busy = self.busy();
-        let scarce = || limits.are_near(self.descriptors());
-        if busy < WORTH_A_KEEPER || (busy < MANY && !scarce()) {
-            return;
+    /// Removes a monitor whose socket is closed, and reaps it. Returns its socket, for
+    /// the epoll set, and the pids of the children that it has not returned.
+    pub(crate) fn remove_monitor(&mut self, monitor: u32) -> Option<(OwnedFd, Vec<u32>)> {
+        let handle = self.monitors.remove(&monitor)?;
+        kill_monitor(monitor);
+        match handle.has_failed() {
+            true => self.backoff.fail(Instant::now()),
+            false => self.backoff.reset(),
         }
-        let now = Instant::now();
-        if self.kept.pause.remaining(now).is_zero() && self.fork_keeper(events).is_err() {
-            self.kept.pause.fail(now);
+        let mut lost = Vec::new();
+        if handle.left > 0 {
+            let theirs = self.children.iter().filter(|(_, it)| **it == monitor);
+            lost.extend(theirs.map(|(pid, _)| *pid));
         }
+        Some((handle.socket, lost))
     }
 
-    fn fork_keeper(&mut self, events: &Epoll) -> io::Result<()> {
-        let (channel, gives) = socket::message_pair()?;
-        // A template that has much to do is waited for.
-        fd::set_blocking(gives.as_fd())?;
-        let template = process::id();
-        let keeper = match fork::fork()? {
-            Side::Child => monitor::live(self.take_busy(), gives, template),
-            Side::Parent(keeper) => keeper,
-        };
-        if let Err(error) = events.add(&channel, u64::from(keeper) | KEEPER) {
-            dismiss(keeper);
-            return Err(error);
-        }
-        let children = self.take_busy();
-        let count = children.len();
-        for child in children {
-            child.forget(events);
-            self.kept.children.insert(child.pid, keeper);
-        }
-        let it = Keeper {
-            channel,
-            count,
-            took: count,
-            alive: 0,
-        };
-        self.kept.keepers.insert(keeper, it);
-        Ok(())
-    }
-
-    /// Takes what a keeper gives back.
-    pub(crate) fn listen(&mut self, keeper: u32, events: &Epoll, limits: &Limits) {
-        loop {
-            // A message may bring one descriptor, and its child another.
-            self.lighten(events, limits);
-            let Some(Keeper { channel, .. }) = self.kept.keepers.get(&keeper) else {
-                return;
-            };
-            let (mut bytes, mut fds) = ([0; Returned::LEN], Vec::new());
-            match socket::receive(channel.as_fd(), &mut bytes, &mut fds) {
-                Ok(received) if received.len > 0 => {
-                    if let Some(returned) = Returned::parse(&bytes[..received.len]) {
-                        self.take_back(returned, fds.pop(), events);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(_) | Err(_) => return self.lose_keeper(keeper, events, limits),
-            }
-        }
-    }
-
-    /// A child is in nobody else's hands any more: it has ended, or its keeper has
-    /// few left. There is no status pipe if there was no room for it here, or on
-    /// the way.
-    fn take_back(&mut self, returned: Returned, status: Option<OwnedFd>, events: &Epoll) {
-        let Returned { pid, kill_on_drop } = returned;
-        let look = wait::peek(pid);
-        if !self.kept.take(pid, matches!(look, Ok(None))) {
-            return;
-        }
-        match (look, status) {
-            (Ok(None), Some(status)) => self.add(pid, status, kill_on_drop, events),
-            (Ok(None), None) => self.add_lost(pid, events),
-            (look, status) => children::collect(pid, look, status.as_ref()),
-        }
-    }
-
-    /// A keeper has left, or was killed; then its children have nobody.
-    fn lose_keeper(&mut self, keeper: u32, events: &Epoll, limits: &Limits) {
-        let Some(it) = self.kept.keepers.remove(&keeper) else {
-            return;
-        };
-        let _ = events.remove(&it.channel);
-        dismiss(keeper);
-        match it.has_failed() {
-            true => self.kept.pause.fail(Instant::now()),
-            false => self.kept.pause.reset(),
-        }
-        if it.count == 0 {
-            return;
-        }
-        let theirs = self.kept.children.iter().filter(|(_, it)| **it == keeper);
-        let orphans: Vec<_> = theirs.map(|(pid, _)| *pid).collect();
-        for pid in orphans {
-            self.kept.children.remove(&pid);
-            self.add_lost(pid, events);
-            self.lighten(events, limits);
-        }
-    }
-
-    /// Ends the keepers, who have nothing to keep any more.
-    pub(crate) fn dismiss_keepers(&mut self) {
-        for keeper in self.kept.keepers.keys() {
-            dismiss(*keeper);
+    /// Kills all monitors, once no child is left for them.
+    pub(crate) fn kill_monitors(&mut self) {
+        for monitor in self.monitors.keys() {
+            kill_monitor(*monitor);
         }
     }
 }
 
-/// Ends a keeper, if it has not left, and collects it.
-fn dismiss(keeper: u32) {
-    let _ = pidfd::kill_child(keeper);
-    let _ = wait::reap_blocking(keeper);
+/// Kills a monitor, if it has not exited, and reaps it.
+pub(crate) fn kill_monitor(monitor: u32) {
+    let _ = pidfd::kill_child(monitor);
+    let _ = wait::reap_blocking(monitor);
 }

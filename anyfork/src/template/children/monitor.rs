@@ -1,11 +1,13 @@
-//! A keeper: a process that holds descriptors of a template's children, so that
-//! the template need not. Why, and what the template has to do with it, is in
-//! `kept`.
+//! The monitor: a process that holds the descriptors of a template's children, so that
+//! the template's own table stays small.
+//! RUNS IN: monitor
 //!
-//! It was forked with the children's pidfds and status pipes. It kills those that
-//! nobody waits for any more, and gives back those that have ended; it cannot
-//! collect them, because it is their sibling. It runs no code of the program's,
-//! takes no orders, and does not outlive the template.
+//! The template forks a monitor, which inherits the pidfds and status pipes of the
+//! children that are delegated to it. The monitor kills a child that nobody waits for
+//! any more, and returns a child that has exited to the template: a monitor is the
+//! child's sibling and cannot reap it. It runs no code of the program's, takes no
+//! orders, and does not outlive the template. The template's part is in
+//! [`delegated`](crate::template::children::delegated).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,112 +21,117 @@ use crate::sys::epoll::Epoll;
 use crate::sys::poll::Interest;
 use crate::sys::socket::Wait;
 use crate::sys::{epoll, fd, fork, poll, socket};
-use crate::template::children::watched::{ABANDONED, Child};
+use crate::template::children::watched::Watched;
+use crate::template::token::Token;
 
-/// The part of its children that is not worth a keeper: one in so many.
-pub(crate) const FEW: usize = 4;
+/// Number by which a monitor divides its children: when fewer than this part of them
+/// run, it returns them all and exits.
+pub(crate) const RETURN_DIVISOR: usize = 4;
 
-/// The token of the channel; the children's are their pids.
-const CHANNEL: u64 = 0;
+/// Number of pauses, over a monitor's whole life, in which it waits for the kernel to
+/// take a descriptor.
+const MAX_PAUSES: u32 = 100;
 
-/// Lives as the keeper of these children, in a process that `template` has just
-/// forked for it.
-pub(crate) fn live(children: Vec<Child>, channel: OwnedFd, template: u32) -> ! {
+/// Interval between two tries to send a descriptor.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Monitors these children, in a process that `template` has just forked, and exits.
+pub(crate) fn run(children: Vec<Watched>, socket: OwnedFd, template: u32) -> ! {
     early::mark_forked();
-    let mut keeper = Keeper {
+    let mut monitor = Monitor {
         children: children.into_iter().map(|it| (it.pid, it)).collect(),
-        channel,
-        patience: 100,
+        socket,
+        pauses_left: MAX_PAUSES,
     };
-    let kept = keeper.isolate().and_then(|()| {
+    let monitored = monitor.isolate().and_then(|()| {
         fork::die_with_parent(template)?;
         title::monitor();
-        keeper.keep()
+        monitor.watch_children()
     });
-    // Also where it could not keep. If the template is gone, this sees it.
-    keeper.give_all_back();
-    fork::exit_now(kept.is_err().into())
+    // After a failure, too. If the template is gone, the sending fails.
+    monitor.return_all();
+    fork::exit_now(monitored.is_err().into())
 }
 
-struct Keeper {
-    children: BTreeMap<u32, Child>,
-    /// Where they are given back.
-    channel: OwnedFd,
-    /// So often it waits until there is room for a descriptor on its way.
-    patience: u32,
+struct Monitor {
+    children: BTreeMap<u32, Watched>,
+    /// The socket to the template.
+    socket: OwnedFd,
+    pauses_left: u32,
 }
 
-impl Keeper {
-    /// Closes all that is not the children's.
+impl Monitor {
+    /// Closes every descriptor that is neither the monitor's nor a child's.
     fn isolate(&self) -> io::Result<()> {
-        let theirs = self.children.values().flat_map(Child::descriptors);
-        fd::close_all_but(theirs.chain([&self.channel]).map(AsRawFd::as_raw_fd))
+        let held = self.children.values().flat_map(Watched::descriptors);
+        fd::close_all_but(held.chain([&self.socket]).map(AsRawFd::as_raw_fd))
     }
 
-    /// Watches the children, until three quarters of them have ended.
-    fn keep(&mut self) -> io::Result<()> {
+    /// Watches the children until few are left.
+    fn watch_children(&mut self) -> io::Result<()> {
         let events = Epoll::new()?;
-        events.add_hung_up(&self.channel, CHANNEL)?;
+        events.add_hung_up(&self.socket, Token::Control.encode())?;
         for child in self.children.values() {
             child.watch(&events)?;
         }
-        let few = self.children.len() / FEW;
-        let mut room = epoll::event_buffer::<64>();
+        let few = self.children.len() / RETURN_DIVISOR;
+        let mut buffer = epoll::event_buffer::<64>();
         while self.children.len() >= few.max(1) {
-            for token in events.wait(&mut room, None)? {
-                if token == CHANNEL {
-                    // The template is gone.
-                    fork::exit_now(0);
-                }
-                self.attend(token, &events);
+            let ready = events.wait(&mut buffer, None)?;
+            for token in ready.filter_map(Token::decode) {
+                self.on_event(token, &events);
             }
         }
         Ok(())
     }
 
-    /// Does what has to be done about the child behind `token`.
-    fn attend(&mut self, token: u64, events: &Epoll) {
-        let Ok(pid) = u32::try_from(token & !ABANDONED) else {
-            return;
-        };
-        if token & ABANDONED != 0 {
-            if let Some(child) = self.children.get_mut(&pid) {
-                child.kill(events);
+    fn on_event(&mut self, token: Token, events: &Epoll) {
+        match token {
+            // The template is gone.
+            Token::Control => fork::exit_now(0),
+            Token::Exited(pid) => {
+                if let Some(child) = self.children.remove(&pid) {
+                    child.unwatch(events);
+                    self.return_child(child);
+                }
             }
-        } else if let Some(child) = self.children.remove(&pid) {
-            child.forget(events);
-            self.give_back(child);
+            Token::Abandoned(pid) => {
+                if let Some(child) = self.children.get_mut(&pid) {
+                    child.kill(events);
+                }
+            }
+            // The template's alone.
+            Token::Notices | Token::Monitor(_) => {}
         }
     }
 
-    fn give_all_back(&mut self) {
+    fn return_all(&mut self) {
         while let Some((_, child)) = self.children.pop_first() {
-            self.give_back(child);
+            self.return_child(child);
         }
     }
 
-    /// Has the template watch the child itself, or collect it.
-    fn give_back(&mut self, child: Child) {
-        const PAUSE: Duration = Duration::from_millis(10);
+    /// Returns the child to the template, which watches or reaps it.
+    fn return_child(&mut self, child: Watched) {
         let bytes = Returned {
             pid: child.pid,
             kill_on_drop: child.kill_on_drop,
         }
         .encode();
-        let channel = self.channel.as_fd();
+        let socket = self.socket.as_fd();
         let mut status = child.status.as_ref().map(AsFd::as_fd);
-        while let Err(error) = socket::send_or_wait(channel, Wait::Yes, &bytes, status.as_slice()) {
+        while let Err(error) = socket::send_or_wait(socket, Wait::Yes, &bytes, status.as_slice()) {
             if status.is_none() || error.raw_os_error() != Some(libc::ETOOMANYREFS) {
                 // The template is gone.
                 fork::exit_now(1);
             }
-            // The kernel has too many descriptors of this user's on their way.
-            // If that does not pass, it is more important that the end is told.
-            if self.patience == 0 {
+            // The kernel's limit of descriptors in flight for this user is reached. If
+            // that lasts, the template has to learn of the exit without the pipe.
+            if self.pauses_left == 0 {
                 status = None;
             } else {
-                self.patience -= 1;
-                let _ = poll::wait(channel, Interest::HungUp, Some(Instant::now() + PAUSE));
+                self.pauses_left -= 1;
+                let _ = poll::wait(socket, Interest::HungUp, Some(Instant::now() + PAUSE));
             }
         }
     }

@@ -1,82 +1,86 @@
-//! A child as it is watched, by its template or by a keeper: for its end, and
-//! for its caller's, if it is to be killed then.
+//! [`Watched`]: a child whose exit this process waits for, and what it holds of it.
+//! RUNS IN: template, monitor
+//!
+//! A child has a pidfd, and a status pipe once a caller waits for it. With
+//! `kill_on_drop` the pipe is watched, too: the kernel reports when nobody holds its
+//! read end any more. This file changes the epoll set and signals the child; who
+//! reaps the child is its owner's business ([`children`](crate::template::children)).
 
-use crate::sys::epoll::Epoll;
-use crate::sys::pidfd;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Marks a token that stands for a child's status pipe. Without it, a child's
-/// token is its pid, which is nobody else's before it is collected.
-pub(crate) const ABANDONED: u64 = 1 << 63;
+use crate::sys::epoll::Epoll;
+use crate::sys::pidfd;
+use crate::template::token::Token;
 
-/// A child, and what is held of it.
-pub(crate) struct Child {
+/// A child that this process watches.
+pub(crate) struct Watched {
     pub(crate) pid: u32,
-    /// A spare: nobody waits for it yet.
-    pub(crate) idle: bool,
-    /// `None` for a spare, and if there was no room for it.
+    /// Whether the child is a spare, for which no caller waits yet.
+    pub(crate) is_spare: bool,
+    /// The write end of the status pipe; `None` for a spare and for a lost child.
     pub(crate) status: Option<OwnedFd>,
     pub(crate) kill_on_drop: bool,
-    /// Closed last: who looks from outside sees by it what is still held.
+    /// Last, so that it is closed last: an open pidfd shows in `/proc` what else the
+    /// template may still hold of the child.
     pidfd: OwnedFd,
 }
 
-impl Child {
-    /// So many descriptors are held of each, once somebody waits for it.
+impl Watched {
+    /// Number of descriptors that the template holds of a child with a status pipe.
     pub(crate) const DESCRIPTORS: u64 = 2;
 
-    /// Watches a child of this process's for its end.
-    pub(crate) fn new(pid: u32, events: &Epoll) -> io::Result<Child> {
+    /// Watches the exit of this process's child `pid`.
+    pub(crate) fn new(pid: u32, events: &Epoll) -> io::Result<Watched> {
         let pidfd = pidfd::open(pid)?;
-        events.add(&pidfd, pid.into())?;
-        Ok(Child {
+        events.add(&pidfd, Token::Exited(pid).encode())?;
+        Ok(Watched {
             pid,
-            idle: false,
+            is_spare: false,
             status: None,
             kill_on_drop: false,
             pidfd,
         })
     }
 
-    /// Somebody waits for it now, at the other end of `status`.
+    /// A caller waits for the child now, at the read end of `status`.
     pub(crate) fn report_to(&mut self, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
         self.status = Some(status);
         self.kill_on_drop = kill_on_drop;
         if self.watch_caller(events).is_err() {
-            // Nobody would learn that it is to be killed.
+            // Unwatched, the child might outlive a caller that wants it killed.
             let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
         }
     }
 
-    /// Has another set watch the child, of which it knew nothing before.
+    /// Adds the child to another epoll set.
     pub(crate) fn watch(&self, events: &Epoll) -> io::Result<()> {
-        events.add(&self.pidfd, self.pid.into())?;
+        events.add(&self.pidfd, Token::Exited(self.pid).encode())?;
         self.watch_caller(events)
     }
 
     fn watch_caller(&self, events: &Epoll) -> io::Result<()> {
         match &self.status {
             Some(status) if self.kill_on_drop => {
-                events.add_hung_up(status, u64::from(self.pid) | ABANDONED)
+                events.add_hung_up(status, Token::Abandoned(self.pid).encode())
             }
             _ => Ok(()),
         }
     }
 
-    /// Takes the child out of the set. Others may hold what stands for it there,
-    /// which would stay in the set with them: a keeper the pidfd, what the child
-    /// has forked the pipe.
-    pub(crate) fn forget(&self, events: &Epoll) {
+    /// Removes the child from the epoll set. To close the descriptors is not enough:
+    /// epoll watches the open file, of which a monitor has a duplicate (the pidfd), or
+    /// a process that the child has forked (the pipe).
+    pub(crate) fn unwatch(&self, events: &Epoll) {
         let _ = events.remove(&self.pidfd);
         if let (Some(status), true) = (&self.status, self.kill_on_drop) {
             let _ = events.remove(status);
         }
     }
 
-    /// Kills the child, because nobody waits for it any more. It is collected as
-    /// any other.
+    /// Kills the child, because no caller holds it any more. The child is reaped when
+    /// its exit is reported.
     pub(crate) fn kill(&mut self, events: &Epoll) {
         if let (Some(status), true) = (&self.status, mem::take(&mut self.kill_on_drop)) {
             let _ = events.remove(status);
@@ -84,7 +88,7 @@ impl Child {
         let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
     }
 
-    /// What belongs to the child.
+    /// The descriptors that are held of the child.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.status.iter().chain([&self.pidfd])
     }
