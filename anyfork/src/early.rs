@@ -43,7 +43,8 @@ impl TemplateSockets {
 /// The early template of the process that has this generation.
 pub(crate) struct Early {
     pub(crate) generation: u32,
-    pub(crate) end: Result<TemplateSockets, Error>,
+    /// The sockets, or why there is no early template.
+    pub(crate) sockets: Result<TemplateSockets, Error>,
 }
 
 /// Set before `main` if the program asks for an early template. Empty in templates

@@ -20,22 +20,24 @@ use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello::{LEN, VARIABLE, parse};
 use crate::registry::{self, Early};
-use crate::sys::{environ, fd, fork, peer, signal, socket, startup, threads};
+use crate::sys::threads::OneThread;
+use crate::sys::{environ, fd, fork, peer, signal, socket, startup};
 
 startup::before_main!(before_main);
 
 fn before_main() {
-    if let Some(number) = environ::take_variable(VARIABLE)
-        && let Some((control, answering)) = accept_boot(&number)
+    let assumed = OneThread::assume_before_main();
+    if let Some(number) = environ::take_variable(assumed, VARIABLE)
+        && let Some((control, answering)) = accept_boot(assumed, &number)
     {
         title::set_owner(peer::pid(control.as_fd()).unwrap_or_default());
-        double_fork(control, &answering, &[], run_preloads)
+        double_fork(assumed, control, &answering, &[], run_preloads)
     }
     if !registry::early().is_empty() {
         // The one other writer would be a second run of this constructor.
         let _ = EARLY.set(early::Early {
             generation: early::generation(),
-            end: fork_early(),
+            sockets: fork_early(),
         });
     }
 }
@@ -44,7 +46,7 @@ fn before_main() {
 /// its answer socket. Does not return if the two do not understand each other.
 ///
 /// A stale variable is no boot: there is no such socket with a message in it.
-fn accept_boot(number: &str) -> Option<(OwnedFd, UnixStream)> {
+fn accept_boot(one_thread: OneThread, number: &str) -> Option<(OwnedFd, UnixStream)> {
     let control = socket::adopt_message_socket(number.parse().ok()?)?;
     // First: what is received must not take a standard stream's number.
     let opened = fd::open_standard_streams();
@@ -60,7 +62,7 @@ fn accept_boot(number: &str) -> Option<(OwnedFd, UnixStream)> {
         fork::exit_now(1);
     }
     let kept = [control.as_raw_fd(), answering.as_raw_fd()];
-    if let Err(error) = opened.and_then(|()| fd::close_all_but(kept)) {
+    if let Err(error) = opened.and_then(|()| fd::close_all_but(one_thread, kept)) {
         answer_failure(&answering, &Error::io("set the descriptors up", error));
         fork::exit_now(1);
     }
@@ -91,7 +93,7 @@ fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn fork_early() -> Result<TemplateSockets> {
-    may_fork()?;
+    let one_thread = may_fork()?;
     // Before this library has opened any.
     let kept = match registry::early().iter().any(|early| early.keep_fds) {
         true => fd::inherited_above_standard()
@@ -101,12 +103,12 @@ fn fork_early() -> Result<TemplateSockets> {
     fd::open_standard_streams()
         .map_err(|error| Error::io("no early template: open /dev/null", error))?;
     title::set_owner(process::id());
-    fork_template(&kept, run_preloads)
+    fork_template(one_thread, &kept, run_preloads)
 }
 
 /// A fork is safe only in a process with one thread, and ours only in a program
 /// that is just starting.
-fn may_fork() -> Result<()> {
+fn may_fork() -> Result<OneThread> {
     let refuse = |why: &str| {
         let message = format!("no early template: {why}");
         Err(Error::new(ErrorKind::TemplateGone, message))
@@ -117,9 +119,9 @@ fn may_fork() -> Result<()> {
     if startup::runs_with_raised_rights() {
         return refuse("the program runs with raised rights (AT_SECURE)");
     }
-    match threads::count() {
-        Ok(1) => Ok(()),
-        Ok(n) => refuse(&format!("{n} threads existed before `main`")),
+    match OneThread::check() {
+        Ok(Ok(one_thread)) => Ok(one_thread),
+        Ok(Err(n)) => refuse(&format!("{n} threads existed before `main`")),
         Err(error) => refuse(&format!("the number of threads is unknown: {error}")),
     }
 }

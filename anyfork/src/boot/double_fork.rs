@@ -22,6 +22,7 @@ use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fork::Side;
 use crate::sys::signal::BlockedSignals;
+use crate::sys::threads::OneThread;
 use crate::sys::{fd, fork, signal, socket, wait};
 use crate::template::server::Template;
 
@@ -31,6 +32,7 @@ use crate::template::server::Template;
 /// `kept` are descriptors of the program's that the template and its children
 /// are to have.
 pub(crate) fn fork_template(
+    one_thread: OneThread,
     kept: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
 ) -> Result<TemplateSockets> {
@@ -50,14 +52,14 @@ pub(crate) fn fork_template(
     // A Ctrl-C in the middle of it is for the program: the template must neither
     // end by it nor run the program's handler.
     let _held_back = BlockedSignals::all().map_err(failed("block signals"))?;
-    match fork::fork().map_err(failed("fork"))? {
+    match fork::fork(one_thread).map_err(failed("fork"))? {
         Side::Parent(pid) => {
             wait::reap_blocking(pid).map_err(failed("waitpid"))?;
             Ok(TemplateSockets::new(control, answer))
         }
-        Side::Child => {
+        Side::Child(one_thread) => {
             drop((control, answer));
-            double_fork(served, &answering, kept, prepare)
+            double_fork(one_thread, served, &answering, kept, prepare)
         }
     }
 }
@@ -66,14 +68,15 @@ pub(crate) fn fork_template(
 ///
 /// All signals are blocked, and stay so in the template.
 pub(crate) fn double_fork(
+    one_thread: OneThread,
     control: OwnedFd,
     answering: &UnixStream,
     kept: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
 ) -> ! {
-    match fork::fork() {
+    match fork::fork(one_thread) {
         Ok(Side::Parent(_)) => fork::exit_now(0),
-        Ok(Side::Child) => live(control, answering, kept, prepare),
+        Ok(Side::Child(one_thread)) => live(one_thread, control, answering, kept, prepare),
         Err(error) => {
             let error = Error::os(ErrorKind::ForkFailed, "fork a template: fork", error);
             answer_failure(answering, &error);
@@ -84,6 +87,7 @@ pub(crate) fn double_fork(
 
 /// The life of a template that was not asked for by a request.
 fn live(
+    one_thread: OneThread,
     control: OwnedFd,
     answering: &UnixStream,
     kept: &[RawFd],
@@ -93,22 +97,27 @@ fn live(
     let prepare = || {
         // The program's descriptors are not held open behind its back.
         let own = [control.as_raw_fd(), answering.as_raw_fd()];
-        fd::close_all_but([kept, &own].concat())
+        fd::close_all_but(one_thread, [kept, &own].concat())
             .and_then(|()| fd::open_standard_streams())
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
         signal::reset_actions();
         die_with_caller(answering)?;
-        title::template();
+        title::template(one_thread);
         baseline::take();
         prepare()?;
         open_standard_streams()?;
         // What was printed must not come out of every child again.
         flush();
-        check_threads().map_err(|why| {
+        let one_thread = check_threads().map_err(|why| {
             let message = format!("the template has ended: its preload functions {why}");
             Error::new(ErrorKind::TemplateGone, message)
         })?;
-        Template::new(control.as_fd(), Args::new(), &[answering.as_fd()])
+        Template::new(
+            one_thread,
+            control.as_fd(),
+            Args::new(),
+            &[answering.as_fd()],
+        )
     };
     match prepare() {
         Ok(template) => match say_ready(answering) {
@@ -126,9 +135,9 @@ fn live(
 /// Forks this process, as it is now, into a template.
 pub(crate) fn snapshot() -> Result<TemplateSockets> {
     let refused = |why: String| Err(Error::new(ErrorKind::MultiThreaded, why));
-    match settled_threads() {
-        Ok(1) => {}
-        Ok(n) => {
+    let one_thread = match settled_threads() {
+        Ok(Ok(one_thread)) => one_thread,
+        Ok(Err(n)) => {
             return refused(format!(
                 "cannot take a snapshot: this process has {n} threads, and a fork would copy one of \
                  them; take it before they start, or use `Process::new()`"
@@ -139,9 +148,9 @@ pub(crate) fn snapshot() -> Result<TemplateSockets> {
                 "cannot take a snapshot: the number of threads is unknown: {error}"
             ));
         }
-    }
+    };
     title::set_owner(process::id());
-    fork_template(&[], || {
+    fork_template(one_thread, &[], || {
         baseline::note_user_code();
         report::install_over();
         Ok(())

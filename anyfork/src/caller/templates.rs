@@ -64,12 +64,12 @@ pub(crate) fn early() -> Result<Arc<TemplateHandle>> {
     if early.generation != early::generation() {
         return gone(FORKED);
     }
-    if let Ok(end) = &early.end
+    if let Ok(end) = &early.sockets
         && !end.is_open()
     {
         return gone(CLOSED);
     }
-    let template = ORIGIN.get_or_init(|| match &early.end {
+    let template = ORIGIN.get_or_init(|| match &early.sockets {
         Err(error) => Err(error.clone()),
         Ok(end) => own(end).map(|end| Arc::new(TemplateHandle::new(end))),
     });

@@ -32,6 +32,7 @@ use crate::registry::Function;
 use crate::sys::fd::KeepOpen;
 use crate::sys::proc_title::Title;
 use crate::sys::signal;
+use crate::sys::threads::OneThread;
 
 /// What the child of a plain request needs, as far as its template knows it.
 pub(crate) struct Plain {
@@ -69,15 +70,15 @@ impl Plain {
     }
 
     /// In the child: runs the worker.
-    pub(crate) fn run(self, request: Request<'_>) -> ! {
+    pub(crate) fn run(self, one_thread: OneThread, request: Request<'_>) -> ! {
         early::mark_forked();
         self.beginning.activate();
         // Held to the end of the process, for what it has to say of a failure.
         let _status = mem::ManuallyDrop::new(request.status);
         let settle = || {
-            role::isolate(&self.kept)?;
+            role::isolate(one_thread, &self.kept)?;
             role::restore_limits(&self.limits)?;
-            self.title.set();
+            self.title.set(one_thread);
             signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
             Ok(Body::parse_fast_path(request.body, request.inline_fds)?)
         };

@@ -17,7 +17,8 @@ use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{self, AfterFork, Function};
 use crate::spec::Step;
-use crate::sys::{fd, threads};
+use crate::sys::fd;
+use crate::sys::threads::OneThread;
 
 /// Takes the steps; gives the arguments that are collected in the end, those
 /// that the template had first.
@@ -126,10 +127,10 @@ pub(crate) fn after_fork_hooks() {
 }
 
 /// Whether this process can be forked from: with one thread, it can.
-pub(crate) fn check_threads() -> Result<(), String> {
+pub(crate) fn check_threads() -> Result<OneThread, String> {
     match settled_threads() {
-        Ok(1) => Ok(()),
-        Ok(n) => Err(format!("left {} threads running", n - 1)),
+        Ok(Ok(one_thread)) => Ok(one_thread),
+        Ok(Err(n)) => Err(format!("left {} threads running", n - 1)),
         Err(error) => Err(format!(
             "cannot be counted on: the number of threads is unknown: {error}"
         )),
@@ -138,14 +139,14 @@ pub(crate) fn check_threads() -> Result<(), String> {
 
 /// How many threads this process has; waits a while for those that are about to
 /// end. Those of `std::thread::scope`, for one, still run when it returns.
-pub(crate) fn settled_threads() -> io::Result<usize> {
+pub(crate) fn settled_threads() -> io::Result<Result<OneThread, usize>> {
     /// So long an error is late. Nothing else waits.
     const PATIENCE: Duration = Duration::from_secs(1);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match threads::count()? {
-            n if n == 1 || Instant::now() > deadline => return Ok(n),
-            _ => thread::sleep(Duration::from_millis(1)),
+        match OneThread::check()? {
+            Err(_) if Instant::now() <= deadline => thread::sleep(Duration::from_millis(1)),
+            checked => return Ok(checked),
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
 use crate::spec::{Program, Setting, Step};
 use crate::sys::fd::KeepOpen;
+use crate::sys::threads::OneThread;
 use crate::sys::{fork, signal};
 
 /// What a child inherits from its template.
@@ -49,6 +50,8 @@ pub(crate) enum Next {
 
 /// A template that has prepared itself.
 pub(crate) struct NewTemplate {
+    /// Made after the last of the user's code.
+    pub(crate) one_thread: OneThread,
     /// The socket that it serves.
     pub(crate) control: OwnedFd,
     /// The socket on which it says that it serves, or why not.
@@ -83,29 +86,39 @@ pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'
 
 /// Closes all descriptors that belong to the template and to other children.
 #[inline]
-pub(crate) fn isolate(kept: &KeepOpen) -> Result<()> {
-    kept.close_others()
+pub(crate) fn isolate(one_thread: OneThread, kept: &KeepOpen) -> Result<()> {
+    kept.close_others(one_thread)
         .map_err(|error| Error::io("close the template's descriptors in the child", error))
 }
 
 /// Isolates a process that was just forked for this request, and takes on the role
 /// that the request gives it.
-pub(crate) fn isolate_and_take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
+pub(crate) fn isolate_and_take_on(
+    one_thread: OneThread,
+    request: Request<'_>,
+    inherited: Inherited<'_>,
+) -> Next {
     early::mark_forked();
     let fixed = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
     let received = request.control.iter().chain(&request.memory);
     let received = received.chain(&request.inline_fds).map(AsRawFd::as_raw_fd);
     let kept = kept(fixed.into_iter().chain(received), &inherited);
-    if let Err(error) = isolate(&kept) {
+    if let Err(error) = isolate(one_thread, &kept) {
         refuse(&request.socket, &error);
         fork::exit_now(1)
     }
-    take_on(request, inherited)
+    take_on(one_thread, request, inherited)
 }
 
 /// Takes on the role that the request gives this process. Never unwinds.
-pub(crate) fn take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
-    let next = catch_unwind(AssertUnwindSafe(|| try_take_on(request, inherited)));
+pub(crate) fn take_on(
+    one_thread: OneThread,
+    request: Request<'_>,
+    inherited: Inherited<'_>,
+) -> Next {
+    let next = catch_unwind(AssertUnwindSafe(|| {
+        try_take_on(one_thread, request, inherited)
+    }));
     next.unwrap_or_else(|panic| Next::Exit(code_of(panic)))
 }
 
@@ -129,7 +142,7 @@ fn code_of(panic: Box<dyn std::any::Any + Send>) -> u8 {
     PANICKED
 }
 
-fn try_take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
+fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited<'_>) -> Next {
     let Request {
         head,
         body,
@@ -164,11 +177,17 @@ fn try_take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
         Setting::Spares(count) => Some(*count as usize),
         _ => None,
     });
-    set_title(&name, control.is_some(), program.is_some(), &settings);
+    set_title(
+        one_thread,
+        &name,
+        control.is_some(),
+        program.is_some(),
+        &settings,
+    );
     if !settings.is_empty() {
         wake_template();
     }
-    let prepared = settings::apply(settings).and_then(|()| {
+    let prepared = settings::apply(one_thread, settings).and_then(|()| {
         if prepare::has_hooks() || prepare::runs_code(&steps) {
             die_with_caller(&socket)?;
         }
@@ -188,7 +207,8 @@ fn try_take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
         (None, Some(control)) => match prepare_template(steps, args) {
             // Before the control socket closes: who finds it closed asks why.
             Err(error) => Next::Exit(refuse(&socket, &error)),
-            Ok(args) => Next::Serve(NewTemplate {
+            Ok((one_thread, args)) => Next::Serve(NewTemplate {
+                one_thread,
                 control,
                 reply: socket,
                 status,
@@ -201,14 +221,20 @@ fn try_take_on(request: Request<'_>, inherited: Inherited<'_>) -> Next {
 
 /// Calls this process by what it becomes, unless a title is among its settings. A
 /// program has its own.
-fn set_title(name: &str, is_template: bool, is_program: bool, settings: &[Setting]) {
+fn set_title(
+    one_thread: OneThread,
+    name: &str,
+    is_template: bool,
+    is_program: bool,
+    settings: &[Setting],
+) {
     let has_title = settings.iter().any(|it| matches!(it, Setting::Title(_)));
     if has_title || is_program {
         return;
     }
     match is_template {
-        true => title::template(),
-        false => title::worker(name),
+        true => title::template(one_thread),
+        false => title::worker(one_thread, name),
     }
 }
 
@@ -228,17 +254,17 @@ fn run_hooks(is_template: bool) -> Result<()> {
 
 /// Takes the steps of a template's preparation, and gives the arguments that it
 /// passes on.
-fn prepare_template(steps: Vec<Step>, inherited: Args) -> Result<Args> {
+fn prepare_template(steps: Vec<Step>, inherited: Args) -> Result<(OneThread, Args)> {
     let args = prepare::take_steps(steps, inherited)?;
     run::flush();
-    prepare::check_threads().map_err(|why| {
+    let one_thread = prepare::check_threads().map_err(|why| {
         let message = format!("the preparation of a template {why}");
         Error::new(ErrorKind::InitFailed, message)
     })?;
     // The template takes what is open from here on for the program's, which the
     // event descriptor is not.
     wake_template();
-    Ok(args)
+    Ok((one_thread, args))
 }
 
 /// Takes the steps, and executes the program. Gives the exit code if that fails.

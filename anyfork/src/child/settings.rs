@@ -7,16 +7,19 @@ use std::os::fd::AsFd;
 use crate::child::{baseline, title};
 use crate::error::{Error, Result};
 use crate::spec::{Inherit, Setting};
+use crate::sys::threads::OneThread;
 use crate::sys::{environ, fd, process_attrs, rlimit};
 
 /// Applies all settings, in the order of their ranks.
-pub(crate) fn apply(mut settings: Vec<Setting>) -> Result<()> {
+pub(crate) fn apply(one_thread: OneThread, mut settings: Vec<Setting>) -> Result<()> {
     if settings.is_empty() {
         return Ok(());
     }
     settings.sort_by_key(Setting::apply_order);
     drop_groups(&settings);
-    settings.into_iter().try_for_each(apply_one)
+    settings
+        .into_iter()
+        .try_for_each(|it| apply_one(one_thread, it))
 }
 
 /// A process that gives up the rights of root gives up root's groups, too,
@@ -30,13 +33,13 @@ fn drop_groups(settings: &[Setting]) {
     }
 }
 
-fn apply_one(it: Setting) -> Result<()> {
+fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
     let (applied, what) = match it {
-        Setting::Inherit { what, prepared } => return take_over(what, prepared),
+        Setting::Inherit { what, prepared } => return take_over(one_thread, what, prepared),
         // It is for the template to come.
         Setting::Spares(_) => return Ok(()),
         Setting::Title(text) => {
-            title::given(&text);
+            title::given(one_thread, &text);
             return Ok(());
         }
         Setting::Stream { number, to } => {
@@ -68,11 +71,11 @@ fn apply_one(it: Setting) -> Result<()> {
             format!("current_dir `{}`", path.display()),
         ),
         Setting::EnvClear => {
-            environ::clear();
+            environ::clear(one_thread);
             return Ok(());
         }
         Setting::Env(name, value) => (
-            environ::set_variable(&name, value.as_deref()),
+            environ::set_variable(one_thread, &name, value.as_deref()),
             format!("env `{}`", name.display()),
         ),
     };
@@ -87,7 +90,7 @@ fn failed(what: &str, error: io::Error) -> Error {
 
 /// Takes over what a program is to have from its caller; with `prepared`, what
 /// the process's preparation has changed stays.
-fn take_over(what: Inherit, prepared: bool) -> Result<()> {
+fn take_over(one_thread: OneThread, what: Inherit, prepared: bool) -> Result<()> {
     match what {
         Inherit::Stream(number, _) if prepared && baseline::has_other_stream(number) => Ok(()),
         Inherit::Stream(number, fd) => fd::set_standard_stream(number, fd.as_fd())
@@ -100,14 +103,14 @@ fn take_over(what: Inherit, prepared: bool) -> Result<()> {
                 true => baseline::changed_variables(),
                 false => Vec::new(),
             };
-            environ::clear();
+            environ::clear(one_thread);
             let all = variables
                 .into_iter()
                 .map(|(name, value)| (name, Some(value)));
             for (name, value) in all.chain(changed) {
                 // A name that cannot be set has come from elsewhere than from
                 // a program's own calls, and is left out.
-                let _ = environ::set_variable(&name, value.as_deref());
+                let _ = environ::set_variable(one_thread, &name, value.as_deref());
             }
             Ok(())
         }

@@ -23,6 +23,7 @@ use crate::protocol::control::ControlMessage;
 use crate::protocol::notice::SpareNotice;
 use crate::sys::eventfd::EventFd;
 use crate::sys::socket::Wait;
+use crate::sys::threads::OneThread;
 use crate::sys::{fork, signal, socket};
 
 /// What a spare inherits from its template.
@@ -37,7 +38,7 @@ pub(crate) struct SpareContext<'a> {
 
 /// Waits for a request, and takes on the role that it gives. Exits when the last
 /// owner of the template is gone, or the template has too many spares.
-pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
+pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) -> Next {
     let SpareContext {
         control,
         notifier,
@@ -48,12 +49,12 @@ pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
     early::mark_forked();
     let Notifier { socket, wake } = &notifier;
     let own = [control.as_raw_fd(), socket.as_raw_fd(), wake.as_raw_fd()];
-    let settled = role::isolate(&role::kept(own, &inherited))
+    let settled = role::isolate(one_thread, &role::kept(own, &inherited))
         .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
     if settled.is_err() {
         fork::exit_now(1);
     }
-    title::spare();
+    title::spare(one_thread);
     rehearse(buffer);
     loop {
         let arrival = Request::receive(control.as_fd(), Wait::Yes, buffer, inherited.limits);
@@ -83,7 +84,7 @@ pub(crate) fn wait_for_role(context: SpareContext<'_>) -> Next {
                 }
                 fork::outlive_parent();
                 signal::discard_pending();
-                return role::take_on(request, inherited);
+                return role::take_on(one_thread, request, inherited);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! `anyfork: template of 4711 (myapp)`, `anyfork: greet of 4711 (myapp)`.
 
 use crate::sys::proc_title::Title;
+use crate::sys::threads::OneThread;
 use std::env;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -19,28 +20,28 @@ pub(crate) fn set_owner(pid: u32) {
 }
 
 /// Calls this process a template.
-pub(crate) fn template() {
-    Titles::now().of("template").set();
+pub(crate) fn template(one_thread: OneThread) {
+    Titles::now().of("template").set(one_thread);
 }
 
 /// Calls this process a spare.
-pub(crate) fn spare() {
-    Titles::now().of("spare").set();
+pub(crate) fn spare(one_thread: OneThread) {
+    Titles::now().of("spare").set(one_thread);
 }
 
 /// Calls this process a monitor.
-pub(crate) fn monitor() {
-    Titles::now().of("monitor").set();
+pub(crate) fn monitor(one_thread: OneThread) {
+    Titles::now().of("monitor").set(one_thread);
 }
 
 /// Calls this process a worker of that name.
-pub(crate) fn worker(name: &str) {
-    Titles::now().worker(name).set();
+pub(crate) fn worker(one_thread: OneThread, name: &str) {
+    Titles::now().worker(name).set(one_thread);
 }
 
 /// Calls this process by the title that it was given.
-pub(crate) fn given(text: &str) {
-    Title::new(text).set();
+pub(crate) fn given(one_thread: OneThread, text: &str) {
+    Title::new(text).set(one_thread);
 }
 
 /// The titles of one owner's processes. Who has this need not lock, which would

@@ -5,15 +5,17 @@ use std::env;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 
+use crate::sys::threads::OneThread;
+
 /// Sets or removes a variable of the environment (setenv(3)).
-pub(crate) fn set_variable(name: &OsStr, value: Option<&OsStr>) -> io::Result<()> {
+pub(crate) fn set_variable(_: OneThread, name: &OsStr, value: Option<&OsStr>) -> io::Result<()> {
     let bytes = name.as_encoded_bytes();
     let has_nul = |text: &OsStr| text.as_encoded_bytes().contains(&0);
     if bytes.is_empty() || bytes.contains(&b'=') || has_nul(name) || value.is_some_and(has_nul) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     match value {
-        // SAFETY: the process has one thread.
+        // SAFETY: the witness says that the process has one thread.
         Some(value) => unsafe { env::set_var(name, value) },
         // SAFETY: as above.
         None => unsafe { env::remove_var(name) },
@@ -22,16 +24,16 @@ pub(crate) fn set_variable(name: &OsStr, value: Option<&OsStr>) -> io::Result<()
 }
 
 /// Removes all variables (clearenv(3)).
-pub(crate) fn clear() {
-    // SAFETY: the process has one thread.
+pub(crate) fn clear(_: OneThread) {
+    // SAFETY: the witness says that the process has one thread.
     unsafe { libc::clearenv() };
 }
 
 /// Removes a variable for good and returns its value (unsetenv(3)). Its bytes are
 /// erased, too, which `/proc/PID/environ` would otherwise go on showing.
 ///
-/// For the time before `main`, in a process with one thread.
-pub(crate) fn take_variable(name: &str) -> Option<String> {
+/// For the time before `main`, when nobody has a reference to the environment.
+pub(crate) fn take_variable(_: OneThread, name: &str) -> Option<String> {
     let c_name = CString::new(name).ok()?;
     // SAFETY: the name is a C string.
     let value = unsafe { libc::getenv(c_name.as_ptr()) };

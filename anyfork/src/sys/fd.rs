@@ -12,6 +12,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::pipe2;
 
+use crate::sys::threads::OneThread;
+
 /// A pipe (pipe(2)): `(read, write)`.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     both_above_standard(pipe2(OFlag::O_CLOEXEC)?)
@@ -119,10 +121,10 @@ impl KeepOpen {
 
     /// Closes every descriptor above 2 but these (close_range(2)).
     ///
-    /// For a process that has just been forked and has one thread: whoever owns the
-    /// other descriptors in this address space must not use or drop them again.
+    /// For a process that has just been forked or exec'ed: the owners of the other
+    /// descriptors in this address space must not use or drop them again.
     #[inline]
-    pub(crate) fn close_others(&self) -> io::Result<()> {
+    pub(crate) fn close_others(&self, _: OneThread) -> io::Result<()> {
         let mut first = 3;
         for &fd in &self.0 {
             close_range(first, fd - 1, 0)?;
@@ -134,8 +136,11 @@ impl KeepOpen {
 
 /// Closes every descriptor above 2 but these, as
 /// [`close_others`](KeepOpen::close_others) does.
-pub(crate) fn close_all_but(fds: impl IntoIterator<Item = RawFd>) -> io::Result<()> {
-    KeepOpen::new(fds).close_others()
+pub(crate) fn close_all_but(
+    one_thread: OneThread,
+    fds: impl IntoIterator<Item = RawFd>,
+) -> io::Result<()> {
+    KeepOpen::new(fds).close_others(one_thread)
 }
 
 /// Makes exec close every descriptor above 2 (`CLOSE_RANGE_CLOEXEC`,

@@ -5,21 +5,21 @@ use std::io;
 
 use nix::unistd::ForkResult;
 
+use crate::sys::threads::OneThread;
+
 /// The two sides of a [`fork`].
 pub(crate) enum Side {
     /// The new process.
-    Child,
+    Child(OneThread),
     /// The process that forked, with the child's pid.
     Parent(u32),
 }
 
 /// Forks (fork(2), the C library's, so that `pthread_atfork` handlers run).
-///
-/// For processes with one thread only: the callers see to it.
-pub(crate) fn fork() -> io::Result<Side> {
+pub(crate) fn fork(_: OneThread) -> io::Result<Side> {
     // SAFETY: the process has one thread, so the child finds every lock free.
     match unsafe { nix::unistd::fork() }? {
-        ForkResult::Child => Ok(Side::Child),
+        ForkResult::Child => Ok(Side::Child(OneThread::of_forked_child())),
         ForkResult::Parent { child } => Ok(Side::Parent(child.as_raw().unsigned_abs())),
     }
 }

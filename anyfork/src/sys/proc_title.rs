@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use crate::sys::proc_stat::stat_field;
+use crate::sys::threads::OneThread;
 
 /// A title in the form that the kernel shows.
 pub(crate) struct Title {
@@ -36,10 +37,8 @@ impl Title {
 
     /// Gives this process the title: the short name (`PR_SET_NAME`, prctl(2)) and
     /// the command line.
-    ///
-    /// For processes with one thread.
     #[inline]
-    pub(crate) fn set(&self) {
+    pub(crate) fn set(&self, _: OneThread) {
         // SAFETY: reads bytes to a NUL.
         unsafe { libc::prctl(libc::PR_SET_NAME, self.short.as_ptr()) };
         let mut shown = COMMAND_LINE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +122,7 @@ fn move_command_line() -> CommandLine {
     line[LINE_LEN - 1] = 1;
     map.arg_start = line.as_ptr().addr() as u64;
     map.arg_end = map.arg_start + LINE_LEN as u64;
-    // SAFETY: moves the end of the heap by nothing.
+    // SAFETY: moves the end of the heap by nothing, and no other thread moves it.
     map.brk = unsafe { libc::sbrk(0) }.addr() as u64;
     // SAFETY: reads a structure of that size, whose addresses are the process's
     // own, but for that of the command line, which stays mapped.

@@ -1,10 +1,44 @@
-//! How many threads this process has.
+//! How many threads this process has, and the witness that it has one.
 //! RUNS IN: any
 
 use std::fs::{self, DirEntry};
 use std::io;
+use std::marker::PhantomData;
 
 use crate::sys::proc_stat::stat_field;
+
+/// A witness that this process has one thread. The functions take it that are sound
+/// only then: a fork, closing what others own, changing the environment.
+///
+/// The child of a [`fork`](crate::sys::fork::fork) has it, and a
+/// [`check`](OneThread::check) makes it. It is out of date as soon as code runs that
+/// may start a thread: whoever calls the user's code checks again. It stays in its
+/// thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OneThread(PhantomData<*const ()>);
+
+impl OneThread {
+    /// Counts the threads: the witness, or how many there are.
+    pub(crate) fn check() -> io::Result<Result<OneThread, usize>> {
+        Ok(match count()? {
+            1 => Ok(OneThread(PhantomData)),
+            n => Err(n),
+        })
+    }
+
+    /// The witness of a process that was exec'ed as a template, before `main`, without
+    /// a count: threads that the constructors of libraries have started would be there
+    /// at every start of the program, so that it would never have a template. They stay
+    /// behind in the fork that follows.
+    pub(crate) fn assume_before_main() -> OneThread {
+        OneThread(PhantomData)
+    }
+
+    /// The witness of a process that was just forked: a fork copies one thread.
+    pub(in crate::sys) fn of_forked_child() -> OneThread {
+        OneThread(PhantomData)
+    }
+}
 
 /// The number of threads of this process that can still run the program's code
 /// (`/proc/self/stat`, proc(5)).
@@ -12,7 +46,7 @@ use crate::sys::proc_stat::stat_field;
 /// A thread that was joined is listed for a while longer, on its way out of the
 /// kernel, and does not count. Without `/proc` the kernel only tells one thread
 /// from several.
-pub(crate) fn count() -> io::Result<usize> {
+fn count() -> io::Result<usize> {
     let stat = match fs::read_to_string("/proc/self/stat") {
         Ok(stat) => stat,
         Err(error) => return is_single().then_some(1).ok_or(error),

@@ -29,6 +29,7 @@ use crate::protocol::notice::Returned;
 use crate::protocol::status;
 use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
+use crate::sys::threads::OneThread;
 use crate::sys::wait::ExitRecord;
 use crate::sys::{fd, fork, pidfd, socket, wait};
 use crate::template::children::delegated::{Delegated, FromMonitor};
@@ -44,6 +45,8 @@ const MIN_DELEGATED: usize = 32;
 
 /// The children of a template that have not been reaped.
 pub(crate) struct Children {
+    /// For the forks of children, spares and monitors.
+    pub(crate) one_thread: OneThread,
     /// The epoll set of the template's loop.
     pub(crate) events: Epoll,
     /// How many descriptors the template may have.
@@ -57,8 +60,9 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    pub(crate) fn new(events: Epoll, limits: Limits) -> Children {
+    pub(crate) fn new(one_thread: OneThread, events: Epoll, limits: Limits) -> Children {
         Children {
+            one_thread,
             events,
             limits,
             watched: BTreeMap::new(),
@@ -244,8 +248,10 @@ impl Children {
         // The monitor waits for a template that is busy.
         fd::set_blocking(monitors_end.as_fd())?;
         let template = process::id();
-        let monitor = match fork::fork()? {
-            Side::Child => monitor::run(self.take_launched(), monitors_end, template),
+        let monitor = match fork::fork(self.one_thread)? {
+            Side::Child(one_thread) => {
+                monitor::run(one_thread, self.take_launched(), monitors_end, template)
+            }
             Side::Parent(monitor) => monitor,
         };
         let watched = self.events.add(&socket, Token::Monitor(monitor).encode());

@@ -33,6 +33,7 @@ use crate::protocol::request::HEAD_LEN;
 use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
 use crate::sys::socket::Wait;
+use crate::sys::threads::OneThread;
 use crate::sys::{epoll, fd, fork};
 use crate::template::children::Children;
 use crate::template::spares::SparePool;
@@ -59,6 +60,7 @@ impl Template {
     /// A template that will serve `control` and gives its children `args` first. `own`
     /// are the library's other descriptors, which no child inherits.
     pub(crate) fn new(
+        one_thread: OneThread,
         control: BorrowedFd<'_>,
         args: Args,
         own: &[BorrowedFd<'_>],
@@ -80,7 +82,7 @@ impl Template {
         Ok(Template {
             control: None,
             receives: true,
-            children: Children::new(events, limits),
+            children: Children::new(one_thread, events, limits),
             spares: SparePool::default(),
             args,
             shared,
@@ -167,10 +169,10 @@ impl Template {
                 limits: &self.children.limits,
             };
             let plain = Plain::of(&request, &inherited, &self.titles);
-            match fork::fork() {
-                Ok(Side::Child) => match plain {
-                    Some(plain) => plain.run(request),
-                    None => follow(role::isolate_and_take_on(request, inherited)),
+            match fork::fork(self.children.one_thread) {
+                Ok(Side::Child(one_thread)) => match plain {
+                    Some(plain) => plain.run(one_thread, request),
+                    None => follow(role::isolate_and_take_on(one_thread, request, inherited)),
                 },
                 Ok(Side::Parent(pid)) => {
                     let kill_on_drop = request.head.kill_on_drop;
@@ -202,23 +204,26 @@ impl Template {
 
     fn fork_spare(&mut self) {
         let template = process::id();
-        let Some(notifier) = self.spares.fork_spare(&mut self.children) else {
+        let Some((one_thread, notifier)) = self.spares.fork_spare(&mut self.children) else {
             return;
         };
         let Some(control) = self.control.take() else {
             fork::exit_now(1)
         };
-        follow(spare::wait_for_role(SpareContext {
-            control,
-            notifier,
-            template,
-            buffer: &mut self.buffer,
-            inherited: Inherited {
-                args: &mut self.args,
-                shared: &self.shared,
-                limits: &self.children.limits,
+        follow(spare::wait_for_role(
+            one_thread,
+            SpareContext {
+                control,
+                notifier,
+                template,
+                buffer: &mut self.buffer,
+                inherited: Inherited {
+                    args: &mut self.args,
+                    shared: &self.shared,
+                    limits: &self.children.limits,
+                },
             },
-        }))
+        ))
     }
 
     /// Leaves the requests to the spares while there are any. The end of the last
@@ -249,6 +254,7 @@ fn follow(next: Next) -> ! {
 /// Serves as the template that this process has become.
 fn serve_as(new: NewTemplate) -> ! {
     let NewTemplate {
+        one_thread,
         control,
         reply,
         status,
@@ -256,7 +262,7 @@ fn serve_as(new: NewTemplate) -> ! {
         spares,
     } = new;
     let ours = [reply.as_fd(), status.as_fd()];
-    match Template::new(control.as_fd(), args, &ours) {
+    match Template::new(one_thread, control.as_fd(), args, &ours) {
         // Reply before the control socket closes: a caller that finds it closed looks
         // for the reason.
         Err(error) => role::exit(refuse(&reply, &error)),

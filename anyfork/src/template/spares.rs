@@ -21,6 +21,7 @@ use crate::protocol::control::{ControlMessage, SpareTarget};
 use crate::protocol::notice::SpareNotice;
 use crate::sys::eventfd::EventFd;
 use crate::sys::fork::Side;
+use crate::sys::threads::OneThread;
 use crate::sys::{fd, fork, socket};
 use crate::template::backoff::Backoff;
 use crate::template::children::Children;
@@ -75,9 +76,9 @@ impl SparePool {
         self.fork_failed = false;
     }
 
-    /// Forks a spare. Returns `None` in the template, and in the spare what it
-    /// notifies the template by.
-    pub(crate) fn fork_spare(&mut self, children: &mut Children) -> Option<Notifier> {
+    /// Forks a spare. Returns `None` in the template, and in the spare its
+    /// witness and its notifier.
+    pub(crate) fn fork_spare(&mut self, children: &mut Children) -> Option<(OneThread, Notifier)> {
         let forked = self.try_fork_spare(children);
         forked.unwrap_or_else(|_| {
             self.fork_failed = true;
@@ -85,7 +86,10 @@ impl SparePool {
         })
     }
 
-    fn try_fork_spare(&mut self, children: &mut Children) -> io::Result<Option<Notifier>> {
+    fn try_fork_spare(
+        &mut self,
+        children: &mut Children,
+    ) -> io::Result<Option<(OneThread, Notifier)>> {
         if self.channel.is_none() {
             let channel = Channel::new()?;
             let notices = Token::Notices.encode();
@@ -93,19 +97,19 @@ impl SparePool {
             self.channel = Some(channel);
             children.limits.count(Channel::DESCRIPTORS);
         }
-        match fork::fork()? {
+        match fork::fork(children.one_thread)? {
             Side::Parent(pid) => {
                 children.add_spare(pid)?;
                 self.starts.add(pid, Instant::now());
                 Ok(None)
             }
-            Side::Child => {
+            Side::Child(one_thread) => {
                 let Some(Channel { receiver, notifier }) = self.channel.take() else {
                     fork::exit_now(1)
                 };
                 // Forget: the spare closes all of the template's descriptors at once.
                 mem::forget(receiver);
-                Ok(Some(notifier))
+                Ok(Some((one_thread, notifier)))
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::protocol::notice::Returned;
 use crate::sys::epoll::Epoll;
 use crate::sys::poll::Interest;
 use crate::sys::socket::Wait;
+use crate::sys::threads::OneThread;
 use crate::sys::{epoll, fd, fork, poll, socket};
 use crate::template::children::watched::Watched;
 use crate::template::token::Token;
@@ -36,16 +37,21 @@ const MAX_PAUSES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Monitors these children, in a process that `template` has just forked, and exits.
-pub(crate) fn run(children: Vec<Watched>, socket: OwnedFd, template: u32) -> ! {
+pub(crate) fn run(
+    one_thread: OneThread,
+    children: Vec<Watched>,
+    socket: OwnedFd,
+    template: u32,
+) -> ! {
     early::mark_forked();
     let mut monitor = Monitor {
         children: children.into_iter().map(|it| (it.pid, it)).collect(),
         socket,
         pauses_left: MAX_PAUSES,
     };
-    let monitored = monitor.isolate().and_then(|()| {
+    let monitored = monitor.isolate(one_thread).and_then(|()| {
         fork::die_with_parent(template)?;
-        title::monitor();
+        title::monitor(one_thread);
         monitor.watch_children()
     });
     // After a failure, too. If the template is gone, the sending fails.
@@ -62,9 +68,12 @@ struct Monitor {
 
 impl Monitor {
     /// Closes every descriptor that is neither the monitor's nor a child's.
-    fn isolate(&self) -> io::Result<()> {
+    fn isolate(&self, one_thread: OneThread) -> io::Result<()> {
         let held = self.children.values().flat_map(Watched::descriptors);
-        fd::close_all_but(held.chain([&self.socket]).map(AsRawFd::as_raw_fd))
+        fd::close_all_but(
+            one_thread,
+            held.chain([&self.socket]).map(AsRawFd::as_raw_fd),
+        )
     }
 
     /// Watches the children until few are left.
