@@ -1,5 +1,7 @@
-//! [`Process::snapshot`]: the one place where the caller's side and the
-//! template's meet, because here the caller is what is forked.
+//! [`Process::snapshot`]: the caller itself is forked into a template.
+//! RUNS IN: caller
+//!
+//! The one place that names both `boot` and `caller`.
 
 use crate::boot::double_fork;
 use crate::caller::Process;

@@ -1,5 +1,4 @@
-//! [`Arg`], and the traits of the types that become arguments and are made from
-//! them.
+//! [`Arg`], and the traits of the types that arguments are made from and become.
 //! RUNS IN: caller, child
 //!
 //! The implementations for std's types and tokio's are in the files beside this

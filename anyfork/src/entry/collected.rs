@@ -1,5 +1,4 @@
-//! [`take_args`]: the arguments that a process has collected so far, for an init
-//! function to take.
+//! [`take_args`]: an init function takes the arguments that its process has collected.
 //! RUNS IN: child
 //!
 //! The child puts the arguments here while it runs an init function, and takes back

@@ -1,7 +1,8 @@
-//! The C interface between a program and its plugins: a table of functions with
-//! nothing but numbers and bytes in their parameters, so that a plugin that another
-//! compiler has built is either understood or refused.
+//! The C interface between a program and its plugins: a table of functions.
 //! RUNS IN: template, child
+//!
+//! The parameters of the functions are nothing but numbers and bytes, so that a
+//! plugin that another compiler has built is either understood or refused.
 //!
 //! The same crate is on both sides, each side with its own copy: the plugin makes
 //! the table ([`guest`]), and the program calls through it ([`host`]). Descriptors

@@ -1,5 +1,4 @@
-//! [`SparePool`]: how many spares a template keeps, when it forks the next, and how it
-//! gets rid of those that are too many.
+//! [`SparePool`]: how many spares a template keeps, and when it forks the next.
 //! RUNS IN: template
 //!
 //! A spare receives a request on the template's control socket by itself, and then

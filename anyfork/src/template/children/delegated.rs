@@ -1,5 +1,4 @@
-//! [`Delegated`]: which children are delegated to which monitor, as the template keeps
-//! it.
+//! [`Delegated`]: which of a template's children are delegated to which monitor.
 //! RUNS IN: template
 //!
 //! A fork copies the table of descriptors, and the child has to close what is in the

@@ -1,6 +1,7 @@
-//! The monitor: a process that holds the descriptors of a template's children, so that
-//! the template's own table stays small.
+//! The monitor: a process that holds the descriptors of a template's children.
 //! RUNS IN: monitor
+//!
+//! The template's own table of descriptors stays small that way.
 //!
 //! The template forks a monitor, which inherits the pidfds and status pipes of the
 //! children that are delegated to it. The monitor kills a child that nobody waits for
