@@ -137,6 +137,7 @@
 //! - **generation**: the number of our forks since the exec.
 //! - **init**: a registered function that prepares a process.
 //! - **launch**: a start as the user sees it; **spawn**: the same inside.
+//! - **lost**: a child whose status pipe its template does not have.
 //! - **monitor**: see the five processes.
 //! - **owner**: a process that holds a sending end of a control socket.
 //! - **plugin**: a library with functions of its own, loaded while the program runs.

@@ -4,7 +4,7 @@
 //! The template watches a child by a pidfd, not by SIGCHLD: signals coalesce, and to
 //! find the child that has exited among all would cost more the more there are. When
 //! they are many, the template delegates them to monitors
-//! ([`delegated`](crate::template::children::delegated)).
+//! ([`delegated`]).
 //!
 //! A child is *launched* (it was forked for a request, or is a spare that has taken
 //! one) or a *spare*. It is *lost* if the template does not have its status pipe: its

@@ -1,14 +1,14 @@
 //! [`SparePool`]: how many spares a template keeps, and when it forks the next.
 //! RUNS IN: template
 //!
-//! A spare receives a request on the template's control socket by itself, and then
-//! notifies the template over the [`Channel`]. So the template counts as a spare what
-//! may have taken a request already: what the template does with spares must hold for
-//! such a child, too.
+//! A spare receives a request from the template's control socket by itself, and then
+//! notifies the template over the [`Channel`]. So a child that the template counts as
+//! a spare may have taken a request already. That is why the pool reads the notices
+//! before it judges a spare's exit, and sends a surplus away by messages.
 //!
-//! Which children are spares, [`Children`] keeps. The spare's part is in
-//! [`child::spare`](crate::child::spare). The loop calls the pool; the pool does not
-//! know what the process that it has forked does next.
+//! [`Children`] keeps which children are spares. The spare's part is in
+//! [`child::spare`](crate::child::spare). The template's loop calls the pool; the pool
+//! does not know what the process that it has forked does next.
 
 use std::io;
 use std::mem;
