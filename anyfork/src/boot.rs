@@ -1,5 +1,9 @@
-//! Making a template: before `main`, in a process that was exec'ed as one, or from
-//! a process that takes a snapshot of itself.
+//! The making of a template: before `main`, or as a snapshot.
+//! RUNS IN: program before main, caller, template
+//!
+//! A template is forked before `main`, becomes one in a process that was exec'ed for it, or
+//! is a snapshot of a running program. The caller of a snapshot runs this, too: a snapshot
+//! forks the caller itself.
 
 pub(crate) mod constructor;
 pub(crate) mod double_fork;

@@ -1,8 +1,10 @@
-//! A forked process, from the fork to the user's code, and from its return to
-//! `_exit`.
+//! A child, from the fork to the user's code, and from the return of that to `_exit`.
+//! RUNS IN: template, child, spare
 //!
-//! Nothing here may unwind or return into the template's loop, whose descriptors
-//! are closed in the child.
+//! `template` forks, and calls [`fast_path`], [`role`] or [`spare`] in the new process;
+//! `boot` uses the parts that a template's birth has in common with a child's. Nothing
+//! here may unwind or return into the template's loop, whose descriptors are closed in
+//! the child; [`role::Next`] is what is left to do, by value.
 
 pub(crate) mod baseline;
 pub(crate) mod exec;

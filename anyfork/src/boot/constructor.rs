@@ -1,7 +1,8 @@
-//! Before `main`: becomes a template if this process was exec'ed as one, or
-//! forks the early template if the program registered one.
+//! The crate's constructor, which runs before `main`.
+//! RUNS IN: program before main, template
 //!
-//! The one constructor of the crate. The attribute only adds an element to a
+//! It makes this process a template if that is what it was exec'ed for, and forks the early
+//! template if the program has asked for one. `#[anyfork::early]` only adds an element to a
 //! static list, which is why it works under `#![forbid(unsafe_code)]`.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -28,13 +29,14 @@ startup::before_main!(before_main);
 fn before_main() {
     let assumed = OneThread::assume_before_main();
     if let Some(number) = environ::take_variable(assumed, VARIABLE)
-        && let Some((control, answering)) = accept_boot(assumed, &number)
+        && let Some((control, reply)) = accept_hello(assumed, &number)
     {
         title::set_owner(peer::pid(control.as_fd()).unwrap_or_default());
-        double_fork(assumed, control, &answering, &[], run_preloads)
+        double_fork(assumed, control, &reply, &[], run_preloads)
     }
     if !registry::early().is_empty() {
-        // The one other writer would be a second run of this constructor.
+        // Setting it fails only in a second run of this constructor, which does not
+        // happen.
         let _ = EARLY.set(early::Early {
             generation: early::generation(),
             sockets: fork_early(),
@@ -42,60 +44,63 @@ fn before_main() {
     }
 }
 
-/// Takes what another process exec'ed this one with: its control socket and
-/// its answer socket. Does not return if the two do not understand each other.
+/// Receives the control socket and the reply socket from the process that has exec'ed
+/// this one as a template. Exits if the two do not understand each other.
 ///
-/// A stale variable is no boot: there is no such socket with a message in it.
-fn accept_boot(one_thread: OneThread, number: &str) -> Option<(OwnedFd, UnixStream)> {
+/// `None` if the variable is left over from another process: then there is no socket of
+/// this kind with a message in it.
+fn accept_hello(one_thread: OneThread, number: &str) -> Option<(OwnedFd, UnixStream)> {
     let control = socket::adopt_message_socket(number.parse().ok()?)?;
-    // First: what is received must not take a standard stream's number.
+    // First: a received descriptor must not get the number of a standard stream.
     let opened = fd::open_standard_streams();
     let (mut greeting, mut fds) = ([0; LEN], Vec::new());
     let received = socket::receive(control.as_fd(), &mut greeting, &mut fds).ok()?;
-    // A greeting is here: whatever is wrong from now on, `main` must not run.
-    let Some(answering) = fds.pop().map(UnixStream::from) else {
+    // The message shows that this process is to be a template: `main` must not run,
+    // whatever fails from here on.
+    let Some(reply) = fds.pop().map(UnixStream::from) else {
         fork::exit_now(1);
     };
     let understood = parse(&greeting[..received.len]).map_err(Error::from);
     if let Err(error) = understood.and_then(|()| may_serve(control.as_fd())) {
-        answer_failure(&answering, &error);
+        answer_failure(&reply, &error);
         fork::exit_now(1);
     }
-    let kept = [control.as_raw_fd(), answering.as_raw_fd()];
-    if let Err(error) = opened.and_then(|()| fd::close_all_but(one_thread, kept)) {
-        answer_failure(&answering, &Error::io("set the descriptors up", error));
+    let keep = [control.as_raw_fd(), reply.as_raw_fd()];
+    if let Err(error) = opened.and_then(|()| fd::close_all_but(one_thread, keep)) {
+        answer_failure(&reply, &Error::io("set the descriptors up", error));
         fork::exit_now(1);
     }
-    // Before it is in a group that a Ctrl-C may be sent to.
+    // Before this process joins a group that a Ctrl-C may be sent to.
     if let Err(error) = signal::block_all() {
-        answer_failure(&answering, &Error::io("block signals", error));
+        answer_failure(&reply, &Error::io("block signals", error));
         fork::exit_now(1);
     }
-    // Its caller made it the leader of a group, to be rid of it with all that it
-    // may start; a template belongs to its caller's, as for Ctrl-C.
+    // The caller has made this process the leader of a group, to kill it together with
+    // all that it might start. A template belongs to its caller's group, as any child
+    // of a shell's job.
     peer::join_group(control.as_fd());
-    say_hello(&answering);
-    Some((control, answering))
+    say_hello(&reply);
+    Some((control, reply))
 }
 
-/// Whether this process may become the template of whoever exec'ed it.
+/// Checks that this process may become the template of the process that has exec'ed it.
 fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
-    // Whoever controls a template runs the program's functions with its rights.
+    // An owner of a template runs the program's functions with the template's rights.
     if startup::runs_with_raised_rights() && !peer::is_trusted(control) {
         let message = "the program runs with raised rights (AT_SECURE) that it got at its start \
              and has not in its caller: it cannot be exec'ed as a template";
         return Err(Error::new(ErrorKind::ExecFailed, message));
     }
-    // Other threads, of constructors that ran before, are no reason: those of
-    // the program are the same, so there would never be a template. They stay
-    // behind in the fork that follows.
+    // Threads that other constructors have started are no reason to refuse: the
+    // constructors would start them every time, so that there would never be a
+    // template. The threads stay behind in the fork that follows.
     Ok(())
 }
 
 fn fork_early() -> Result<TemplateSockets> {
     let one_thread = may_fork()?;
-    // Before this library has opened any.
-    let kept = match registry::early().iter().any(|early| early.keep_fds) {
+    // Before this library opens any descriptor.
+    let keep = match registry::early().iter().any(|early| early.keep_fds) {
         true => fd::inherited_above_standard()
             .map_err(|error| Error::io("no early template: look what to keep open", error))?,
         false => Vec::new(),
@@ -103,11 +108,11 @@ fn fork_early() -> Result<TemplateSockets> {
     fd::open_standard_streams()
         .map_err(|error| Error::io("no early template: open /dev/null", error))?;
     title::set_owner(process::id());
-    fork_template(one_thread, &kept, run_preloads)
+    fork_template(one_thread, &keep, run_preloads)
 }
 
-/// A fork is safe only in a process with one thread, and ours only in a program
-/// that is just starting.
+/// Checks that this process may fork the early template: a fork is safe only in a
+/// process with one thread, and this one only in a program that is just starting.
 fn may_fork() -> Result<OneThread> {
     let refuse = |why: &str| {
         let message = format!("no early template: {why}");
@@ -126,7 +131,7 @@ fn may_fork() -> Result<OneThread> {
     }
 }
 
-/// Runs the program's preloads, in the order of their names.
+/// Runs the program's preload functions, in the order of their names.
 fn run_preloads() -> Result<()> {
     report::install();
     let mut preloads: Vec<&Early> = registry::early().iter().collect();

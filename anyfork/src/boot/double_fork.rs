@@ -1,9 +1,10 @@
-//! A template's birth by a fork of the process at hand: before `main`, or as a
-//! snapshot of a program that runs.
+//! The birth of a template by a double fork.
+//! RUNS IN: program before main, caller, template
 //!
-//! It is forked twice over, so that it is nobody's child in the end: a
-//! `waitpid(-1)` in the program never meets it, and it never lies about as a
-//! zombie, however it ends.
+//! The process forks a child, which forks the template and exits. So the template is nobody's
+//! child: a `waitpid(-1)` of the program never finds it, and it is never a zombie of the
+//! program's, however it exits. The process is a program before `main`, one that was exec'ed
+//! as a template, or a running program that takes a snapshot of itself.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -26,14 +27,12 @@ use crate::sys::threads::OneThread;
 use crate::sys::{fd, fork, signal, socket, wait};
 use crate::template::server::Template;
 
-/// Forks a template that runs `prepare` before it serves. Only the program's
-/// side returns.
+/// Forks a template that runs `prepare` before it serves. Returns in the program only.
 ///
-/// `kept` are descriptors of the program's that the template and its children
-/// are to have.
+/// The template and its children keep the descriptors `keep` of the program.
 pub(crate) fn fork_template(
     one_thread: OneThread,
-    kept: &[RawFd],
+    keep: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
 ) -> Result<TemplateSockets> {
     let failed = |what: &'static str| {
@@ -45,68 +44,68 @@ pub(crate) fn fork_template(
             )
         }
     };
-    // Text that is buffered now must come out once, here.
+    // Buffered text must come out once, in this process.
     flush();
     let (control, served) = socket::message_pair().map_err(failed("socketpair"))?;
-    let (answer, answering) = socket::stream_pair().map_err(failed("socketpair"))?;
-    // A Ctrl-C in the middle of it is for the program: the template must neither
-    // end by it nor run the program's handler.
-    let _held_back = BlockedSignals::all().map_err(failed("block signals"))?;
+    let (reply, reply_end) = socket::stream_pair().map_err(failed("socketpair"))?;
+    // A Ctrl-C during the fork is for the program: the template must neither die of it
+    // nor run the program's handler.
+    let _blocked = BlockedSignals::all().map_err(failed("block signals"))?;
     match fork::fork(one_thread).map_err(failed("fork"))? {
         Side::Parent(pid) => {
             wait::reap_blocking(pid).map_err(failed("waitpid"))?;
-            Ok(TemplateSockets::new(control, answer))
+            Ok(TemplateSockets::new(control, reply))
         }
         Side::Child(one_thread) => {
-            drop((control, answer));
-            double_fork(one_thread, served, &answering, kept, prepare)
+            drop((control, reply));
+            double_fork(one_thread, served, &reply_end, keep, prepare)
         }
     }
 }
 
-/// In a process that its parent waits for: forks the template and ends.
+/// Forks the template, in a process that its parent waits for, and exits.
 ///
-/// All signals are blocked, and stay so in the template.
+/// All signals are blocked here, and stay blocked in the template.
 pub(crate) fn double_fork(
     one_thread: OneThread,
     control: OwnedFd,
-    answering: &UnixStream,
-    kept: &[RawFd],
+    reply_end: &UnixStream,
+    keep: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
 ) -> ! {
     match fork::fork(one_thread) {
         Ok(Side::Parent(_)) => fork::exit_now(0),
-        Ok(Side::Child(one_thread)) => live(one_thread, control, answering, kept, prepare),
+        Ok(Side::Child(one_thread)) => template_main(one_thread, control, reply_end, keep, prepare),
         Err(error) => {
             let error = Error::os(ErrorKind::ForkFailed, "fork a template: fork", error);
-            answer_failure(answering, &error);
+            answer_failure(reply_end, &error);
             fork::exit_now(1)
         }
     }
 }
 
-/// The life of a template that was not asked for by a request.
-fn live(
+/// Runs a template that no request has asked for: prepares it, and serves.
+fn template_main(
     one_thread: OneThread,
     control: OwnedFd,
-    answering: &UnixStream,
-    kept: &[RawFd],
+    reply_end: &UnixStream,
+    keep: &[RawFd],
     prepare: impl FnOnce() -> Result<()>,
 ) -> ! {
     early::mark_forked();
     let prepare = || {
-        // The program's descriptors are not held open behind its back.
-        let own = [control.as_raw_fd(), answering.as_raw_fd()];
-        fd::close_all_but(one_thread, [kept, &own].concat())
+        // The template must not hold the program's descriptors open.
+        let own = [control.as_raw_fd(), reply_end.as_raw_fd()];
+        fd::close_all_but(one_thread, [keep, &own].concat())
             .and_then(|()| fd::open_standard_streams())
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
         signal::reset_actions();
-        die_with_caller(answering)?;
+        die_with_caller(reply_end)?;
         title::template(one_thread);
         baseline::take();
         prepare()?;
         open_standard_streams()?;
-        // What was printed must not come out of every child again.
+        // Text that was printed must not come out of every child again.
         flush();
         let one_thread = check_threads().map_err(|why| {
             let message = format!("the template has ended: its preload functions {why}");
@@ -116,23 +115,24 @@ fn live(
             one_thread,
             control.as_fd(),
             Args::new(),
-            &[answering.as_fd()],
+            &[reply_end.as_fd()],
         )
     };
     match prepare() {
-        Ok(template) => match say_ready(answering) {
+        Ok(template) => match say_ready(reply_end) {
             Ok(()) => template.serve(control),
             Err(_) => fork::exit_now(1),
         },
         Err(error) => {
-            // Before the control socket closes: who finds it closed asks why.
-            answer_failure(answering, &error);
+            // Before the control socket closes: a caller that finds it closed reads
+            // the reason.
+            answer_failure(reply_end, &error);
             fork::exit_now(1)
         }
     }
 }
 
-/// Forks this process, as it is now, into a template.
+/// Forks this process, as it is now, into a template, for `Process::snapshot`.
 pub(crate) fn snapshot() -> Result<TemplateSockets> {
     let refused = |why: String| Err(Error::new(ErrorKind::MultiThreaded, why));
     let one_thread = match settled_threads() {

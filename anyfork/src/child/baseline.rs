@@ -1,9 +1,9 @@
-//! The baseline: the standard streams, directory and environment at a template's
-//! birth, before user code runs in it.
-//! RUNS IN: template, child
+//! The baseline: what a template had at its birth.
+//! RUNS IN: program before main, template, child
 //!
-//! An external program that is started from a prepared process gets what the
-//! preparation has changed since the baseline, and in all else what its caller has.
+//! It is the standard streams, the directory and the environment, before user code runs. An
+//! external program that is started from a prepared process gets what the preparation has
+//! changed since the baseline, and in all else what its caller has.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

@@ -1,14 +1,15 @@
-//! A plain request: a worker and its arguments, and nothing else.
+//! The fast path: a request for a worker and its arguments, and nothing else.
+//! RUNS IN: template, child
 //!
-//! Most requests are. For such a one the template finds the worker and makes ready
-//! what the child will need, where all that this touches is in memory and in its
-//! page tables already. The first steps of the child are few then: each page of
-//! memory that a new process writes to, and each stretch of code that it comes to,
-//! costs it about a microsecond.
+//! Most requests are of this kind. For such a request the template finds the worker and
+//! makes all that the child needs before the fork, because in the template the memory
+//! and the code for it are mapped already. In a new process, the first write to a page
+//! of memory, and the first run of a page of code, costs about a microsecond each: so
+//! the child has few steps left. Their order was measured.
 //!
-//! The arguments are the child's business, as in any other request: a template
-//! keeps nothing of them, which all its later children would have, too, and closes
-//! no descriptor that nobody else has, which may take its time.
+//! The child reads the arguments, as with any other request: otherwise they would stay
+//! in the template's memory, of which all later children have a copy; and closing the
+//! last descriptor of a file may take long, which would hold the template up.
 
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
@@ -20,8 +21,7 @@ use crate::child::prepare;
 use crate::child::reply::refuse;
 use crate::child::report::ReporterSeed;
 use crate::child::request::Request;
-use crate::child::role;
-use crate::child::role::{Inherited, exit_with};
+use crate::child::role::{self, Inherited, exit_with};
 use crate::child::run::run_worker;
 use crate::child::title::Titles;
 use crate::early;
@@ -34,58 +34,58 @@ use crate::sys::proc_title::Title;
 use crate::sys::signal;
 use crate::sys::threads::OneThread;
 
-/// What the child of a plain request needs, as far as its template knows it.
-pub(crate) struct Plain {
+/// What the child of such a request needs, made by the template before the fork.
+pub(crate) struct FastPath {
     worker: &'static Function,
-    beginning: ReporterSeed,
-    kept: KeepOpen,
+    reporter: ReporterSeed,
+    keep_open: KeepOpen,
     title: Title,
     limits: Limits,
 }
 
-impl Plain {
-    /// `None` if the request is none, or if it is to be refused.
+impl FastPath {
+    /// Prepares the child. `None` if the request is of another kind or will be refused.
     pub(crate) fn of(
         request: &Request<'_>,
         inherited: &Inherited<'_>,
         titles: &Titles,
-    ) -> Option<Plain> {
+    ) -> Option<FastPath> {
         let head = &request.head;
-        let is_plain = head.role == Role::Worker
+        let is_fast = head.role == Role::Worker
             && head.body_at == BodyAt::Inline
             && head.trailing_fds == 0
             && Args::is_empty(inherited.args)
             && !prepare::has_hooks();
-        let name = Body::fast_path_name(request.body).filter(|_| is_plain)?;
+        let name = Body::fast_path_name(request.body).filter(|_| is_fast)?;
         let worker = find_own_worker(name).ok()?;
         let own = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
-        let attached = request.inline_fds.iter().map(AsRawFd::as_raw_fd);
-        Some(Plain {
+        let inline = request.inline_fds.iter().map(AsRawFd::as_raw_fd);
+        Some(FastPath {
             worker,
-            beginning: ReporterSeed::new(request.status.as_fd()),
-            kept: role::kept(own.into_iter().chain(attached), inherited),
+            reporter: ReporterSeed::new(request.status.as_fd()),
+            keep_open: role::keep_open(own.into_iter().chain(inline), inherited),
             title: titles.worker(worker.name),
             limits: inherited.limits.clone(),
         })
     }
 
-    /// In the child: runs the worker.
+    /// Runs the worker, in the child, to its exit.
     pub(crate) fn run(self, one_thread: OneThread, request: Request<'_>) -> ! {
         early::mark_forked();
-        self.beginning.activate();
-        // Held to the end of the process, for what it has to say of a failure.
+        self.reporter.activate();
+        // Open to the exit of the process, which reports its failure there.
         let _status = mem::ManuallyDrop::new(request.status);
-        let settle = || {
-            role::isolate(one_thread, &self.kept)?;
+        let prepare = || {
+            role::isolate(one_thread, &self.keep_open)?;
             role::restore_limits(&self.limits)?;
             self.title.set(one_thread);
             signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
             Ok(Body::parse_fast_path(request.body, request.inline_fds)?)
         };
-        let settled: Result<_> = settle();
-        // Its memory is the template's, too: nothing is given back here.
-        mem::forget(self.kept);
-        exit_with(|| match settled {
+        let prepared: Result<_> = prepare();
+        // Forget: freeing would dirty a page shared with the template.
+        mem::forget(self.keep_open);
+        exit_with(|| match prepared {
             Ok(args) => run_worker(self.worker, args, request.socket),
             Err(error) => refuse(&request.socket, &error),
         })

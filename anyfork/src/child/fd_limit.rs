@@ -1,5 +1,4 @@
-//! [`Limits`]: the limit of descriptors (`RLIMIT_NOFILE`) of a template, and of its
-//! children.
+//! [`Limits`]: a template's limit of descriptors, and its children's.
 //! RUNS IN: template, child
 
 use std::io;

@@ -1,5 +1,4 @@
-//! Finding a function by its name, in the program and in the plugins that this
-//! process has loaded.
+//! Finds a function by its name, in the program and in its plugins.
 //! RUNS IN: template, child
 
 #[cfg(feature = "plugin")]

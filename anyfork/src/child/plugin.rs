@@ -1,10 +1,10 @@
-//! Plugins, on the side of the program: libraries with workers and init functions of
-//! their own, loaded into one process and the processes that are forked from it.
+//! The program's side of plugins: loads them, and calls their functions.
 //! RUNS IN: template, child
 //!
-//! A plugin has its own copy of this crate, with its own registry. Only the C
-//! interface of [`plugin_table`](crate::sys::plugin_table) lies between the two. The
-//! plugin's side is in [`guest`].
+//! A plugin is a library with workers and init functions of its own, in one process and the
+//! processes that are forked from it. It has its own copy of this crate, with its own
+//! registry: only the C interface of [`plugin_table`](crate::sys::plugin_table) lies between
+//! the two. The plugin's side is in [`guest`].
 
 pub(crate) mod guest;
 

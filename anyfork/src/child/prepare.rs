@@ -1,5 +1,8 @@
-//! Preparing a process: the steps that its caller asked for, in their order,
-//! and what the program wants done in every child.
+//! Prepares a process: its steps, and the `after_fork` functions.
+//! RUNS IN: template, child
+//!
+//! The steps are those that the caller has asked for, in their order. Whether a process may
+//! be forked from afterwards is checked here, too.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,8 +23,8 @@ use crate::spec::Step;
 use crate::sys::fd;
 use crate::sys::threads::OneThread;
 
-/// Takes the steps; gives the arguments that are collected in the end, those
-/// that the template had first.
+/// Takes the steps, and gives the arguments that are collected in the end. The
+/// arguments `inherited` from the template come first.
 pub(crate) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
     let runs_code = runs_code(&steps);
     if runs_code {
@@ -34,13 +37,13 @@ pub(crate) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
     Ok(collected)
 }
 
-/// Whether code of the user's runs in these steps.
+/// Whether user code runs in these steps.
 pub(crate) fn runs_code(steps: &[Step]) -> bool {
     steps.iter().any(|step| !matches!(step, Step::Arg(_)))
 }
 
-/// What code of the user's has closed must not become the number of a
-/// descriptor of ours.
+/// Opens the standard streams that user code has closed, so that no descriptor of the
+/// library's gets the number of one.
 pub(crate) fn open_standard_streams() -> Result<()> {
     fd::open_standard_streams().map_err(|error| Error::io("open /dev/null", error))
 }
@@ -63,8 +66,8 @@ fn take_step(mut collected: Args, step: Step) -> Result<Args> {
     }
 }
 
-/// Runs an init function of this program (or, in a plugin, of the plugin), and
-/// gives back the collected arguments that it did not take.
+/// Runs an init function of this program (or, in a plugin, of the plugin), and returns
+/// the collected arguments that it has not taken.
 pub(crate) fn run_init(init: &Function, args: Args, collected: Args) -> (Result<()>, Args) {
     let failed = |why: &str| {
         let message = format!("init function `{}` {why}", init.name);
@@ -94,8 +97,8 @@ fn require(path: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::PluginFailed, message))
 }
 
-/// Whether there is something that the program, or a plugin, wants done in every
-/// child.
+/// Whether the program or a plugin has `after_fork` functions. A plugin counts as having
+/// some.
 pub(crate) fn has_hooks() -> bool {
     #[cfg(feature = "plugin")]
     let plugins = crate::child::plugin::are_loaded();
@@ -104,14 +107,14 @@ pub(crate) fn has_hooks() -> bool {
     plugins || !registry::after_fork().is_empty()
 }
 
-/// Does what the program wants done in every child, and then what its plugins do.
+/// Runs the `after_fork` functions of the program, and then those of its plugins.
 pub(crate) fn after_fork() {
     after_fork_hooks();
     #[cfg(feature = "plugin")]
     crate::child::plugin::after_fork();
 }
 
-/// Runs this library's hooks, in the order of the functions' names.
+/// Runs the `after_fork` functions of this copy's registry, in the order of their names.
 pub(crate) fn after_fork_hooks() {
     static SORTED: OnceLock<Vec<&'static AfterFork>> = OnceLock::new();
     if registry::after_fork().is_empty() {
@@ -126,7 +129,8 @@ pub(crate) fn after_fork_hooks() {
     sorted.iter().for_each(|it| (it.run)());
 }
 
-/// Whether this process can be forked from: with one thread, it can.
+/// Checks that this process can be forked from, which takes one thread. An error is a
+/// phrase that follows the name of the user's code.
 pub(crate) fn check_threads() -> Result<OneThread, String> {
     match settled_threads() {
         Ok(Ok(one_thread)) => Ok(one_thread),
@@ -137,12 +141,13 @@ pub(crate) fn check_threads() -> Result<OneThread, String> {
     }
 }
 
-/// How many threads this process has; waits a while for those that are about to
-/// end. Those of `std::thread::scope`, for one, still run when it returns.
+/// Counts the threads of this process, and waits a while for those that are about to
+/// exit: those of a `std::thread::scope`, for one, may still run when it returns.
 pub(crate) fn settled_threads() -> io::Result<Result<OneThread, usize>> {
-    /// So long an error is late. Nothing else waits.
-    const PATIENCE: Duration = Duration::from_secs(1);
-    let deadline = Instant::now() + PATIENCE;
+    /// Timeout for exiting threads, before the fork is refused. It delays only the error
+    /// path.
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match OneThread::check()? {
             Err(_) if Instant::now() <= deadline => thread::sleep(Duration::from_millis(1)),

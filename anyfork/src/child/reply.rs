@@ -1,10 +1,10 @@
-//! What a child or a template answers its caller on the reply socket, and what it does
-//! until then: it wakes its template, and dies with its caller.
-//! RUNS IN: child, template, program before main
+//! What a child answers its caller, and what it does until then.
+//! RUNS IN: program before main, template, child
 //!
-//! Until the process has answered, its caller may go at any time. Then the process
-//! exits, killed as [`die_with_caller`] arranges, or because the answer cannot be
-//! sent. Nothing here unwinds.
+//! A process answers once, on its reply socket. Until then it wakes its template before
+//! anything that might take long, and dies with its caller: it is killed as
+//! [`die_with_caller`] arranges, or exits because the answer cannot be sent. Nothing here
+//! unwinds.
 
 use std::io;
 use std::os::fd::AsFd;

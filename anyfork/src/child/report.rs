@@ -1,11 +1,13 @@
-//! What a process reports of its own failure and its exit: on stderr, behind its name
-//! and pid, and in its status pipe, for [`Exit::failure`](crate::Exit::failure).
+//! What a process reports of its failure and its exit.
 //! RUNS IN: template, child
 //!
-//! A panic is noted when it happens, by a panic hook, because only then its location
-//! and its stack are known. The child reports it when it has ended the worker, or in
-//! the hook where that is the last moment, because the process aborts then. A panic
-//! that the worker catches, or that ends another thread only, is no failure.
+//! It reports on stderr, behind its name and pid, and in its status pipe, for
+//! [`Exit::failure`](crate::exit::Exit::failure).
+//!
+//! A panic is noted when it happens, by a panic hook, because only then its location and its
+//! stack are known. The child reports it when it has ended the worker, or in the hook where
+//! that is the last moment, because the process aborts then. A panic that the worker catches,
+//! or that ends another thread only, is no failure.
 
 pub(crate) mod panic_note;
 

@@ -1,8 +1,8 @@
-//! A request: receiving it from the control socket, and gathering its body in the
-//! child.
+//! Receives a request, and gathers its body and descriptors.
 //! RUNS IN: template, spare, child
 //!
-//! Every descriptor that arrives is owned before anything can fail.
+//! The template and its spares receive, and the child gathers. Every descriptor that arrives
+//! is owned before anything can fail.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

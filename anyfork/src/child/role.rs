@@ -1,10 +1,11 @@
-//! From the fork to the role that a request gives the new process: a worker, an
-//! external program or a template.
+//! From the fork to the role that a request gives the process.
 //! RUNS IN: child
 //!
-//! [`take_on`] returns what is left to do as [`Next`], so that nothing here knows the
-//! template's loop, into which nothing may unwind: its descriptors are closed here.
-//! A worker has run, and a program has been executed, when it returns.
+//! The role is that of a worker, of an external program or of a template. [`take_on`]
+//! returns what is left to do as [`Next`], so that `child` does not know the template's
+//! loop. It never unwinds, because the caller's frames are those of the template, whose
+//! descriptors are closed in the child. When it returns, a worker has run, and an external
+//! program could not be executed.
 
 use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -33,30 +34,30 @@ use crate::sys::{fork, signal};
 
 /// What a child inherits from its template.
 pub(crate) struct Inherited<'a> {
-    /// The arguments that the template was given to pass on.
+    /// The arguments that the template passes on.
     pub(crate) args: &'a mut Args,
-    /// The descriptors that code of the program's has opened in the template.
+    /// The descriptors that user code has opened in the template.
     pub(crate) shared: &'a [RawFd],
     pub(crate) limits: &'a Limits,
 }
 
-/// What a process does once it has taken on its role.
+/// What a process has left to do once it has taken on its role.
 pub(crate) enum Next {
-    /// It exits with this code.
+    /// To exit with this code.
     Exit(u8),
-    /// It serves as a template.
+    /// To serve as a template.
     Serve(NewTemplate),
 }
 
-/// A template that has prepared itself.
+/// A template that is prepared, but does not serve yet.
 pub(crate) struct NewTemplate {
     /// Made after the last of the user's code.
     pub(crate) one_thread: OneThread,
-    /// The socket that it serves.
+    /// The socket that it receives requests from.
     pub(crate) control: OwnedFd,
-    /// The socket on which it says that it serves, or why not.
+    /// The socket on which it answers that it serves, or why not.
     pub(crate) reply: UnixStream,
-    /// The write end of its status pipe, which stays open to its end.
+    /// The write end of its status pipe, which stays open to its exit.
     pub(crate) status: ManuallyDrop<OwnedFd>,
     /// The arguments that it passes on.
     pub(crate) args: Args,
@@ -64,15 +65,18 @@ pub(crate) struct NewTemplate {
     pub(crate) spares: usize,
 }
 
-/// Restores the limit of descriptors that the program had.
+/// Restores the program's limit of descriptors.
 #[inline]
 pub(crate) fn restore_limits(limits: &Limits) -> Result<()> {
     let restored = limits.restore();
     restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
 }
 
-/// The descriptors that stay open in a child: `own`, and what it inherits.
-pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'_>) -> KeepOpen {
+/// The descriptors that stay open in a child: `own`, and those that it inherits.
+pub(crate) fn keep_open(
+    own: impl IntoIterator<Item = RawFd>,
+    inherited: &Inherited<'_>,
+) -> KeepOpen {
     let args = inherited.args.iter().filter_map(|arg| match arg {
         Arg::Fd(fd) => Some(fd.as_raw_fd()),
         Arg::Bytes(_) => None,
@@ -86,8 +90,9 @@ pub(crate) fn kept(own: impl IntoIterator<Item = RawFd>, inherited: &Inherited<'
 
 /// Closes all descriptors that belong to the template and to other children.
 #[inline]
-pub(crate) fn isolate(one_thread: OneThread, kept: &KeepOpen) -> Result<()> {
-    kept.close_others(one_thread)
+pub(crate) fn isolate(one_thread: OneThread, keep_open: &KeepOpen) -> Result<()> {
+    keep_open
+        .close_others(one_thread)
         .map_err(|error| Error::io("close the template's descriptors in the child", error))
 }
 
@@ -102,8 +107,8 @@ pub(crate) fn isolate_and_take_on(
     let fixed = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
     let received = request.control.iter().chain(&request.memory);
     let received = received.chain(&request.inline_fds).map(AsRawFd::as_raw_fd);
-    let kept = kept(fixed.into_iter().chain(received), &inherited);
-    if let Err(error) = isolate(one_thread, &kept) {
+    let keep_open = keep_open(fixed.into_iter().chain(received), &inherited);
+    if let Err(error) = isolate(one_thread, &keep_open) {
         refuse(&request.socket, &error);
         fork::exit_now(1)
     }
@@ -122,13 +127,13 @@ pub(crate) fn take_on(
     next.unwrap_or_else(|panic| Next::Exit(code_of(panic)))
 }
 
-/// Exits with the code that `last` gives, after writing it to the status pipe.
+/// Runs `last`, writes the exit code that it gives into the status pipe, and exits.
 pub(crate) fn exit_with(last: impl FnOnce() -> u8) -> ! {
     let code = catch_unwind(AssertUnwindSafe(last));
     exit(code.unwrap_or_else(code_of))
 }
 
-/// Exits with this code, after writing it to the status pipe.
+/// Writes the exit code into the status pipe, and exits.
 pub(crate) fn exit(code: u8) -> ! {
     report::write_exit_record(code);
     fork::exit_now(code)
@@ -137,7 +142,7 @@ pub(crate) fn exit(code: u8) -> ! {
 /// Reports the panic that has unwound up to here, and gives its exit code.
 fn code_of(panic: Box<dyn std::any::Any + Send>) -> u8 {
     report::on_unwind(&*panic);
-    // Forget: the payload's destructor is the user's code and might panic, too.
+    // Forget: the payload's destructor is user code and might panic, too.
     mem::forget(panic);
     PANICKED
 }
@@ -156,7 +161,7 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
     if head.trailing_fds > 0 {
         wake_template();
     }
-    // Held to the end of the process, for what it has to say of a failure: also of a
+    // Open to the exit of the process, which reports its failure there: also that of a
     // panic that unwinds past here.
     let status = ManuallyDrop::new(status);
     let gathered = gather(&socket, &head, body, memory, inline_fds).and_then(|body| {
@@ -172,7 +177,7 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
         Ok(body) => body,
         Err(error) => return Next::Exit(refuse(&socket, &error)),
     };
-    // The last of them counts.
+    // The last one counts.
     let spares = settings.iter().rev().find_map(|it| match it {
         Setting::Spares(count) => Some(*count as usize),
         _ => None,
@@ -205,7 +210,8 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
         (Some(program), _) => Next::Exit(become_program(program, steps, args, socket)),
         (None, None) => Next::Exit(become_worker(&name, steps, args, socket, &status)),
         (None, Some(control)) => match prepare_template(steps, args) {
-            // Before the control socket closes: who finds it closed asks why.
+            // Before the control socket closes: a caller that finds it closed reads the
+            // reason.
             Err(error) => Next::Exit(refuse(&socket, &error)),
             Ok((one_thread, args)) => Next::Serve(NewTemplate {
                 one_thread,
@@ -219,8 +225,8 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
     }
 }
 
-/// Calls this process by what it becomes, unless a title is among its settings. A
-/// program has its own.
+/// Calls this process by its role, unless a title is among its settings. An external
+/// program brings its own title.
 fn set_title(
     one_thread: OneThread,
     name: &str,
@@ -238,8 +244,8 @@ fn set_title(
     }
 }
 
-/// Runs what the program wants done in every child. A panic in there ends the
-/// process, which its status reports; of a template nobody reads the status.
+/// Runs the `after_fork` functions. A panic in one ends the process, and is reported in
+/// the status pipe. Of a template nobody reads that pipe, so the panic is an error.
 fn run_hooks(is_template: bool) -> Result<()> {
     if !is_template {
         prepare::after_fork();
@@ -261,13 +267,13 @@ fn prepare_template(steps: Vec<Step>, inherited: Args) -> Result<(OneThread, Arg
         let message = format!("the preparation of a template {why}");
         Error::new(ErrorKind::InitFailed, message)
     })?;
-    // The template takes what is open from here on for the program's, which the
-    // event descriptor is not.
+    // The template takes the descriptors that are open from here on for the user's: the
+    // event descriptor must be closed before.
     wake_template();
     Ok((one_thread, args))
 }
 
-/// Takes the steps, and executes the program. Gives the exit code if that fails.
+/// Takes the steps, and executes the program. If that fails, gives the exit code.
 fn become_program(program: Program, steps: Vec<Step>, inherited: Args, socket: UnixStream) -> u8 {
     let what = start_of(&program);
     let prepare = || {
@@ -279,7 +285,7 @@ fn become_program(program: Program, steps: Vec<Step>, inherited: Args, socket: U
         Err(error) => (error, socket),
     };
     match error.kind() {
-        // It names the program already.
+        // The error names the program already.
         ErrorKind::ExecFailed => refuse(&socket, &error),
         _ => refuse(&socket, &error.during(what)),
     }
@@ -300,7 +306,7 @@ fn become_worker(
     let prepare = || {
         signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
         let args = prepare::take_steps(steps, inherited)?;
-        // Last: a step may load the plugin that has it.
+        // Last: a step may load the plugin that has the worker.
         Ok((args, find_function(Kind::Worker, name)?))
     };
     match prepare() {

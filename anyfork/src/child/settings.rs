@@ -1,5 +1,5 @@
-//! Applies what was set for a process, before any of the user's code runs in
-//! it.
+//! Applies the settings of a process, before user code runs in it.
+//! RUNS IN: child
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use crate::spec::{Inherit, Setting};
 use crate::sys::threads::OneThread;
 use crate::sys::{environ, fd, process_attrs, rlimit};
 
-/// Applies all settings, in the order of their ranks.
+/// Applies all settings, in their [`apply_order`](Setting::apply_order).
 pub(crate) fn apply(one_thread: OneThread, mut settings: Vec<Setting>) -> Result<()> {
     if settings.is_empty() {
         return Ok(());
@@ -22,9 +22,9 @@ pub(crate) fn apply(one_thread: OneThread, mut settings: Vec<Setting>) -> Result
         .try_for_each(|it| apply_one(one_thread, it))
 }
 
-/// A process that gives up the rights of root gives up root's groups, too,
-/// unless it was told which to have: as std does. A root that may not do so keeps
-/// them, there and here.
+/// Drops root's supplementary groups in a process that gives up the rights of root,
+/// unless the groups are among its settings, as std does. Where the kernel refuses,
+/// the groups stay, as with std.
 fn drop_groups(settings: &[Setting]) {
     let has = |wanted: fn(&Setting) -> bool| settings.iter().any(wanted);
     let changes_user = has(|it| matches!(it, Setting::User(_)));
@@ -35,11 +35,11 @@ fn drop_groups(settings: &[Setting]) {
 
 fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
     let (applied, what) = match it {
-        Setting::Inherit { what, prepared } => return take_over(one_thread, what, prepared),
-        // It is for the template to come.
+        Setting::Inherit { what, prepared } => return inherit(one_thread, what, prepared),
+        // The new template applies it.
         Setting::Spares(_) => return Ok(()),
         Setting::Title(text) => {
-            title::given(one_thread, &text);
+            title::custom(one_thread, &text);
             return Ok(());
         }
         Setting::Stream { number, to } => {
@@ -88,9 +88,9 @@ fn failed(what: &str, error: io::Error) -> Error {
     Error::io(format_args!("set {what}"), error)
 }
 
-/// Takes over what a program is to have from its caller; with `prepared`, what
-/// the process's preparation has changed stays.
-fn take_over(one_thread: OneThread, what: Inherit, prepared: bool) -> Result<()> {
+/// Applies what a program inherits from its caller. With `prepared`, what the
+/// preparation of the process has changed since the baseline stays.
+fn inherit(one_thread: OneThread, what: Inherit, prepared: bool) -> Result<()> {
     match what {
         Inherit::Stream(number, _) if prepared && baseline::has_other_stream(number) => Ok(()),
         Inherit::Stream(number, fd) => fd::set_standard_stream(number, fd.as_fd())
@@ -108,8 +108,8 @@ fn take_over(one_thread: OneThread, what: Inherit, prepared: bool) -> Result<()>
                 .into_iter()
                 .map(|(name, value)| (name, Some(value)));
             for (name, value) in all.chain(changed) {
-                // A name that cannot be set has come from elsewhere than from
-                // a program's own calls, and is left out.
+                // A name that cannot be set was not set by a call of the program, but
+                // given to it at its exec. Left out.
                 let _ = environ::set_variable(one_thread, &name, value.as_deref());
             }
             Ok(())

@@ -1,15 +1,18 @@
-//! A spare: a child that is forked before it is needed, and waits for a request
-//! on its template's own socket. The kernel gives each request to one of them,
-//! with the template out of the way.
+//! A spare: a child that is forked in advance and waits for a request.
+//! RUNS IN: spare, child
 //!
-//! A spare has done all that a child does before it knows what it is to become:
-//! it has closed what belongs to the template and to others, and has paid for
-//! most of the memory that it will write to. It runs no code of the program's.
-//! When it has taken a request, it leaves a notice for the template, which takes
-//! over the status pipe and forks the next. The notice lies there before anybody
-//! can know of the process, but it wakes the template only when the process is
-//! ready, or something comes that might take long: until then the caller is to
-//! have the processors. A process that ends before that wakes it by its end.
+//! A spare waits on its template's control socket. The kernel gives each request to one
+//! receiver, so that a spare takes it without the template.
+//!
+//! A spare has done all that a child can do before it knows its role: it has closed the
+//! descriptors of the template and of other children, and has written to most of the memory
+//! that a request will write to, so that the pages are its own. It runs no user code.
+//!
+//! When a spare has taken a request, it sends a notice to the template, which takes over the
+//! status pipe and forks the next spare. The notice is sent before anybody can know of the
+//! process, but the template is woken only when the process is ready, or before anything that
+//! might take long: until then the caller is to have the processors. A process that exits
+//! before that wakes the template by its exit.
 
 use std::hint::black_box;
 use std::io;
@@ -49,7 +52,7 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
     early::mark_forked();
     let Notifier { socket, wake } = &notifier;
     let own = [control.as_raw_fd(), socket.as_raw_fd(), wake.as_raw_fd()];
-    let settled = role::isolate(one_thread, &role::kept(own, &inherited))
+    let settled = role::isolate(one_thread, &role::keep_open(own, &inherited))
         .and_then(|()| fork::die_with_parent(template).map_err(Into::into));
     if settled.is_err() {
         fork::exit_now(1);
@@ -68,8 +71,8 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
                 notifier.wake.signal();
             }
             Arrival::Request(request) => {
-                // Before anybody can learn of this process: a worker's whole life
-                // may be shorter than the way of this notice.
+                // Sent before anybody can learn of this process: a worker may run and
+                // exit before the template reads the notice.
                 let taken = SpareNotice::Taken {
                     pid: std::process::id(),
                     kill_on_drop: request.head.kill_on_drop,
@@ -78,8 +81,8 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
                 drop((control, notifier.socket));
                 reply::wake_later(notifier.wake);
                 if sent.is_err() {
-                    // The template is gone, and nobody would collect this process
-                    // or its status.
+                    // The template is gone, and nobody would reap this process or
+                    // report its exit.
                     fork::exit_now(1);
                 }
                 fork::outlive_parent();
@@ -90,17 +93,17 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
     }
 }
 
-/// Writes where a request will be written, so that the pages are this process's
-/// own by then.
+/// Writes to the memory that a request will write to, so that its pages are this
+/// process's own by then.
 fn rehearse(buffer: &mut [u8]) {
     const PAGE: usize = 4096;
     if let Some(byte) = buffer.first_mut() {
         *byte = black_box(0);
     }
-    // The stack, as deep as a request goes.
+    // The stack, as deep as a request uses it.
     let mut stack = [0u8; 2 * PAGE];
     black_box(&mut stack);
-    // And the heap, where an allocation of any small size comes from.
+    // The heap, where small allocations come from.
     for size in [32, 128, 512, 2048] {
         black_box(vec![1u8; size]);
     }

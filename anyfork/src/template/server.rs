@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process;
 
 use crate::args::Args;
-use crate::child::fast_path::Plain;
+use crate::child::fast_path::FastPath;
 use crate::child::fd_limit::Limits;
 use crate::child::reply::{answer_failure, refuse, say_ready};
 use crate::child::request::{Arrival, Request};
@@ -168,12 +168,15 @@ impl Template {
                 shared: &self.shared,
                 limits: &self.children.limits,
             };
-            let plain = Plain::of(&request, &inherited, &self.titles);
+            let fast_path = FastPath::of(&request, &inherited, &self.titles);
             match fork::fork(self.children.one_thread) {
-                Ok(Side::Child(one_thread)) => match plain {
-                    Some(plain) => plain.run(one_thread, request),
-                    None => follow(role::isolate_and_take_on(one_thread, request, inherited)),
-                },
+                Ok(Side::Child(one_thread)) => {
+                    let _guard = ExitOnUnwind;
+                    match fast_path {
+                        Some(fast_path) => fast_path.run(one_thread, request),
+                        None => follow(role::isolate_and_take_on(one_thread, request, inherited)),
+                    }
+                }
                 Ok(Side::Parent(pid)) => {
                     let kill_on_drop = request.head.kill_on_drop;
                     self.children.add(pid, request.status, kill_on_drop);
@@ -207,6 +210,7 @@ impl Template {
         let Some((one_thread, notifier)) = self.spares.fork_spare(&mut self.children) else {
             return;
         };
+        let _guard = ExitOnUnwind;
         let Some(control) = self.control.take() else {
             fork::exit_now(1)
         };
@@ -240,14 +244,12 @@ impl Template {
     }
 }
 
-/// Does, in a child, what is left to do once it has taken on its role.
+/// Does, in a child, what is left to do once it has taken on its role. The caller holds
+/// an [`ExitOnUnwind`].
 fn follow(next: Next) -> ! {
     match next {
         Next::Exit(code) => role::exit(code),
-        Next::Serve(template) => {
-            let _guard = ExitOnUnwind;
-            serve_as(template)
-        }
+        Next::Serve(template) => serve_as(template),
     }
 }
 
@@ -275,8 +277,8 @@ fn serve_as(new: NewTemplate) -> ! {
     }
 }
 
-/// Exits when a panic drops it: no panic may unwind from a child's loop into the loop
-/// of its template, of which the child has a copy.
+/// Exits when a panic drops it: no panic may unwind from a child, or from the loop that
+/// it serves, into the loop of its template, of which the child has a copy.
 struct ExitOnUnwind;
 
 impl Drop for ExitOnUnwind {

@@ -1,5 +1,4 @@
-//! Plugins, on their own side: the table of a plugin's functions, and what the plugin
-//! does when the program calls one.
+//! The plugin's side of plugins: its table, and what it does when called.
 //! RUNS IN: template, child
 
 use std::os::fd::BorrowedFd;
