@@ -162,7 +162,8 @@ fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> io::Result<()>
     if first > last {
         return Ok(());
     }
-    // SAFETY: the caller gives all descriptors in the range up.
+    // SAFETY: the callers close only what nobody in this address space uses again; the
+    // flag only marks.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     match result {
         0 => Ok(()),
