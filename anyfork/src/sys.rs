@@ -8,6 +8,9 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod constructors;
+#[allow(dead_code)]
+pub(crate) mod crash;
 #[cfg(feature = "plugin")]
 pub(crate) mod dl;
 pub(crate) mod environ;
@@ -27,6 +30,8 @@ pub(crate) mod posix_spawn;
 pub(crate) mod proc_stat;
 pub(crate) mod proc_title;
 pub(crate) mod process_attrs;
+#[allow(dead_code)]
+pub(crate) mod rights;
 pub(crate) mod rlimit;
 pub(crate) mod signal;
 pub(crate) mod socket;

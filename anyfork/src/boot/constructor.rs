@@ -22,9 +22,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello::{LEN, VARIABLE, parse};
 use crate::registry::{self, Early};
 use crate::sys::threads::OneThread;
-use crate::sys::{environ, fd, fork, peer, signal, socket, startup};
 
-startup::before_main!(before_main);
+use crate::sys::{constructors, environ, fd, fork, peer, signal, socket, startup};
+
+constructors::before_main!(before_main);
 
 fn before_main() {
     let assumed = OneThread::assume_before_main();

@@ -5,22 +5,6 @@ use std::ffi::{CStr, OsStr, OsString, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
-/// Runs `$function` before `main`.
-///
-/// Priority 100 comes after std has its arguments (99), and before the constructors
-/// without a priority, which may open descriptors and start threads.
-macro_rules! before_main {
-    ($function:path) => {
-        ctor::declarative::ctor! {
-            #[ctor(unsafe, anonymous, priority = 100)]
-            fn constructor() {
-                $function();
-            }
-        }
-    };
-}
-pub(crate) use before_main;
-
 /// Whether the program runs with more rights than its caller (setuid, file
 /// capabilities; `AT_SECURE`, getauxval(3)).
 pub(crate) fn runs_with_raised_rights() -> bool {
