@@ -8,6 +8,8 @@
 
 #![allow(unsafe_code)]
 
+#[allow(dead_code)]
+pub(crate) mod attributes;
 pub(crate) mod constructors;
 #[allow(dead_code)]
 pub(crate) mod crash;

@@ -1,0 +1,187 @@
+//! What a process has beside its rights, and a program that it starts inherits:
+//! umask, ignored signals, resource limits, nice value, processors, and its place
+//! in the kernel's choice when memory is short.
+//! RUNS IN: caller, template, child
+//!
+//! The caller notes [`Attributes::now`] when it starts a program, and the child
+//! [applies](Attributes::apply) them. A template notes its own at its start, so that
+//! what its preparation has changed can be told.
+
+use std::fs;
+use std::io;
+use std::mem;
+
+use nix::errno::Errno;
+
+/// What is known of one process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    /// `None` without `/proc`: nothing else tells it without changing it.
+    pub(crate) umask: Option<u32>,
+    /// A bit for each signal that is ignored, the lowest for signal 1. `None`
+    /// without `/proc`.
+    pub(crate) ignored_signals: Option<u64>,
+    /// The nice value. `None` where the kernel does not say.
+    pub(crate) nice: Option<i32>,
+    /// A bit for each processor, as the kernel keeps them.
+    pub(crate) affinity: Vec<u8>,
+    /// From -1000 (never chosen) to 1000. `None` without `/proc`.
+    pub(crate) oom_score_adj: Option<i32>,
+    /// The soft and the hard limit of each resource, by its number.
+    pub(crate) limits: Vec<(u64, u64)>,
+}
+
+/// Number of resources that have limits (getrlimit(2)).
+pub(crate) const RESOURCES: u32 = 16;
+
+/// Maximum number of bytes of a set of processors: 8,192 of them.
+pub(crate) const MAX_AFFINITY: usize = 1024;
+
+/// What `/proc` tells of the calling thread in one look.
+pub(crate) struct Status {
+    pub(crate) umask: Option<u32>,
+    pub(crate) ignored_signals: Option<u64>,
+    /// The capabilities that a program can have at most which it executes.
+    pub(crate) bounding_set: Option<u64>,
+}
+
+impl Status {
+    /// Of the calling thread (proc_pid_status(5)). Nothing of it without `/proc`.
+    pub(crate) fn now() -> Status {
+        let text = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+        let field = |name: &str| {
+            let mut lines = text.lines();
+            lines
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        let hexadecimal = |name| u64::from_str_radix(field(name)?, 16).ok();
+        Status {
+            umask: field("Umask:").and_then(|octal| u32::from_str_radix(octal, 8).ok()),
+            ignored_signals: hexadecimal("SigIgn:"),
+            bounding_set: hexadecimal("CapBnd:"),
+        }
+    }
+}
+
+impl Attributes {
+    /// Those of the calling thread and its process; `status` is of it, too.
+    pub(crate) fn now(status: &Status) -> Attributes {
+        Attributes {
+            umask: status.umask,
+            ignored_signals: status.ignored_signals,
+            nice: nice(),
+            affinity: affinity().unwrap_or_default(),
+            oom_score_adj: oom_score_adj(),
+            limits: (0..RESOURCES).map_while(limit).collect(),
+        }
+    }
+
+    /// These without what `other` has, too.
+    pub(crate) fn differing_from(mut self, other: &Attributes) -> Attributes {
+        fn keep<T: PartialEq>(value: &mut Option<T>, other: &Option<T>) {
+            if value == other {
+                *value = None;
+            }
+        }
+        keep(&mut self.umask, &other.umask);
+        keep(&mut self.ignored_signals, &other.ignored_signals);
+        keep(&mut self.nice, &other.nice);
+        keep(&mut self.oom_score_adj, &other.oom_score_adj);
+        if self.affinity == other.affinity {
+            self.affinity.clear();
+        }
+        self
+    }
+}
+
+/// The nice value of the calling thread (getpriority(2)).
+fn nice() -> Option<i32> {
+    Errno::clear();
+    // SAFETY: takes numbers.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    // -1 is a nice value, too.
+    (nice != -1 || Errno::last_raw() == 0).then_some(nice)
+}
+
+/// Sets the nice value of the calling thread (setpriority(2)).
+pub(crate) fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: takes numbers.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The processors that the calling thread may use (sched_getaffinity(2)).
+fn affinity() -> io::Result<Vec<u8>> {
+    let mut set = vec![0; MAX_AFFINITY];
+    // SAFETY: fills at most the memory that it is given the length of.
+    let len = unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, set.len(), set.as_mut_ptr()) };
+    match usize::try_from(len) {
+        Ok(len) => {
+            set.truncate(len);
+            Ok(set)
+        }
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Sets the processors that the calling thread may use (sched_setaffinity(2)).
+pub(crate) fn set_affinity(set: &[u8]) -> io::Result<()> {
+    // SAFETY: reads the memory that it is given the length of.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, set.len(), set.as_ptr()) };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How likely the kernel ends this process when memory is short
+/// (proc_pid_oom_score_adj(5)).
+fn oom_score_adj() -> Option<i32> {
+    let text = fs::read_to_string("/proc/self/oom_score_adj").ok()?;
+    text.trim().parse().ok()
+}
+
+/// Sets the same.
+pub(crate) fn set_oom_score_adj(value: i32) -> io::Result<()> {
+    fs::write("/proc/self/oom_score_adj", value.to_string())
+}
+
+/// Both limits of a resource; `None` if the kernel has no such resource
+/// (getrlimit(2)).
+fn limit(resource: u32) -> Option<(u64, u64)> {
+    // SAFETY: all-zero is a valid structure.
+    let mut limit: libc::rlimit64 = unsafe { mem::zeroed() };
+    // SAFETY: fills a local.
+    let asked = unsafe { libc::getrlimit64(resource as _, &raw mut limit) };
+    (asked == 0).then_some((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Sets the umask (umask(2)).
+pub(crate) fn set_umask(mask: u32) {
+    // SAFETY: takes a number.
+    unsafe { libc::umask(mask as libc::mode_t) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_read_and_compared() {
+        let mine = Attributes::now(&Status::now());
+        assert_eq!(mine.limits.len(), RESOURCES as usize);
+        assert!(mine.umask.is_some() && mine.nice.is_some() && mine.oom_score_adj.is_some());
+        assert!(mine.affinity.iter().any(|byte| *byte != 0));
+        let same = mine.clone().differing_from(&mine);
+        assert_eq!(
+            (same.umask, same.nice, same.affinity.len()),
+            (None, None, 0)
+        );
+        set_affinity(&mine.affinity).unwrap();
+        set_nice(mine.nice.unwrap()).unwrap();
+        assert!(Status::now().bounding_set.is_some());
+    }
+}
