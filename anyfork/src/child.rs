@@ -21,4 +21,5 @@ pub(crate) mod role;
 pub(crate) mod run;
 pub(crate) mod settings;
 pub(crate) mod spare;
+pub(crate) mod surroundings;
 pub(crate) mod title;

@@ -17,7 +17,8 @@
 //! | 1 | what the child becomes: 1 a worker, 2 a template, 3 an external program |
 //! | 1 | where the body is: 0 behind this head, 1 in a memory file |
 //! | 1 | 1: the template kills the child when nobody holds the read end of the status pipe any more; else 0 |
-//! | 2 | 0 |
+//! | 1 | a bit each: 1, 2, 4 the caller's standard input, output and error come with it; 8 the caller's directory; 16 its streams replace those that the template owns; 32 the same of the directory |
+//! | 1 | 0 |
 //! | 4 | number of argument descriptors that come with this message |
 //! | 4 | number of further ones that come over the reply socket |
 //! | 8 | length of the body |
@@ -25,7 +26,8 @@
 //!
 //! Descriptors of the message, in this order: the child's end of the reply socket;
 //! the write end of the status pipe; for a template, its control socket; for a body
-//! in a memory file, that file; the argument descriptors. The caller queues those
+//! in a memory file, that file; the standard streams and the directory; the argument
+//! descriptors. The caller queues those
 //! that do not fit on the reply socket, up to [`MAX_INLINE_FDS`] with each byte (of
 //! value 0), before it sends the request.
 //!
@@ -60,9 +62,7 @@
 //! | 1 + 8 + n + 8 + n | 10: a variable and its value |
 //! | 1 + 8 + n | 11: a variable to remove |
 //! | 1 + 8 + n | 12: the title |
-//! | 1, 1, 1 | 13: the caller's standard stream, which is the next descriptor: 1 if what the preparation has changed stays; its number |
-//! | 1, 1 | 14: the caller's directory, which is the next descriptor: as above |
-//! | 1, 1, 4 + 2 (8 + n) n | 15: the caller's environment: as above; the number of variables; their names and values |
+//! | 1, 1, 4 + 2 (8 + n) n | 15: the caller's environment: 1 if what the preparation has changed stays; the number of variables; their names and values |
 //! | 1 + 4 | 16: the number of spares that a template keeps |
 //!
 //! # Spares
@@ -169,8 +169,8 @@ pub(crate) const VERSION: u8 = 1;
 pub(crate) const MAX_REQUEST: usize = 64 * 1024;
 
 /// Maximum number of argument descriptors with one message: the kernel takes 253,
-/// and four may be the library's.
-pub(crate) const MAX_INLINE_FDS: usize = 249;
+/// and eight may be the library's.
+pub(crate) const MAX_INLINE_FDS: usize = 245;
 
 /// Maximum number of bytes of a failure's message. A longer one is cut.
 pub(crate) const MAX_FAILURE: usize = 16 * 1024;

@@ -48,8 +48,6 @@ pub(crate) enum Setting {
 /// What a program inherits, as the caller has it when the program starts.
 #[derive(Debug)]
 pub(crate) enum Inherit {
-    Stream(u8, OwnedFd),
-    Directory(OwnedFd),
     Environment(Vec<(OsString, OsString)>),
 }
 
@@ -71,10 +69,6 @@ impl Setting {
             Setting::EnvClear | Setting::Env(..) => 8,
             Setting::Title(_) | Setting::Spares(_) => 9,
             Setting::Inherit { what, .. } => match what {
-                Inherit::Stream(..) => 0,
-                // Before the user changes: a child of std's is in the directory already,
-                // whatever its user may do.
-                Inherit::Directory(_) => 0,
                 Inherit::Environment(_) => 8,
             },
         }
@@ -118,8 +112,6 @@ impl Setting {
             Setting::Spares(count) => Setting::Spares(*count),
             Setting::Inherit { what, prepared } => Setting::Inherit {
                 what: match what {
-                    Inherit::Stream(number, fd) => Inherit::Stream(*number, fd.try_clone()?),
-                    Inherit::Directory(fd) => Inherit::Directory(fd.try_clone()?),
                     Inherit::Environment(all) => Inherit::Environment(all.clone()),
                 },
                 prepared: *prepared,

@@ -17,6 +17,7 @@ use crate::child::prepare::{check_threads, open_standard_streams, settled_thread
 use crate::child::reply::{answer_failure, die_with_caller, say_ready};
 use crate::child::report;
 use crate::child::run::flush;
+use crate::child::surroundings::{self, Snapshot};
 use crate::child::title;
 use crate::early;
 use crate::early::TemplateSockets;
@@ -103,10 +104,15 @@ fn template_main(
         die_with_caller(reply_end)?;
         title::template(one_thread);
         baseline::take();
+        surroundings::own_nothing();
+        let before = Snapshot::now();
         prepare()?;
         open_standard_streams()?;
         // Text that was printed must not come out of every child again.
         flush();
+        before
+            .let_go()
+            .map_err(|error| Error::io("let go of the program's streams and directory", error))?;
         let one_thread = check_threads().map_err(|why| {
             let message = format!("the template has ended: its preload functions {why}");
             Error::new(ErrorKind::TemplateGone, message)

@@ -154,11 +154,13 @@ impl Launch<Worker> {
         let trace = Trace::launch(name, template);
         let mut start = || {
             let streams = setup.open_pipes(options)?;
+            let surroundings = setup.surroundings();
             let spec = SpawnSpec {
                 role: Role::Worker,
                 body: mem::take(&mut setup).into_body(name, options),
                 control: None,
                 kill_on_drop: options.kill_on_drop,
+                surroundings,
                 deadline: options.deadline(),
             };
             ProcessUnderWay::start(template, spec, streams, &trace)

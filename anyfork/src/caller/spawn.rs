@@ -29,7 +29,7 @@ use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
-use crate::protocol::request::{BodyAt, Head, Role};
+use crate::protocol::request::{BodyAt, Head, Role, Surroundings};
 #[cfg(feature = "tokio")]
 use crate::sys::epoll::Epoll;
 use crate::sys::poll::Interest;
@@ -88,6 +88,8 @@ pub(crate) struct SpawnSpec {
     /// What a template is to serve.
     pub(crate) control: Option<OwnedFd>,
     pub(crate) kill_on_drop: bool,
+    /// What of the caller's standard streams and directory is sent.
+    pub(crate) surroundings: Surroundings,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -146,6 +148,7 @@ impl Spawn {
             body,
             control,
             kill_on_drop,
+            mut surroundings,
             deadline,
         } = spec;
         let failed = |step| {
@@ -153,8 +156,15 @@ impl Spawn {
             move |error: io::Error| Error::io(message, error)
         };
         let (body, mut passed) = body.encode();
+        // A directory that may not be looked at is not sent.
+        let directory = match surroundings.directory {
+            true => fd::open_current_directory().ok(),
+            false => None,
+        };
+        surroundings.directory = directory.is_some();
         let head = Head {
             kill_on_drop,
+            surroundings,
             ..Head::new(role, &body, passed.len())
         };
 
@@ -165,6 +175,8 @@ impl Spawn {
         if head.body_at == BodyAt::Memfd {
             fds.push(memfd::store(&body).map_err(failed("store the arguments"))?);
         }
+        let streams_at = fds.len();
+        fds.extend(directory);
         let mut following = passed.split_off(head.inline_fds as usize);
         following.reverse();
         fds.extend(passed);
@@ -180,7 +192,15 @@ impl Spawn {
             trace,
             status: Some(StatusPipe::new(status)),
             place: None,
-            state: State::Queueing(following, Request { message, fds }),
+            state: State::Queueing(
+                following,
+                Request {
+                    message,
+                    fds,
+                    surroundings,
+                    streams_at,
+                },
+            ),
             has_waited: false,
             lost_since: None,
             child: Child::Unknown,

@@ -11,6 +11,7 @@ use crate::caller::stdio;
 use crate::caller::stdio::Streams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
+use crate::protocol::request::Surroundings;
 use crate::spec::{Setting, Step};
 
 /// The settings and steps so far, and the first thing that went wrong.
@@ -103,6 +104,16 @@ impl Setup {
     pub(crate) fn has_directory(&self) -> bool {
         let is_it = |it: &Setting| matches!(it, Setting::Directory(_));
         self.settings.iter().any(is_it)
+    }
+
+    /// What of the caller's surroundings a process gets: the streams that are not
+    /// set, and the directory.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            streams: [0, 1, 2].map(|number| !self.has_stream(number)),
+            directory: true,
+            ..Surroundings::default()
+        }
     }
 
     /// Adds what another has collected.

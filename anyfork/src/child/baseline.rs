@@ -10,36 +10,17 @@ use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::sys::fd_identity::{self, Identity};
-
 static BASELINE: OnceLock<Baseline> = OnceLock::new();
 
 struct Baseline {
-    streams: [Option<Identity>; 3],
-    directory: Option<Identity>,
     environment: Vec<(OsString, OsString)>,
 }
 
 /// Takes the baseline, in a new template.
 pub(crate) fn take() {
     BASELINE.get_or_init(|| Baseline {
-        streams: [0, 1, 2].map(fd_identity::stream_identity),
-        directory: fd_identity::directory_identity(),
         environment: env::vars_os().collect(),
     });
-}
-
-/// Whether a standard stream is another one than in the baseline.
-pub(crate) fn has_other_stream(number: u8) -> bool {
-    let now = fd_identity::stream_identity(number);
-    let then = BASELINE.get().map(|then| then.streams[usize::from(number)]);
-    then.is_some_and(|then| then != now)
-}
-
-/// Whether the directory is another one than in the baseline.
-pub(crate) fn has_other_directory() -> bool {
-    let then = BASELINE.get().map(|then| then.directory);
-    then.is_some_and(|then| then != fd_identity::directory_identity())
 }
 
 /// The variables that have been set, or removed, since the baseline.

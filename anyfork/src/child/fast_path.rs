@@ -76,6 +76,7 @@ impl FastPath {
         // Open to the exit of the process, which reports its failure there.
         let _status = mem::ManuallyDrop::new(request.status);
         let prepare = || {
+            request.surroundings.enter_and_leave_open()?;
             role::isolate(one_thread, &self.keep_open)?;
             role::restore_limits(&self.limits)?;
             self.title.set(one_thread);

@@ -52,8 +52,8 @@ impl Limits {
     /// there is still room for an answer.
     pub(crate) fn are_near(&self, held: u64) -> bool {
         /// Number of descriptors that must be free: two for the child of this request,
-        /// two for the next request, and one more.
-        const RESERVE: u64 = 5;
+        /// six for the next request, and one more.
+        const RESERVE: u64 = 9;
         let limit = rlimit::fd_limit().map_or(u64::MAX, |(soft, _)| soft);
         self.own + held + RESERVE > limit
     }

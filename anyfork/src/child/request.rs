@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::child::fd_limit::Limits;
 use crate::child::reply::answer_failure;
+use crate::child::surroundings::Surroundings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
 use crate::protocol::control::ControlMessage;
@@ -30,6 +31,7 @@ pub(crate) struct Request<'a> {
     pub(crate) control: Option<OwnedFd>,
     /// The memfd that has the body.
     pub(crate) memory: Option<OwnedFd>,
+    pub(crate) surroundings: Surroundings,
     /// The descriptors among the arguments, as far as they have come with the message.
     pub(crate) inline_fds: Vec<OwnedFd>,
 }
@@ -98,6 +100,11 @@ impl<'a> Request<'a> {
             status: next(),
             control: (head.role == Role::Template).then(&mut next),
             memory: (head.body_at == BodyAt::Memfd).then(&mut next),
+            surroundings: Surroundings {
+                streams: head.surroundings.streams.map(|sent| sent.then(&mut next)),
+                directory: head.surroundings.directory.then(&mut next),
+                sent: head.surroundings,
+            },
             inline_fds: fds.collect(),
         })
     }

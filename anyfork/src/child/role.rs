@@ -22,6 +22,7 @@ use crate::child::report::panic_note::panic_text;
 use crate::child::report::{self, ReporterSeed};
 use crate::child::request::{Request, gather};
 use crate::child::run::{self, PANICKED};
+use crate::child::surroundings::Snapshot;
 use crate::child::{exec, settings, title};
 use crate::early;
 use crate::entry::Kind;
@@ -100,7 +101,7 @@ pub(crate) fn isolate(one_thread: OneThread, keep_open: &KeepOpen) -> Result<()>
 /// that the request gives it.
 pub(crate) fn isolate_and_take_on(
     one_thread: OneThread,
-    request: Request<'_>,
+    mut request: Request<'_>,
     inherited: Inherited<'_>,
 ) -> Next {
     early::mark_forked();
@@ -108,7 +109,11 @@ pub(crate) fn isolate_and_take_on(
     let received = request.control.iter().chain(&request.memory);
     let received = received.chain(&request.inline_fds).map(AsRawFd::as_raw_fd);
     let keep_open = keep_open(fixed.into_iter().chain(received), &inherited);
-    if let Err(error) = isolate(one_thread, &keep_open) {
+    let surroundings = mem::take(&mut request.surroundings);
+    let isolated = surroundings
+        .enter_and_leave_open()
+        .and_then(|()| isolate(one_thread, &keep_open));
+    if let Err(error) = isolated {
         refuse(&request.socket, &error);
         fork::exit_now(1)
     }
@@ -155,6 +160,7 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
         status,
         control,
         memory,
+        surroundings: _,
         inline_fds,
     } = request;
     ReporterSeed::new(status.as_fd()).activate();
@@ -261,8 +267,12 @@ fn run_hooks(is_template: bool) -> Result<()> {
 /// Takes the steps of a template's preparation, and gives the arguments that it
 /// passes on.
 fn prepare_template(steps: Vec<Step>, inherited: Args) -> Result<(OneThread, Args)> {
+    let before = Snapshot::now();
     let args = prepare::take_steps(steps, inherited)?;
     run::flush();
+    before
+        .let_go()
+        .map_err(|error| Error::io("let go of the caller's streams and directory", error))?;
     let one_thread = prepare::check_threads().map_err(|why| {
         let message = format!("the preparation of a template {why}");
         Error::new(ErrorKind::InitFailed, message)

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::child::{baseline, title};
+use crate::child::{baseline, surroundings, title};
 use crate::error::{Error, Result};
 use crate::spec::{Inherit, Setting};
 use crate::sys::threads::OneThread;
@@ -45,6 +45,7 @@ fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
         Setting::Stream { number, to } => {
             let fd = to.map_or_else(|| fd::open_null(number), Ok);
             let set = fd.and_then(|fd| fd::set_standard_stream(number, fd.as_fd()));
+            surroundings::own_stream(number);
             (set, STREAMS[usize::from(number)].to_owned())
         }
         Setting::ProcessGroup(group) => (
@@ -66,10 +67,13 @@ fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
         ),
         Setting::Group(id) => (process_attrs::set_group(id), format!("gid {id}")),
         Setting::User(id) => (process_attrs::set_user(id), format!("uid {id}")),
-        Setting::Directory(path) => (
-            process_attrs::change_directory(&path),
-            format!("current_dir `{}`", path.display()),
-        ),
+        Setting::Directory(path) => {
+            surroundings::own_directory();
+            (
+                process_attrs::change_directory(&path),
+                format!("current_dir `{}`", path.display()),
+            )
+        }
         Setting::EnvClear => {
             environ::clear(one_thread);
             return Ok(());
@@ -91,28 +95,19 @@ fn failed(what: &str, error: io::Error) -> Error {
 /// Applies what a program inherits from its caller. With `prepared`, what the
 /// preparation of the process has changed since the baseline stays.
 fn inherit(one_thread: OneThread, what: Inherit, prepared: bool) -> Result<()> {
-    match what {
-        Inherit::Stream(number, _) if prepared && baseline::has_other_stream(number) => Ok(()),
-        Inherit::Stream(number, fd) => fd::set_standard_stream(number, fd.as_fd())
-            .map_err(|error| failed(STREAMS[usize::from(number)], error)),
-        Inherit::Directory(_) if prepared && baseline::has_other_directory() => Ok(()),
-        Inherit::Directory(fd) => process_attrs::change_to_open_directory(fd.as_fd())
-            .map_err(|error| failed("the directory to the caller's", error)),
-        Inherit::Environment(variables) => {
-            let changed = match prepared {
-                true => baseline::changed_variables(),
-                false => Vec::new(),
-            };
-            environ::clear(one_thread);
-            let all = variables
-                .into_iter()
-                .map(|(name, value)| (name, Some(value)));
-            for (name, value) in all.chain(changed) {
-                // A name that cannot be set was not set by a call of the program, but
-                // given to it at its exec. Left out.
-                let _ = environ::set_variable(one_thread, &name, value.as_deref());
-            }
-            Ok(())
-        }
+    let Inherit::Environment(variables) = what;
+    let changed = match prepared {
+        true => baseline::changed_variables(),
+        false => Vec::new(),
+    };
+    environ::clear(one_thread);
+    let all = variables
+        .into_iter()
+        .map(|(name, value)| (name, Some(value)));
+    for (name, value) in all.chain(changed) {
+        // A name that cannot be set was not set by a call of the program, but given to it
+        // at its exec. Left out.
+        let _ = environ::set_variable(one_thread, &name, value.as_deref());
     }
+    Ok(())
 }

@@ -16,6 +16,7 @@
 
 use std::hint::black_box;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::child::request::{Arrival, Request};
@@ -70,7 +71,7 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
                 let _ = notifier.send(SpareNotice::SetSpares(wanted), owner);
                 notifier.wake.signal();
             }
-            Arrival::Request(request) => {
+            Arrival::Request(mut request) => {
                 // Sent before anybody can learn of this process: a worker may run and
                 // exit before the template reads the notice.
                 let taken = SpareNotice::Taken {
@@ -87,6 +88,9 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
                 }
                 fork::outlive_parent();
                 signal::discard_pending();
+                if let Err(error) = mem::take(&mut request.surroundings).enter() {
+                    return Next::Exit(reply::refuse(&request.socket, &error));
+                }
                 return role::take_on(one_thread, request, inherited);
             }
         }

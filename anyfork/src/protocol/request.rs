@@ -28,6 +28,58 @@ pub(crate) enum BodyAt {
     Memfd,
 }
 
+/// Which of the caller's standard streams come with a request, and whether its
+/// directory does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    pub(crate) streams: [bool; 3],
+    pub(crate) directory: bool,
+    /// Whether the caller's streams replace those that the template owns.
+    pub(crate) replaces_streams: bool,
+    /// The same of the directory.
+    pub(crate) replaces_directory: bool,
+}
+
+impl Surroundings {
+    /// Place of the byte in a message.
+    pub(crate) const AT: usize = 6;
+
+    /// The byte of the head.
+    pub(crate) fn encode(self) -> u8 {
+        let [stdin, stdout, stderr] = self.streams;
+        let flags = [
+            stdin,
+            stdout,
+            stderr,
+            self.directory,
+            self.replaces_streams,
+            self.replaces_directory,
+        ];
+        (0..)
+            .zip(flags)
+            .fold(0, |byte, (bit, flag)| byte | u8::from(flag) << bit)
+    }
+
+    fn parse(byte: u8) -> Result<Surroundings, Malformed> {
+        let flag = |bit: u8| byte & (1 << bit) != 0;
+        match byte >> 6 {
+            0 => Ok(Surroundings {
+                streams: [0, 1, 2].map(flag),
+                directory: flag(3),
+                replaces_streams: flag(4),
+                replaces_directory: flag(5),
+            }),
+            _ => Err(Malformed::Because("it has an unknown flag")),
+        }
+    }
+
+    /// Number of descriptors that come with the message.
+    pub(crate) fn fd_count(self) -> usize {
+        let streams = self.streams.iter().filter(|sent| **sent).count();
+        streams + usize::from(self.directory)
+    }
+}
+
 /// The fixed part of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -36,6 +88,7 @@ pub(crate) struct Head {
     /// The template kills the child when nobody holds the read end of the status pipe
     /// any more.
     pub(crate) kill_on_drop: bool,
+    pub(crate) surroundings: Surroundings,
     /// Number of argument descriptors that come with the message.
     pub(crate) inline_fds: u32,
     /// Number of argument descriptors that follow over the reply socket.
@@ -55,6 +108,7 @@ impl Head {
             role,
             body_at,
             kill_on_drop: false,
+            surroundings: Surroundings::default(),
             inline_fds: inline_fds as u32,
             trailing_fds: (arg_fds - inline_fds) as u32,
             body_len: body.len() as u64,
@@ -65,7 +119,7 @@ impl Head {
     pub(crate) fn fd_count(&self) -> usize {
         let control = usize::from(self.role == Role::Template);
         let memory = usize::from(self.body_at == BodyAt::Memfd);
-        2 + control + memory + self.inline_fds as usize
+        2 + control + memory + self.surroundings.fd_count() + self.inline_fds as usize
     }
 
     /// The message: the head, and an inline body.
@@ -81,7 +135,8 @@ impl Head {
         };
         let mut out = Vec::with_capacity(HEAD_LEN + body.len());
         let kill = u8::from(self.kill_on_drop);
-        out.extend([b'A', b'F', VERSION, role, body_at, kill, 0, 0]);
+        let surroundings = self.surroundings.encode();
+        out.extend([b'A', b'F', VERSION, role, body_at, kill, surroundings, 0]);
         out.extend(self.inline_fds.to_le_bytes());
         out.extend(self.trailing_fds.to_le_bytes());
         out.extend(self.body_len.to_le_bytes());
@@ -115,11 +170,13 @@ impl Head {
             1 => true,
             _ => return Err(Malformed::Because("it has an unknown flag")),
         };
-        reader.zeros(2)?;
+        let surroundings = Surroundings::parse(reader.u8()?)?;
+        reader.zeros(1)?;
         let head = Head {
             role,
             body_at,
             kill_on_drop,
+            surroundings,
             inline_fds: reader.u32()?,
             trailing_fds: reader.u32()?,
             body_len: reader.u64()?,
@@ -194,9 +251,33 @@ mod tests {
     }
 
     #[test]
+    fn surroundings_are_marked() {
+        let mut head = Head::new(Role::Worker, b"", 0);
+        head.surroundings = Surroundings {
+            streams: [true, false, true],
+            directory: true,
+            replaces_streams: false,
+            replaces_directory: true,
+        };
+        let mut message = head.encode(b"");
+        assert_eq!(&message[..8], b"AF\x01\x01\0\0\x2d\0");
+        assert_eq!(
+            (Head::parse(&message).unwrap().0, head.fd_count()),
+            (head, 5)
+        );
+        message[Surroundings::AT] = 0x40;
+        assert!(Head::parse(&message).is_err());
+    }
+
+    #[test]
     fn what_does_not_fit_goes_elsewhere() {
         let body = vec![0; MAX_REQUEST];
-        let head = Head::new(Role::Template, &body, 1000);
+        let mut head = Head::new(Role::Template, &body, 1000);
+        head.surroundings = Surroundings {
+            streams: [true; 3],
+            directory: true,
+            ..Surroundings::default()
+        };
         assert_eq!(head.body_at, BodyAt::Memfd);
         assert_eq!(head.inline_fds + head.trailing_fds, 1000);
         assert_eq!(head.fd_count(), 253);

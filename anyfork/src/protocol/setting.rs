@@ -47,14 +47,6 @@ pub(crate) fn encode(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting
         Setting::Inherit { what, prepared } => {
             let prepared = u8::from(prepared);
             match what {
-                Inherit::Stream(number, fd) => {
-                    out.extend([13, prepared, number]);
-                    fds.push(fd);
-                }
-                Inherit::Directory(fd) => {
-                    out.extend([14, prepared]);
-                    fds.push(fd);
-                }
                 Inherit::Environment(variables) => {
                     out.extend([15, prepared]);
                     out.extend((variables.len() as u32).to_le_bytes());
@@ -110,20 +102,11 @@ pub(crate) fn parse(
         10 => Setting::Env(text(reader)?, Some(text(reader)?)),
         11 => Setting::Env(text(reader)?, None),
         12 => Setting::Title(String::from_utf8_lossy(reader.counted()?).into_owned()),
-        tag @ 13..=15 => {
+        15 => {
             let prepared = reader.u8()? != 0;
-            let what = match tag {
-                13 => {
-                    let number = stream(reader)?;
-                    Inherit::Stream(number, fds.next().ok_or(MISSING)?)
-                }
-                14 => Inherit::Directory(fds.next().ok_or(MISSING)?),
-                _ => {
-                    let count = reader.u32()?;
-                    let variables = (0..count).map(|_| Ok((text(reader)?, text(reader)?)));
-                    Inherit::Environment(variables.collect::<Result<_, Malformed>>()?)
-                }
-            };
+            let count = reader.u32()?;
+            let variables = (0..count).map(|_| Ok((text(reader)?, text(reader)?)));
+            let what = Inherit::Environment(variables.collect::<Result<_, Malformed>>()?);
             Setting::Inherit { what, prepared }
         }
         16 => Setting::Spares(reader.u32()?),
@@ -191,8 +174,6 @@ mod tests {
             ),
             (env(None), b"\x0b\x01\0\0\0\0\0\0\0A"),
             (Setting::Title("t".into()), b"\x0c\x01\0\0\0\0\0\0\0t"),
-            (inherit(Inherit::Stream(1, null()), false), b"\x0d\0\x01"),
-            (inherit(Inherit::Directory(null()), true), b"\x0e\x01"),
             (
                 inherit(Inherit::Environment(vec![("A".into(), "b".into())]), true),
                 b"\x0f\x01\x01\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\0b",

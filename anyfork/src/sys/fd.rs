@@ -64,6 +64,29 @@ pub(crate) fn open_null(number: u8) -> io::Result<OwnedFd> {
     null.map(OwnedFd::from)
 }
 
+/// A descriptor that gives end-of-file and takes everything: `/dev/null`, or where
+/// there is none, as in a bare root directory, the end of a pipe that nobody has
+/// (open(2)).
+pub(crate) fn open_nothing() -> io::Result<OwnedFd> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    match null {
+        Ok(null) => Ok(null.into()),
+        Err(_) => pipe().map(|(read, _)| read),
+    }
+}
+
+/// A standard stream of this process, to be given to another one. It may be closed:
+/// see [`is_open`].
+pub(crate) fn standard_stream(number: u8) -> BorrowedFd<'static> {
+    // SAFETY: the number is only looked at, and an error if it is not open.
+    unsafe { BorrowedFd::borrow_raw(number.into()) }
+}
+
+/// Whether a number is open (`F_GETFD`, fcntl(2)).
+pub(crate) fn is_open(fd: BorrowedFd<'_>) -> bool {
+    descriptor_flags(fd.as_raw_fd()).is_some()
+}
+
 /// Opens `/dev/null` on each of 0, 1 and 2 that is closed (open(2)), as std does
 /// before `main`: otherwise the next descriptor to be made would be taken for a
 /// standard stream.

@@ -17,9 +17,8 @@ use crate::caller::templates;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::protocol::request::Role;
+use crate::protocol::request::{Role, Surroundings};
 use crate::spec::{Inherit, Program, Setting};
-use crate::sys::fd;
 
 /// What a standard stream is that nothing was said about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +82,12 @@ impl Command {
         let mut setup = self.inherited(usually, &mut options).map_err(failed)?;
         setup.append(self.setup.try_clone().map_err(failed)?);
         let streams = setup.open_pipes(&options)?;
+        let surroundings = Surroundings {
+            replaces_streams: !self.is_prepared(),
+            // A relative path is taken relative to the caller's directory.
+            replaces_directory: !self.is_prepared() || self.setup.has_directory(),
+            ..setup.surroundings()
+        };
         let mut body = setup.into_body("", &options);
         body.program = Some(self.image().map_err(failed)?);
         let spec = SpawnSpec {
@@ -90,47 +95,27 @@ impl Command {
             body,
             control: None,
             kill_on_drop: options.kill_on_drop,
+            surroundings,
             deadline: options.deadline(),
         };
         Ok((base, spec, streams))
     }
 
-    /// What the program is to have from the caller, and the streams.
+    /// The environment of the caller, and the streams that are set.
     fn inherited(&self, usually: Usually, options: &mut Options) -> io::Result<Setup> {
-        // Only a process that was given can have been prepared.
-        let prepared = self.base.is_some();
         let mut setup = Setup::default();
-        let environment = Inherit::Environment(env::vars_os().collect());
         setup.set(Setting::Inherit {
-            what: environment,
-            prepared,
+            what: Inherit::Environment(env::vars_os().collect()),
+            prepared: self.is_prepared(),
         });
-        // A directory that was removed, or may not be looked at, is nobody's.
-        if let Ok(directory) = fd::open_current_directory() {
-            setup.set(Setting::Inherit {
-                what: Inherit::Directory(directory),
-                // A relative path is taken relative to the caller's.
-                prepared: prepared && !self.setup.has_directory(),
-            });
-        }
         for number in 0..=2 {
             let index = usize::from(number);
             let given = match &self.streams[index] {
-                Some(given) => Some(given.try_clone()?),
+                Some(given) => given.try_clone()?,
                 None if self.setup.has_stream(number) || options.piped[index] => continue,
-                None if usually == Usually::Captured && number == 0 => Some(Stdio::null()),
-                None if usually == Usually::Captured => Some(Stdio::piped()),
-                None => None,
-            };
-            let Some(given) = given else {
-                match Stdio::inherit().resolve(number) {
-                    Some(fd) => setup.set(Setting::Inherit {
-                        what: Inherit::Stream(number, fd),
-                        prepared,
-                    }),
-                    None => setup.set(Setting::Stream { number, to: None }),
-                }
-                continue;
+                None if usually == Usually::Captured && number == 0 => Stdio::null(),
+                None if usually == Usually::Captured => Stdio::piped(),
+                None => continue,
             };
             options.piped[index] = given.is_piped();
             if !given.is_piped() {
@@ -139,6 +124,11 @@ impl Command {
             }
         }
         Ok(setup)
+    }
+
+    /// Whether the program is started from a process that may have been prepared.
+    fn is_prepared(&self) -> bool {
+        self.base.is_some()
     }
 
     fn image(&self) -> io::Result<Program> {

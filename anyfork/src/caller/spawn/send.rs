@@ -8,13 +8,43 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
 use crate::error::{Error, Result};
 use crate::protocol::MAX_INLINE_FDS;
+use crate::protocol::request::Surroundings;
 use crate::sys::poll::Interest;
-use crate::sys::socket;
+use crate::sys::{fd, socket};
 
 /// The message and the descriptors that go with it.
 pub(crate) struct Request {
     pub(crate) message: Vec<u8>,
     pub(crate) fds: Vec<OwnedFd>,
+    /// The standard streams that go with it, as they are when it is sent.
+    pub(crate) surroundings: Surroundings,
+    /// Their place among the descriptors.
+    pub(crate) streams_at: usize,
+}
+
+impl Request {
+    /// All descriptors, in their order.
+    fn all_fds(&self) -> Vec<BorrowedFd<'_>> {
+        let (before, after) = self.fds.split_at(self.streams_at);
+        let streams = (0..).zip(self.surroundings.streams);
+        let streams = streams.filter(|(_, sent)| *sent);
+        before
+            .iter()
+            .map(AsFd::as_fd)
+            .chain(streams.map(|(number, _)| fd::standard_stream(number)))
+            .chain(after.iter().map(AsFd::as_fd))
+            .collect()
+    }
+
+    /// Leaves out the standard streams that are closed; `false` if none is.
+    fn leave_out_closed_streams(&mut self) -> bool {
+        let before = self.surroundings;
+        for (number, sent) in (0..).zip(&mut self.surroundings.streams) {
+            *sent = *sent && fd::is_open(fd::standard_stream(number));
+        }
+        self.message[Surroundings::AT] = self.surroundings.encode();
+        self.surroundings != before
+    }
 }
 
 /// Where among a request's descriptors the status pipe's write end is.
@@ -22,6 +52,10 @@ const REPORTED: usize = 1;
 
 /// Descriptors that travel over the answer socket, the next one last.
 pub(crate) type Descriptors = Vec<OwnedFd>;
+
+fn is_bad_fd(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBADF)
+}
 
 /// Whether there is room but not yet.
 fn later(error: &io::Error) -> bool {
@@ -53,7 +87,7 @@ impl Spawn {
                     self.state = State::Sending(request, fds);
                 }
                 State::Sending(mut request, following) => {
-                    if let Some(wait) = self.request(&request)? {
+                    if let Some(wait) = self.request(&mut request)? {
                         self.state = State::Sending(request, following);
                         return Ok(Some(wait));
                     }
@@ -77,9 +111,21 @@ impl Spawn {
     }
 
     /// Sends the request; tells what for it has to wait.
-    fn request(&self, request: &Request) -> Result<Option<WaitFor>> {
-        let fds: Vec<_> = request.fds.iter().map(AsFd::as_fd).collect();
-        match socket::send(self.template.control(), &request.message, &fds) {
+    fn request(&self, request: &mut Request) -> Result<Option<WaitFor>> {
+        let mut sent = socket::send(
+            self.template.control(),
+            &request.message,
+            &request.all_fds(),
+        );
+        // Most programs have all three, so nobody looks before.
+        if sent.as_ref().is_err_and(is_bad_fd) && request.leave_out_closed_streams() {
+            sent = socket::send(
+                self.template.control(),
+                &request.message,
+                &request.all_fds(),
+            );
+        }
+        match sent {
             Ok(_) => Ok(None),
             Err(error) if later(&error) => Ok(Some(WaitFor::Later)),
             Err(error) => match error.kind() {

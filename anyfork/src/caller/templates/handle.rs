@@ -91,11 +91,13 @@ impl TemplateHandle {
         let failed = |error| Error::io("fork a template", error);
         let (control, served) = socket::message_pair().map_err(failed)?;
         setup.close_pipes(options);
+        let surroundings = setup.surroundings();
         let spec = SpawnSpec {
             role: Role::Template,
             body: setup.into_body("", options),
             control: Some(served),
             kill_on_drop: false,
+            surroundings,
             deadline: options.deadline(),
         };
         let (mine, mut spawn) = Spawn::start(base, spec, Trace::none())?;

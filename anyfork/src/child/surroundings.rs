@@ -1,0 +1,146 @@
+//! The standard streams and the directory of a process: its caller's, unless its
+//! template has some of its own.
+//! RUNS IN: template, spare, child
+//!
+//! A template holds nothing of its program's: once it is prepared, it is on
+//! `/dev/null` and in `/`, but for what its preparation has changed or settings have
+//! given to it, which it owns. A request brings those of the caller, and the child
+//! takes what the template does not own.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::error::{Error, Result};
+use crate::protocol::request;
+use crate::sys::fd_identity::{self, Identity};
+use crate::sys::{fd, process_attrs};
+
+/// A bit for each standard stream, and one for the directory, that this process and
+/// its children own.
+static OWNED: AtomicU8 = AtomicU8::new(0);
+
+const DIRECTORY: u8 = 3;
+
+const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+fn owns(number: u8) -> bool {
+    OWNED.load(Ordering::Relaxed) & (1 << number) != 0
+}
+
+fn own(number: u8) {
+    OWNED.fetch_or(1 << number, Ordering::Relaxed);
+}
+
+/// Notes that a standard stream is this process's own, and not its caller's.
+pub(crate) fn own_stream(number: u8) {
+    own(number);
+}
+
+/// Notes the same of the directory.
+pub(crate) fn own_directory() {
+    own(DIRECTORY);
+}
+
+/// Notes that this process owns nothing: a program that becomes a template may itself
+/// be a child of one.
+pub(crate) fn own_nothing() {
+    OWNED.store(0, Ordering::Relaxed);
+}
+
+/// What has come with a request.
+#[derive(Default)]
+pub(crate) struct Surroundings {
+    /// `None` for a stream that the caller has not got, or does not give.
+    pub(crate) streams: [Option<OwnedFd>; 3],
+    pub(crate) directory: Option<OwnedFd>,
+    pub(crate) sent: request::Surroundings,
+}
+
+impl Surroundings {
+    /// Takes the streams and the directory, but for those that the template owns, and
+    /// closes the descriptors that they came with.
+    pub(crate) fn enter(self) -> Result<()> {
+        self.take_over()
+    }
+
+    fn take_over(&self) -> Result<()> {
+        let failed = |what: &'static str| {
+            move |error| Error::io(format_args!("set {what} to the caller's"), error)
+        };
+        for number in 0..=2 {
+            let index = usize::from(number);
+            let owned = owns(number);
+            if owned && !self.sent.replaces_streams {
+                continue;
+            }
+            match &self.streams[index] {
+                Some(stream) => fd::set_standard_stream(number, stream.as_fd()),
+                None if owned => fd::open_null(number)
+                    .and_then(|null| fd::set_standard_stream(number, null.as_fd())),
+                // The template is on `/dev/null` there.
+                None => Ok(()),
+            }
+            .map_err(failed(STREAMS[index]))?;
+        }
+        if let Some(directory) = &self.directory
+            && (self.sent.replaces_directory || !owns(DIRECTORY))
+        {
+            process_attrs::change_to_open_directory(directory.as_fd())
+                .map_err(failed("the directory"))?;
+        }
+        Ok(())
+    }
+
+    /// [`enter`](Surroundings::enter), in a process that is about to close all
+    /// descriptors that it does not know.
+    pub(crate) fn enter_and_leave_open(self) -> Result<()> {
+        let entered = self.take_over();
+        // Forget: one call closes these with many others.
+        mem::forget(self);
+        entered
+    }
+}
+
+/// The streams and the directory at some time, by which a change is noticed.
+pub(crate) struct Snapshot {
+    streams: [Option<Identity>; 3],
+    directory: Option<Identity>,
+}
+
+impl Snapshot {
+    /// As they are now.
+    pub(crate) fn now() -> Snapshot {
+        Snapshot {
+            streams: [0, 1, 2].map(fd_identity::stream_identity),
+            directory: fd_identity::directory_identity(),
+        }
+    }
+
+    /// Lets go of what has not changed since: the template is prepared. What has
+    /// changed is its own from now on.
+    pub(crate) fn let_go(&self) -> io::Result<()> {
+        let now = Snapshot::now();
+        for (number, before) in (0..).zip(self.streams) {
+            if before != now.streams[usize::from(number)] {
+                own(number);
+            }
+        }
+        if self.directory != now.directory {
+            own(DIRECTORY);
+        }
+        let given_up = (0..=2).filter(|number| !owns(*number));
+        let given_up: Vec<u8> = given_up.collect();
+        if !given_up.is_empty() {
+            let nothing = fd::open_nothing()?;
+            for number in given_up {
+                fd::set_standard_stream(number, nothing.as_fd())?;
+            }
+        }
+        match owns(DIRECTORY) {
+            true => Ok(()),
+            false => process_attrs::change_directory("/".as_ref()),
+        }
+    }
+}
