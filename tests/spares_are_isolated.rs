@@ -23,10 +23,10 @@ fn marked() -> (OwnedFd, String) {
     (pipe, link)
 }
 
-/// The descriptors of a child but the standard streams, which it shares with its
-/// template, and `sent`, which it must have.
-fn own(child: u32, template: u32, sent: &[&String]) -> BTreeMap<i32, String> {
-    let (mut open, theirs) = (descriptors(child), descriptors(template));
+/// The descriptors of a child but the standard streams, which it shares with this
+/// process, or as a spare with its template, and `sent`, which it must have.
+fn own(child: u32, like: u32, sent: &[&String]) -> BTreeMap<i32, String> {
+    let (mut open, theirs) = (descriptors(child), descriptors(like));
     for number in 0..3 {
         assert_eq!(open.remove(&number), theirs.get(&number).cloned());
     }
@@ -59,7 +59,7 @@ fn assert_spare(spare: u32, template: u32, sent: &[&String]) -> BTreeSet<String>
 
 /// A worker has its socket and its status pipe.
 fn assert_worker(worker: &blocking::Worker, template: u32, sent: &[&String]) {
-    let open = own(worker.pid(), template, sent);
+    let open = own(worker.pid(), id(), sent);
     let callers: BTreeSet<_> = descriptors(id()).into_values().collect();
     let (sockets, pipes): (Vec<_>, Vec<_>) =
         open.values().partition(|it| it.starts_with("socket:"));

@@ -72,7 +72,7 @@ fn streams_of(process: Process) -> [String; 3] {
 const NULL: &str = "/dev/null";
 
 #[test]
-fn nothing_said_is_what_the_program_was_started_with() {
+fn nothing_said_is_what_the_caller_has() {
     assert_eq!(streams_of(new()), streams(id()));
     assert_eq!(streams_of(new().send_arg("x").fork()), streams(id()));
 }
@@ -205,8 +205,7 @@ fn they_stay_open_over_an_exec() {
     release(worker);
 }
 
-/// Is a caller itself, whose streams are not any more what its template was
-/// started with.
+/// Is a caller itself, whose streams are not any more what it was started with.
 #[anyfork::worker]
 fn inherit(_socket: OwnedFd, moved: File) {
     let template = Process::new().unwrap();
@@ -216,7 +215,7 @@ fn inherit(_socket: OwnedFd, moved: File) {
     let now = streams(id());
     assert_ne!(now, before);
 
-    assert_eq!(streams_of(new()), before, "the template's");
+    assert_eq!(streams_of(new()), now, "the caller's");
     let all = new().stdin(Stdio::inherit()).stdout(Stdio::inherit());
     assert_eq!(streams_of(all.stderr(Stdio::inherit())), now);
     // As it is when it is given.
@@ -261,8 +260,10 @@ fn a_templates_stream_is_its_forks() {
     let template = new().stdout(File::create(&path).unwrap());
     let pid = serving(&template);
     let path = path.canonicalize().unwrap();
-    assert_eq!(streams(pid)[1], path.to_str().unwrap());
-    assert_eq!(streams_of(template.fork()), streams(pid));
+    assert_eq!(streams(pid), [NULL, path.to_str().unwrap(), NULL]);
+    let [stdin, _, stderr] = streams(id());
+    let forks = [stdin, path.to_str().unwrap().to_owned(), stderr];
+    assert_eq!(streams_of(template.fork()), forks);
     assert_eq!(streams_of(template.fork().stdout(Stdio::null()))[1], NULL);
     for text in ["one ", "two "] {
         let process = template.fork().send_arg(text).stderr(Stdio::null());

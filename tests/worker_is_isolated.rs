@@ -9,7 +9,7 @@ use std::process;
 
 use anyfork::{Process, blocking};
 use anyfork_tests::{Scene, alone, children, descriptors, flags, held};
-use anyfork_tests::{pipe_with, release, template_of, until};
+use anyfork_tests::{pipe_with, release, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -31,7 +31,7 @@ fn marked() -> (OwnedFd, String) {
 fn assert_isolated(worker: &blocking::Worker, sent: &[&str]) {
     let pid = worker.pid();
     let mut open = descriptors(pid);
-    let streams = descriptors(template_of(worker));
+    let streams = descriptors(process::id());
     for number in 0..3 {
         assert_eq!(open.remove(&number), streams.get(&number).cloned());
     }

@@ -101,19 +101,21 @@ pub fn boot_by_hand(version: u8) -> (UnixDatagram, OwnedFd, UnixStream) {
     (control, served, answer)
 }
 
-/// Asserts that all templates and workers have this process's standard streams,
-/// as std has opened those anew that were closed.
+/// Asserts that all workers have this process's standard streams, as std has opened
+/// those anew that were closed, and their templates have none of them.
 pub fn assert_same_streams() {
     let own = descriptors(std::process::id());
     let exec = Process::new_exec().expect("a template");
     let default = Process::new().expect("a template");
     for process in [exec, default].into_iter().chain(Process::early()) {
         let worker = held(process);
-        for pid in [worker.pid(), template_of(&worker)] {
-            let theirs = descriptors(pid);
-            for number in 0..3 {
-                assert_eq!(theirs.get(&number), own.get(&number), "{theirs:?}");
-            }
+        let (theirs, templates) = (
+            descriptors(worker.pid()),
+            descriptors(template_of(&worker)),
+        );
+        for number in 0..3 {
+            assert_eq!(theirs.get(&number), own.get(&number), "{theirs:?}");
+            assert_eq!(templates[&number], "/dev/null", "{templates:?}");
         }
         release(worker);
     }

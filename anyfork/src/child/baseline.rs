@@ -1,9 +1,8 @@
-//! The baseline: what a template had at its birth.
+//! The baseline: the environment at a template's birth, before user code runs in it.
 //! RUNS IN: program before main, template, child
 //!
-//! It is the standard streams, the directory and the environment, before user code runs. An
-//! external program that is started from a prepared process gets what the preparation has
-//! changed since the baseline, and in all else what its caller has.
+//! An external program that is started from a prepared process gets the variables that
+//! the preparation has changed since the baseline, and in all else what its caller has.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
