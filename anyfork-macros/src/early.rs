@@ -14,17 +14,33 @@ const KEEP_FDS: Known = Known {
     usage: "keep_fds",
 };
 
+const KEEP_RIGHTS: Known = Known {
+    name: "keep_rights",
+    usage: "keep_rights",
+};
+
+const CONSTRUCTORS: Known = Known {
+    name: "constructors",
+    usage: "constructors = false",
+};
+
 /// A request that was checked.
 struct Early {
     private: TokenStream,
     keep_fds: bool,
+    keep_rights: bool,
+    constructors: bool,
     function: Function,
 }
 
 /// The code beside the user's function.
 pub(crate) fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let keys = Keys::parse(keys, &[KEEP_FDS, CRATE], &mut errors);
+    let keys = Keys::parse(
+        keys,
+        &[KEEP_FDS, KEEP_RIGHTS, CONSTRUCTORS, CRATE],
+        &mut errors,
+    );
     let function = errors.ok(syn::parse2(item));
     let early = function.map(|function| check(&keys, function, &mut errors));
     errors.or(|| early.as_ref().map(expand).unwrap_or_default())
@@ -49,6 +65,11 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Early {
     Early {
         private: keys.private(errors),
         keep_fds: keys.find(KEEP_FDS.name).is_some(),
+        keep_rights: keys.find(KEEP_RIGHTS.name).is_some(),
+        constructors: keys
+            .find(CONSTRUCTORS.name)
+            .and_then(|key| key.boolean(errors))
+            .unwrap_or(true),
         function,
     }
 }
@@ -57,6 +78,8 @@ fn expand(early: &Early) -> TokenStream {
     let Early {
         private,
         keep_fds,
+        keep_rights,
+        constructors,
         function,
     } = early;
     let ident = &function.signature.ident;
@@ -85,6 +108,8 @@ fn expand(early: &Early) -> TokenStream {
                 name: #path,
                 preload: #preload,
                 keep_fds: #keep_fds,
+                keep_rights: #keep_rights,
+                constructors: #constructors,
             };
 
             #item

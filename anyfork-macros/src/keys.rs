@@ -121,6 +121,13 @@ impl Key {
         }
     }
 
+    pub(crate) fn boolean(&self, errors: &mut Errors) -> Option<bool> {
+        match self.literal() {
+            Some(Lit::Bool(value)) => Some(value.value),
+            _ => self.refuse(errors),
+        }
+    }
+
     fn path<'a>(&'a self, errors: &mut Errors) -> Option<&'a Path> {
         match bare(&self.value) {
             Expr::Path(value) if value.qself.is_none() => Some(&value.path),

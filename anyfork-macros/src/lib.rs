@@ -163,12 +163,34 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// | key | meaning |
 /// |---|---|
 /// | `keep_fds` | the template and its workers keep the descriptors that the program was started with, under their numbers |
+/// | `keep_rights` | the template keeps the rights that the program has at its start, and goes on serving the program when it gives them up: see Rights |
+/// | `constructors = false` | the program's other constructors do not run in the template |
 /// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
+///
+/// # Rights
+///
+/// A program that gives up rights after its start (another user, a capability, a
+/// chroot(2), `no_new_privs`, seccomp(2)) would get them back through a template that
+/// still has them. So the template ends when it is about to be used then, and another
+/// one is executed with the program's rights as they are. With `keep_rights`, on any of
+/// the annotated functions, it stays and serves the program all the same: for programs
+/// that separate privileges on purpose. Whoever takes over such a program can run all
+/// of its workers, and any external program, with the rights that it had at its start.
+/// `Process::end_early` ends the template.
+///
+/// # Constructors
+///
+/// The template is forked by a constructor of priority 100. Before it runs the annotated
+/// functions, it runs the program's constructors that come after: those of the crates
+/// `ctor`, `inventory` and `typetag`, of C++ objects, and of LLVM's profile runtime. One
+/// that starts a thread makes the template fail, with a message that says so;
+/// `constructors = false`, on any of the annotated functions, leaves them all out.
 ///
 /// # Descriptors
 ///
-/// The template keeps the standard streams. It closes all other descriptors that a
-/// shell (`9>lock`) or a supervisor gave the program, because they would stay open
+/// The template lets go of the standard streams and the directory when it is prepared,
+/// but for those that the annotated functions have replaced. It closes all other
+/// descriptors that a shell (`9>lock`) or a supervisor gave the program, because they would stay open
 /// as long as the template lives. With `keep_fds`, on any of the annotated
 /// functions, the template keeps them, and so do all of its workers (external
 /// programs do not). The workers always have the descriptors that the annotated

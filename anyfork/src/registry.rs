@@ -63,6 +63,11 @@ pub struct Early {
     /// Whether the template and its workers keep the descriptors that the program
     /// was started with.
     pub keep_fds: bool,
+    /// Whether the template keeps its rights, and serves this program, when the program
+    /// gives its own up.
+    pub keep_rights: bool,
+    /// Whether the program's other constructors run in the template.
+    pub constructors: bool,
 }
 
 /// The functions of that kind in the program itself.

@@ -109,10 +109,7 @@ pub fn assert_same_streams() {
     let default = Process::new().expect("a template");
     for process in [exec, default].into_iter().chain(Process::early()) {
         let worker = held(process);
-        let (theirs, templates) = (
-            descriptors(worker.pid()),
-            descriptors(template_of(&worker)),
-        );
+        let (theirs, templates) = (descriptors(worker.pid()), descriptors(template_of(&worker)));
         for number in 0..3 {
             assert_eq!(theirs.get(&number), own.get(&number), "{theirs:?}");
             assert_eq!(templates[&number], "/dev/null", "{templates:?}");

@@ -12,6 +12,7 @@ use std::process;
 
 use crate::boot::double_fork::{double_fork, fork_template};
 use crate::child::baseline;
+use crate::child::prepare::check_threads;
 use crate::child::reply::{answer_failure, say_hello};
 use crate::child::report;
 use crate::child::report::panic_note::panic_text;
@@ -135,9 +136,25 @@ fn may_fork() -> Result<OneThread> {
 /// Runs the program's preload functions, in the order of their names.
 fn run_preloads() -> Result<()> {
     report::install();
+    run_constructors()?;
     let mut preloads: Vec<&Early> = registry::early().iter().collect();
     preloads.sort_by_key(|early| early.name);
     preloads.into_iter().try_for_each(preload)
+}
+
+/// Runs the program's constructors that come after ours.
+fn run_constructors() -> Result<()> {
+    if registry::early().iter().any(|early| !early.constructors) {
+        return Ok(());
+    }
+    constructors::run_later();
+    check_threads().map(drop).map_err(|why| {
+        let message = format!(
+            "the template has ended: a constructor of the program, which runs before `main`, {why}; \
+             `#[anyfork::early(constructors = false)]` leaves constructors out"
+        );
+        Error::new(ErrorKind::TemplateGone, message)
+    })
 }
 
 fn preload(early: &Early) -> Result<()> {
