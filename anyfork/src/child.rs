@@ -23,3 +23,4 @@ pub(crate) mod settings;
 pub(crate) mod spare;
 pub(crate) mod surroundings;
 pub(crate) mod title;
+pub(crate) mod trust;

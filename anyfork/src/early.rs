@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::Error;
 use crate::sys::fd_identity;
 use crate::sys::fd_identity::Identity;
+use crate::sys::rights::Rights;
+use crate::sys::socket;
 
 /// The owner's ends of a template's sockets.
 pub(crate) struct TemplateSockets {
@@ -33,6 +35,11 @@ impl TemplateSockets {
         }
     }
 
+    /// Ends the template, whoever else holds the control socket.
+    pub(crate) fn shut_down(&self) {
+        let _ = socket::shut_down(self.control.as_fd());
+    }
+
     /// Whether the control socket is still open: a program that becomes a daemon may
     /// close all descriptors that it does not know.
     pub(crate) fn is_open(&self) -> bool {
@@ -43,6 +50,9 @@ impl TemplateSockets {
 /// The early template of the process that has this generation.
 pub(crate) struct Early {
     pub(crate) generation: u32,
+    /// The rights of the program when the template was forked. `None`: the template
+    /// serves the program whatever becomes of them.
+    pub(crate) rights: Option<Rights>,
     /// The sockets, or why there is no early template.
     pub(crate) sockets: Result<TemplateSockets, Error>,
 }

@@ -17,11 +17,13 @@ use crate::child::reply::{answer_failure, say_hello};
 use crate::child::report;
 use crate::child::report::panic_note::panic_text;
 use crate::child::title;
+use crate::child::trust;
 use crate::early;
 use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello::{LEN, VARIABLE, parse};
 use crate::registry::{self, Early};
+use crate::sys::rights::Rights;
 use crate::sys::threads::OneThread;
 
 use crate::sys::{constructors, environ, fd, fork, peer, signal, socket, startup};
@@ -41,6 +43,10 @@ fn before_main() {
         // happen.
         let _ = EARLY.set(early::Early {
             generation: early::generation(),
+            rights: match registry::early().iter().any(|early| early.keep_rights) {
+                true => None,
+                false => Rights::all_now().ok(),
+            },
             sockets: fork_early(),
         });
     }
@@ -110,6 +116,9 @@ fn fork_early() -> Result<TemplateSockets> {
     fd::open_standard_streams()
         .map_err(|error| Error::io("no early template: open /dev/null", error))?;
     title::set_owner(process::id());
+    if registry::early().iter().any(|early| early.keep_rights) {
+        trust::keep_rights();
+    }
     fork_template(one_thread, &keep, run_preloads)
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn fork_template(
     };
     // Buffered text must come out once, in this process.
     flush();
-    let (control, served) = socket::message_pair().map_err(failed("socketpair"))?;
+    let (control, served) = socket::control_pair().map_err(failed("socketpair"))?;
     let (reply, reply_end) = socket::stream_pair().map_err(failed("socketpair"))?;
     // A Ctrl-C during the fork is for the program: the template must neither die of it
     // nor run the program's handler.

@@ -161,6 +161,7 @@ impl Launch<Worker> {
                 control: None,
                 kill_on_drop: options.kill_on_drop,
                 surroundings,
+                bounding_set: None,
                 deadline: options.deadline(),
             };
             ProcessUnderWay::start(template, spec, streams, &trace)

@@ -25,6 +25,7 @@ use crate::caller::child::handle::ExitWatch;
 use crate::caller::child::status::{Look, StatusPipe};
 use crate::caller::spawn::send::{Descriptors, Request};
 use crate::caller::spawn::template_lost::Child;
+use crate::caller::templates;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
@@ -90,6 +91,8 @@ pub(crate) struct SpawnSpec {
     pub(crate) kill_on_drop: bool,
     /// What of the caller's standard streams and directory is sent.
     pub(crate) surroundings: Surroundings,
+    /// The capabilities that a program can have at most, if somebody has looked.
+    pub(crate) bounding_set: Option<u64>,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -139,6 +142,7 @@ impl Spawn {
         spec: SpawnSpec,
         trace: Trace,
     ) -> Result<(UnixStream, Spawn)> {
+        let template = &templates::with_present_rights(template, spec.bounding_set)?;
         if template.ended_as_known().is_some() {
             return Err(template.why_gone());
         }
@@ -149,6 +153,7 @@ impl Spawn {
             control,
             kill_on_drop,
             mut surroundings,
+            bounding_set: _,
             deadline,
         } = spec;
         let failed = |step| {

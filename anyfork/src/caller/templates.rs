@@ -1,11 +1,18 @@
-//! The templates that a program has without asking: the early one, and one
-//! that is exec'ed at first need and kept.
+//! The templates that a program has without asking for one: the early one, and one that
+//! is exec'ed at first need and kept.
+//! RUNS IN: caller
+//!
+//! Both keep the rights that the program had when they were made. So whenever one is
+//! about to be used, the program's rights are compared with those: a program that has
+//! given something up gets another default template, which it executes as it is now, and
+//! the old one is ended.
 
 pub(crate) mod exec;
 pub(crate) mod handle;
 
 use std::mem;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::caller::templates::handle::TemplateHandle;
 use crate::early;
@@ -13,12 +20,68 @@ use crate::early::{EARLY, TemplateSockets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fd_identity;
 use crate::sys::fd_identity::Identity;
+use crate::sys::rights::Rights;
 
-/// The template that `Process::new` forks from: the early one where there is
-/// one, else one that is exec'ed. One that has died is replaced.
+/// The template that `Process::new` forks from: the early one where there is one, else
+/// one that is exec'ed. One that has died, or has other rights than the program, is
+/// replaced.
 pub(crate) fn default() -> Result<Arc<TemplateHandle>> {
-    early().or_else(|_| kept())
+    let rights = Rights::now().ok();
+    match early_for(rights.as_ref()) {
+        Ok(template) => Ok(template),
+        Err(_) => kept(rights),
+    }
 }
+
+/// The template that was forked before `main`, or why there is none.
+pub(crate) fn early() -> Result<Arc<TemplateHandle>> {
+    early_for(Rights::now().ok().as_ref())
+}
+
+/// The template to send a request to that was to go to `template`: another one if that is
+/// the program's default and has other rights than the program has now.
+pub(crate) fn with_present_rights(
+    template: &Arc<TemplateHandle>,
+    bounding_set: Option<u64>,
+) -> Result<Arc<TemplateHandle>> {
+    let Some(then) = template.rights() else {
+        return Ok(Arc::clone(template));
+    };
+    let rights = Rights::now().ok().map(|rights| match bounding_set {
+        Some(set) => rights.with_bounding(set),
+        None => rights,
+    });
+    match rights {
+        Some(now) if !now.are_those_of(then) => match early_for(Some(&now)) {
+            Ok(early) => Ok(early),
+            Err(_) => kept(Some(now)),
+        },
+        _ => Ok(Arc::clone(template)),
+    }
+}
+
+/// Ends the early template, for good.
+pub(crate) fn end_early() {
+    EARLY_ENDED.store(true, Ordering::Relaxed);
+    if let Some(early) = EARLY.get()
+        && early.generation == early::generation()
+        && let Ok(sockets) = &early.sockets
+        && sockets.is_open()
+    {
+        sockets.shut_down();
+    }
+}
+
+/// Forgets the default template that was exec'ed, and ends it: the next need makes
+/// another.
+pub(crate) fn reset_default() {
+    if let Some(before) = lock_kept().take() {
+        before.end();
+    }
+}
+
+/// Whether the program has ended the early template, or has other rights than that.
+static EARLY_ENDED: AtomicBool = AtomicBool::new(false);
 
 /// A template of the program's, as the process of a generation has it.
 struct Kept {
@@ -28,32 +91,72 @@ struct Kept {
     template: Arc<TemplateHandle>,
 }
 
-/// The exec'ed template, made if there is none. Many threads that come at the
-/// same time wait for one of them to make it.
-fn kept() -> Result<Arc<TemplateHandle>> {
-    static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(before) = kept.take() {
-        let control = fd_identity::identity(before.template.control());
-        if before.generation != early::generation() || before.identity != control {
-            // Its descriptors are not open here, or their numbers are another's.
-            mem::forget(before);
-        } else if !before.template.is_gone() {
-            return Ok(Arc::clone(&kept.insert(before).template));
+impl Kept {
+    /// Whether the template's sockets are this process's still: their numbers may be
+    /// another's.
+    fn is_ours(&self) -> bool {
+        let control = fd_identity::identity(self.template.control());
+        self.generation == early::generation() && self.identity == control
+    }
+
+    /// Ends the template, if its sockets are this process's.
+    fn end(self) {
+        match self.is_ours() {
+            true => self.template.shut_down(),
+            false => mem::forget(self),
         }
     }
-    let end = exec::this_program()?;
+}
+
+static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
+
+fn lock_kept() -> MutexGuard<'static, Option<Kept>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The exec'ed template, made if there is none for these rights. Many threads that come
+/// at the same time wait for one of them to make it.
+fn kept(rights: Option<Rights>) -> Result<Arc<TemplateHandle>> {
+    let mut kept = lock_kept();
+    if let Some(before) = kept.take_if(|before| !before.serves(rights.as_ref())) {
+        before.end();
+    }
+    if let Some(before) = &*kept {
+        return Ok(Arc::clone(&before.template));
+    }
+    let sockets = exec::this_program().map_err(|error| match has_other_rights() {
+        true => error.during(
+            "this program has given up rights since it began, so it needs a template that is \
+             executed with those that it has (make one after giving them up, where the program's \
+             file can be executed; or annotate it with `#[anyfork::early(keep_rights)]`)",
+        ),
+        false => error,
+    })?;
     let made = Kept {
         generation: early::generation(),
-        identity: end.identity,
-        template: Arc::new(TemplateHandle::new(end)),
+        identity: sockets.identity,
+        template: Arc::new(TemplateHandle::of_program(sockets, Rights::all_now().ok())),
     };
     Ok(Arc::clone(&kept.insert(made).template))
 }
 
-/// The template that was forked before `main`, or why there is none.
-pub(crate) fn early() -> Result<Arc<TemplateHandle>> {
-    static ORIGIN: OnceLock<Result<Arc<TemplateHandle>>> = OnceLock::new();
+impl Kept {
+    /// Whether it can serve a caller with these rights.
+    fn serves(&self, rights: Option<&Rights>) -> bool {
+        self.is_ours() && self.template.fits(rights) && !self.template.is_gone()
+    }
+}
+
+/// Whether the early template was given up for its rights.
+fn has_other_rights() -> bool {
+    let early = EARLY.get().and_then(|early| early.rights.as_ref());
+    let now = Rights::now();
+    early.is_some_and(|then| now.is_ok_and(|now| !now.are_those_of(then)))
+}
+
+/// The early template, if it fits a caller with these rights.
+fn early_for(rights: Option<&Rights>) -> Result<Arc<TemplateHandle>> {
+    static EARLY_HANDLE: OnceLock<Result<Arc<TemplateHandle>>> = OnceLock::new();
     let gone = |why: &str| Err(Error::new(ErrorKind::TemplateGone, why));
     let Some(early) = EARLY.get() else {
         return gone(match early::generation() {
@@ -64,16 +167,26 @@ pub(crate) fn early() -> Result<Arc<TemplateHandle>> {
     if early.generation != early::generation() {
         return gone(FORKED);
     }
-    if let Ok(end) = &early.sockets
-        && !end.is_open()
+    if let Ok(sockets) = &early.sockets
+        && !sockets.is_open()
     {
         return gone(CLOSED);
     }
-    let template = ORIGIN.get_or_init(|| match &early.sockets {
+    if EARLY_ENDED.load(Ordering::Relaxed) {
+        return gone(ENDED);
+    }
+    let template = EARLY_HANDLE.get_or_init(|| match &early.sockets {
         Err(error) => Err(error.clone()),
-        Ok(end) => own(end).map(|end| Arc::new(TemplateHandle::new(end))),
+        Ok(sockets) => duplicate(sockets).map(|sockets| {
+            let rights = early.rights.clone();
+            Arc::new(TemplateHandle::of_program(sockets, rights))
+        }),
     });
     let template = template.clone()?;
+    if !template.fits(rights) {
+        end_early();
+        return gone(ENDED);
+    }
     match template.is_gone() {
         true => Err(template.why_gone()),
         false => Ok(template),
@@ -86,9 +199,12 @@ const FORKED: &str = "no early template: this process was forked by anyfork itse
 const CLOSED: &str = "no early template: this process has closed the template's descriptors; \
      `Process::new()` makes another one";
 
-fn own(end: &TemplateSockets) -> Result<TemplateSockets> {
+const ENDED: &str = "no early template: it was ended by `Process::end_early`, or because the \
+     program has given up rights that the template has; `Process::new()` makes another one";
+
+fn duplicate(sockets: &TemplateSockets) -> Result<TemplateSockets> {
     let failed = |error| Error::io("use the early template", error);
-    let control = end.control.try_clone().map_err(failed)?;
-    let answer = end.reply.try_clone().map_err(failed)?;
-    Ok(TemplateSockets::new(control, answer))
+    let control = sockets.control.try_clone().map_err(failed)?;
+    let reply = sockets.reply.try_clone().map_err(failed)?;
+    Ok(TemplateSockets::new(control, reply))
 }

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use crate::child::fd_limit::Limits;
 use crate::child::reply::answer_failure;
 use crate::child::surroundings::Surroundings;
+use crate::child::trust::Trust;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
 use crate::protocol::control::ControlMessage;
@@ -57,6 +58,7 @@ impl<'a> Request<'a> {
         wait: Wait,
         buffer: &'a mut [u8],
         limits: &Limits,
+        trust: Trust,
     ) -> Arrival<'a> {
         let mut fds = Vec::new();
         let received = match message::receive_or_wait(control, wait, buffer, &mut fds) {
@@ -67,6 +69,9 @@ impl<'a> Request<'a> {
         };
         if received.len == 0 && fds.is_empty() {
             return Arrival::Closed;
+        }
+        if let Err(error) = trust.check(received.sender) {
+            return refuse(fds, &error);
         }
         let message = match received.cut {
             true => &[],

@@ -23,6 +23,7 @@ use crate::child::report::{self, ReporterSeed};
 use crate::child::request::{Request, gather};
 use crate::child::run::{self, PANICKED};
 use crate::child::surroundings::Snapshot;
+use crate::child::trust::Trust;
 use crate::child::{exec, settings, title};
 use crate::early;
 use crate::entry::Kind;
@@ -40,6 +41,8 @@ pub(crate) struct Inherited<'a> {
     /// The descriptors that user code has opened in the template.
     pub(crate) shared: &'a [RawFd],
     pub(crate) limits: &'a Limits,
+    /// Whose requests the template serves.
+    pub(crate) trust: Trust,
 }
 
 /// What a process has left to do once it has taken on its role.

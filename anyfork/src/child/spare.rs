@@ -61,7 +61,13 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
     title::spare(one_thread);
     rehearse(buffer);
     loop {
-        let arrival = Request::receive(control.as_fd(), Wait::Yes, buffer, inherited.limits);
+        let arrival = Request::receive(
+            control.as_fd(),
+            Wait::Yes,
+            buffer,
+            inherited.limits,
+            inherited.trust,
+        );
         match arrival {
             Arrival::Nothing => {}
             Arrival::Refused => buffer.fill(0),

@@ -41,6 +41,11 @@ pub(crate) fn set_user(id: u32) -> io::Result<()> {
     Ok(setuid(Uid::from_raw(id))?)
 }
 
+/// The real user id (getuid(2)).
+pub(crate) fn user() -> u32 {
+    getuid().as_raw()
+}
+
 /// Whether the user is root (getuid(2)).
 pub(crate) fn is_root() -> bool {
     getuid().is_root()

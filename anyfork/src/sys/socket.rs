@@ -13,7 +13,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 
-use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
+use nix::sys::socket::{
+    AddressFamily, Shutdown, SockFlag, SockType, setsockopt, shutdown, socketpair, sockopt,
+};
 
 use crate::sys::fd::{both_above_standard, set_close_on_exec};
 use crate::sys::fd_identity::{Socket, is_socket};
@@ -30,6 +32,21 @@ pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     both_above_standard(socketpair(family, kind, None, flags)?)
+}
+
+/// A [`message_pair`] for requests: `(owner's end, receiver's end)`. With each message
+/// the receiver learns of which user the sender is (`SO_PASSCRED`, unix(7)). On the
+/// receiving end only: the kernel would give a sending end a name.
+pub(crate) fn control_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (owner, receiver) = message_pair()?;
+    setsockopt(&receiver, sockopt::PassCred, &true)?;
+    Ok((owner, receiver))
+}
+
+/// Makes the peer see the end of all senders, and refuses what it sends, also if other
+/// processes hold this end (shutdown(2)).
+pub(crate) fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(shutdown(socket.as_raw_fd(), Shutdown::Both)?)
 }
 
 /// Owns the descriptor of that number, which the parent left open across exec, if
@@ -110,6 +127,10 @@ pub(crate) fn send_or_wait(
             (*first).cmsg_type = libc::SCM_RIGHTS;
             (*first).cmsg_len = libc::CMSG_LEN(len) as _;
             ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(first), len as usize);
+            // The kernel reads the padding, too, and nothing in it.
+            let padding = header.msg_controllen as usize - (*first).cmsg_len as usize;
+            let end = libc::CMSG_DATA(first).add(len as usize);
+            ptr::write_bytes(end, 0, padding);
         }
     }
     let mut flags = libc::MSG_NOSIGNAL;
@@ -131,13 +152,17 @@ pub(crate) fn send_or_wait(
     }
 }
 
-/// Room for one control message with the most descriptors, aligned.
+/// Room for a control message with the most descriptors, and one with the sender's
+/// credentials, aligned.
 #[repr(align(8))]
 struct Control(MaybeUninit<[u8; ROOM]>);
 
 const ROOM: usize =
     // SAFETY: CMSG_SPACE only computes.
-    unsafe { libc::CMSG_SPACE((MAX_FDS * size_of::<RawFd>()) as u32) as usize };
+    unsafe {
+        libc::CMSG_SPACE((MAX_FDS * size_of::<RawFd>()) as u32) as usize
+            + libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize
+    };
 
 impl Control {
     fn new() -> Control {
@@ -177,6 +202,8 @@ pub(crate) struct Received {
     pub(crate) cut: bool,
     /// Whether descriptors were cut off, because this process's table is full.
     pub(crate) fds_cut: bool,
+    /// The real user id of the sender, on the receiver's end of a [`control_pair`].
+    pub(crate) sender: Option<u32>,
 }
 
 /// [`receive_or_wait`] without waiting (recvmsg(2)).
@@ -217,16 +244,19 @@ pub(crate) fn receive_or_wait(
             return Err(error);
         }
     };
-    own_descriptors(&header, fds);
+    let sender = take_control(&header, fds);
     Ok(Received {
+        sender,
         len,
         cut: header.msg_flags & libc::MSG_TRUNC != 0,
         fds_cut: header.msg_flags & libc::MSG_CTRUNC != 0,
     })
 }
 
-/// Takes the descriptors out of a header that recvmsg has filled.
-fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
+/// Takes the descriptors, and the sender's user id, out of a header that recvmsg has
+/// filled.
+fn take_control(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) -> Option<u32> {
+    let mut sender = None;
     // SAFETY: recvmsg set msg_control and msg_controllen to what it wrote.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
     // SAFETY: a header that CMSG_FIRSTHDR or CMSG_NXTHDR gives is complete.
@@ -255,9 +285,16 @@ fn own_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
                 }
             }
         }
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) {
+            // SAFETY: the message is complete, so credentials follow it.
+            let credentials = unsafe { libc::CMSG_DATA(next) }.cast::<libc::ucred>();
+            // SAFETY: recvmsg wrote them there.
+            sender = Some(unsafe { ptr::read_unaligned(credentials) }.uid);
+        }
         // SAFETY: `next` is a header of this message.
         next = unsafe { libc::CMSG_NXTHDR(header, next) };
     }
+    sender
 }
 
 #[cfg(test)]

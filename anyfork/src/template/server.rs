@@ -26,6 +26,7 @@ use crate::child::role::{self, Inherited, NewTemplate, Next};
 use crate::child::run::PANICKED;
 use crate::child::spare::{self, SpareContext};
 use crate::child::title::Titles;
+use crate::child::trust::Trust;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol;
 use crate::protocol::control::ControlMessage;
@@ -54,6 +55,7 @@ pub(crate) struct Template {
     /// Zero but while a request is in it.
     buffer: Vec<u8>,
     titles: Titles,
+    trust: Trust,
 }
 
 impl Template {
@@ -88,6 +90,7 @@ impl Template {
             shared,
             buffer: vec![0; protocol::MAX_REQUEST + 1],
             titles: Titles::now(),
+            trust: Trust::now(),
         })
     }
 
@@ -148,7 +151,13 @@ impl Template {
     fn receive(&mut self) {
         let Some(control) = &self.control else { return };
         let limits = &self.children.limits;
-        let arrival = Request::receive(control.as_fd(), Wait::No, &mut self.buffer, limits);
+        let arrival = Request::receive(
+            control.as_fd(),
+            Wait::No,
+            &mut self.buffer,
+            limits,
+            self.trust,
+        );
         let request = match arrival {
             // `ExitSpare` was for a spare, and there is one less already.
             Arrival::Nothing | Arrival::Control(ControlMessage::ExitSpare, _) => return,
@@ -167,6 +176,7 @@ impl Template {
                 args: &mut self.args,
                 shared: &self.shared,
                 limits: &self.children.limits,
+                trust: self.trust,
             };
             let fast_path = FastPath::of(&request, &inherited, &self.titles);
             match fork::fork(self.children.one_thread) {
@@ -225,6 +235,7 @@ impl Template {
                     args: &mut self.args,
                     shared: &self.shared,
                     limits: &self.children.limits,
+                    trust: self.trust,
                 },
             },
         ))

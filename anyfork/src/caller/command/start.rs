@@ -96,6 +96,7 @@ impl Command {
             control: None,
             kill_on_drop: options.kill_on_drop,
             surroundings,
+            bounding_set: None,
             deadline: options.deadline(),
         };
         Ok((base, spec, streams))

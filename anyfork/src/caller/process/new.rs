@@ -113,6 +113,41 @@ impl Process {
         templates::early().map(|template| Process::with(template, false))
     }
 
+    /// Ends the early template: it and its spares exit once the last of its children is
+    /// reaped, and nobody can start anything from it any more, also who has a process of
+    /// it in preparation.
+    ///
+    /// For programs that change what a child may reach and that no look shows, such as
+    /// the namespaces of unshare(2) and setns(2). Rights that a program gives up are
+    /// noticed without this: see [`early`](macro@crate::early).
+    ///
+    /// ```
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::early]
+    /// fn preload() {}
+    ///
+    /// # fn main() -> anyfork::Result<()> {
+    /// Process::end_early();
+    /// assert!(Process::early().is_err());
+    /// // From here on a copy of the program that is executed now:
+    /// let process = Process::new()?;
+    /// # drop(process);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn end_early() {
+        templates::end_early();
+    }
+
+    /// Forgets, and ends, the template that [`Process::new`] has exec'ed: the next call
+    /// makes another one, with the program as it is then.
+    ///
+    /// After unshare(2) or setns(2), beside [`end_early`](Process::end_early).
+    pub fn reset_default() {
+        templates::reset_default();
+    }
+
     /// A process that another process has handed over with
     /// [`into_fd`](Process::into_fd): usually it comes through a worker's
     /// socket.

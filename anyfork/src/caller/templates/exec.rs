@@ -76,7 +76,7 @@ fn program_with(
     let failed = |error| Error::io(format_args!("exec a template from `{name}`"), error);
     // None: longer than a clock can tell.
     let deadline = Instant::now().checked_add(patience);
-    let (control, served) = socket::message_pair().map_err(failed)?;
+    let (control, served) = socket::control_pair().map_err(failed)?;
     let (answer, answering) = socket::stream_pair().map_err(failed)?;
     socket::send(control.as_fd(), &hello::MESSAGE, &[answering.as_fd()]).map_err(failed)?;
     drop(answering);

@@ -18,6 +18,7 @@ use crate::protocol::control::{ControlMessage, SpareTarget};
 use crate::protocol::reply;
 use crate::protocol::request::Role;
 use crate::sys::poll::Interest;
+use crate::sys::rights::Rights;
 use crate::sys::{pidfd, poll, socket, time};
 
 /// A template that other processes are forked from. Dropping the last owner
@@ -31,6 +32,9 @@ pub(crate) struct TemplateHandle {
     answer: Mutex<Startup>,
     /// Since when it is known that the template has ended.
     ended: OnceLock<Instant>,
+    /// The rights of the program when this template of its own was made. `None`: nobody
+    /// compares them.
+    rights: Option<Rights>,
     /// The template that this one is forked from. Without an owner it might end
     /// before it has read our request.
     _base: Option<Arc<TemplateHandle>>,
@@ -60,6 +64,33 @@ impl TemplateHandle {
         TemplateHandle::with(end.control, answer, None)
     }
 
+    /// A template that the program has without asking, and the rights that the program
+    /// had then.
+    pub(crate) fn of_program(sockets: TemplateSockets, rights: Option<Rights>) -> TemplateHandle {
+        TemplateHandle {
+            rights,
+            ..TemplateHandle::new(sockets)
+        }
+    }
+
+    /// The rights that a program has to have for using this template.
+    pub(crate) fn rights(&self) -> Option<&Rights> {
+        self.rights.as_ref()
+    }
+
+    /// Whether a caller with these rights may use it.
+    pub(crate) fn fits(&self, rights: Option<&Rights>) -> bool {
+        match (rights, &self.rights) {
+            (Some(now), Some(then)) => now.are_those_of(then),
+            _ => true,
+        }
+    }
+
+    /// Ends the template, whoever else holds the control socket.
+    pub(crate) fn shut_down(&self) {
+        let _ = socket::shut_down(self.control.as_fd());
+    }
+
     /// A template that another process has handed over. Its answer stayed there.
     pub(crate) fn handed_over(control: OwnedFd) -> TemplateHandle {
         TemplateHandle::with(control, Startup::Elsewhere, None)
@@ -74,6 +105,7 @@ impl TemplateHandle {
             control,
             answer: Mutex::new(answer),
             ended: OnceLock::new(),
+            rights: None,
             _base: base,
         }
     }
@@ -89,7 +121,7 @@ impl TemplateHandle {
             return Err(base.why_gone());
         }
         let failed = |error| Error::io("fork a template", error);
-        let (control, served) = socket::message_pair().map_err(failed)?;
+        let (control, served) = socket::control_pair().map_err(failed)?;
         setup.close_pipes(options);
         let surroundings = setup.surroundings();
         let spec = SpawnSpec {
@@ -98,6 +130,7 @@ impl TemplateHandle {
             control: Some(served),
             kill_on_drop: false,
             surroundings,
+            bounding_set: None,
             deadline: options.deadline(),
         };
         let (mine, mut spawn) = Spawn::start(base, spec, Trace::none())?;
