@@ -6,6 +6,7 @@
 //! here may unwind or return into the template's loop, whose descriptors are closed in
 //! the child; [`role::Next`] is what is left to do, by value.
 
+pub(crate) mod attributes;
 pub(crate) mod baseline;
 pub(crate) mod exec;
 pub(crate) mod fast_path;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::args::Args;
 use crate::args::value::Arg;
+pub(crate) use crate::sys::attributes::Attributes;
 
 /// One setting, applied before any of the user's code runs in the process.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ pub(crate) enum Setting {
 #[derive(Debug)]
 pub(crate) enum Inherit {
     Environment(Vec<(OsString, OsString)>),
+    Attributes(Attributes),
 }
 
 impl Setting {
@@ -69,6 +71,7 @@ impl Setting {
             Setting::EnvClear | Setting::Env(..) => 8,
             Setting::Title(_) | Setting::Spares(_) => 9,
             Setting::Inherit { what, .. } => match what {
+                Inherit::Attributes(_) => 0,
                 Inherit::Environment(_) => 8,
             },
         }
@@ -113,6 +116,7 @@ impl Setting {
             Setting::Inherit { what, prepared } => Setting::Inherit {
                 what: match what {
                     Inherit::Environment(all) => Inherit::Environment(all.clone()),
+                    Inherit::Attributes(all) => Inherit::Attributes(all.clone()),
                 },
                 prepared: *prepared,
             },

@@ -8,7 +8,6 @@
 
 #![allow(unsafe_code)]
 
-#[allow(dead_code)]
 pub(crate) mod attributes;
 pub(crate) mod constructors;
 #[allow(dead_code)]
@@ -32,7 +31,6 @@ pub(crate) mod posix_spawn;
 pub(crate) mod proc_stat;
 pub(crate) mod proc_title;
 pub(crate) mod process_attrs;
-#[allow(dead_code)]
 pub(crate) mod rights;
 pub(crate) mod rlimit;
 pub(crate) mod signal;

@@ -100,7 +100,7 @@ fn template_main(
         fd::close_all_but(one_thread, [keep, &own].concat())
             .and_then(|()| fd::open_standard_streams())
             .map_err(|error| Error::io("set the template's descriptors up", error))?;
-        signal::reset_actions();
+        signal::drop_handlers();
         die_with_caller(reply_end)?;
         title::template(one_thread);
         baseline::take();

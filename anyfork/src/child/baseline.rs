@@ -1,4 +1,4 @@
-//! The baseline: the environment at a template's birth, before user code runs in it.
+//! The baseline: environment and attributes at a template's birth, before user code runs in it.
 //! RUNS IN: program before main, template, child
 //!
 //! An external program that is started from a prepared process gets the variables that
@@ -9,17 +9,26 @@ use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sys::attributes::{Attributes, Status};
+
 static BASELINE: OnceLock<Baseline> = OnceLock::new();
 
 struct Baseline {
     environment: Vec<(OsString, OsString)>,
+    attributes: Attributes,
 }
 
 /// Takes the baseline, in a new template.
 pub(crate) fn take() {
     BASELINE.get_or_init(|| Baseline {
         environment: env::vars_os().collect(),
+        attributes: Attributes::now(&Status::now()),
     });
+}
+
+/// The attributes of the template at its birth.
+pub(crate) fn attributes() -> Option<&'static Attributes> {
+    BASELINE.get().map(|then| &then.attributes)
 }
 
 /// The variables that have been set, or removed, since the baseline.

@@ -11,7 +11,6 @@ use std::os::unix::net::UnixStream;
 
 use crate::args::Args;
 use crate::args::value::Arg;
-use crate::child::baseline;
 use crate::child::reply::say_ready;
 use crate::child::run;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +47,8 @@ pub(crate) fn execute(
         let image = Image::new(&path, args).map_err(|error| exec_failed(&name, error))?;
         // Text that an init function has printed comes before the program's.
         run::flush();
-        reset_signals()?;
+        // Exec drops handlers. What an init function has ignored or blocked stays.
+        signal::reset_sigpipe();
         fd::close_all_on_exec().map_err(dup_failed)?;
         say_ready(&socket)?;
         plan.apply().map_err(dup_failed)?;
@@ -73,16 +73,6 @@ fn args_and_fds(collected: Args) -> (Vec<OsString>, Vec<(OwnedFd, i32)>) {
         }
     }
     (args, numbered)
-}
-
-/// Gives signals the actions that a program starts with, which are the default ones,
-/// also for SIGPIPE, and unblocks them.
-fn reset_signals() -> Result<()> {
-    if baseline::has_run_user_code() {
-        signal::reset_actions();
-    }
-    signal::reset_sigpipe();
-    signal::unblock_all().map_err(|error| Error::io("unblock signals", error))
 }
 
 fn dup_failed(error: std::io::Error) -> Error {

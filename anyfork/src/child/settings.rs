@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::child::{baseline, surroundings, title};
+use crate::child::{attributes, baseline, surroundings, title};
 use crate::error::{Error, Result};
 use crate::spec::{Inherit, Setting};
 use crate::sys::threads::OneThread;
@@ -95,7 +95,10 @@ fn failed(what: &str, error: io::Error) -> Error {
 /// Applies what a program inherits from its caller. With `prepared`, what the
 /// preparation of the process has changed since the baseline stays.
 fn inherit(one_thread: OneThread, what: Inherit, prepared: bool) -> Result<()> {
-    let Inherit::Environment(variables) = what;
+    let variables = match what {
+        Inherit::Environment(variables) => variables,
+        Inherit::Attributes(attributes) => return attributes::inherit(attributes, prepared),
+    };
     let changed = match prepared {
         true => baseline::changed_variables(),
         false => Vec::new(),

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::{MISSING, Malformed};
-use crate::spec::{Inherit, Setting};
+use crate::spec::{Attributes, Inherit, Setting};
 
 /// Appends the bytes of a setting, and its descriptor.
 pub(crate) fn encode(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting) {
@@ -47,6 +47,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting
         Setting::Inherit { what, prepared } => {
             let prepared = u8::from(prepared);
             match what {
+                Inherit::Attributes(attributes) => {
+                    out.extend([17, prepared]);
+                    put_attributes(out, &attributes);
+                }
                 Inherit::Environment(variables) => {
                     out.extend([15, prepared]);
                     out.extend((variables.len() as u32).to_le_bytes());
@@ -58,6 +62,56 @@ pub(crate) fn encode(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting
             }
         }
     }
+}
+
+fn put_attributes(out: &mut Vec<u8>, attributes: &Attributes) {
+    let Attributes {
+        umask,
+        ignored_signals,
+        nice,
+        affinity,
+        oom_score_adj,
+        limits,
+    } = attributes;
+    put_optional(out, umask.map(u64::from));
+    put_optional(out, *ignored_signals);
+    put_optional(out, nice.map(|nice| nice.cast_unsigned().into()));
+    put_optional(out, oom_score_adj.map(|it| it.cast_unsigned().into()));
+    put_counted(out, affinity);
+    out.extend((limits.len() as u32).to_le_bytes());
+    for (soft, hard) in limits {
+        out.extend(soft.to_le_bytes());
+        out.extend(hard.to_le_bytes());
+    }
+}
+
+fn put_optional(out: &mut Vec<u8>, number: Option<u64>) {
+    out.push(number.is_some().into());
+    out.extend(number.unwrap_or_default().to_le_bytes());
+}
+
+fn attributes(reader: &mut Reader<'_>) -> Result<Attributes, Malformed> {
+    let umask = optional(reader)?.map(|number| number as u32);
+    let ignored_signals = optional(reader)?;
+    let nice = optional(reader)?.map(|number| number as i32);
+    let oom_score_adj = optional(reader)?.map(|number| number as i32);
+    let affinity = reader.counted()?.to_vec();
+    let count = reader.u32()?;
+    let limits = (0..count).map(|_| Ok((reader.u64()?, reader.u64()?)));
+    Ok(Attributes {
+        umask,
+        ignored_signals,
+        nice,
+        affinity,
+        oom_score_adj,
+        limits: limits.collect::<Result<_, Malformed>>()?,
+    })
+}
+
+fn optional(reader: &mut Reader<'_>) -> Result<Option<u64>, Malformed> {
+    let is_there = reader.u8()? != 0;
+    let number = reader.u64()?;
+    Ok(is_there.then_some(number))
 }
 
 fn put_number(out: &mut Vec<u8>, tag: u8, number: u32) {
@@ -110,6 +164,10 @@ pub(crate) fn parse(
             Setting::Inherit { what, prepared }
         }
         16 => Setting::Spares(reader.u32()?),
+        17 => Setting::Inherit {
+            prepared: reader.u8()? != 0,
+            what: Inherit::Attributes(attributes(reader)?),
+        },
         _ => return Err(Malformed::Because("it has a setting of an unknown kind")),
     })
 }
@@ -174,6 +232,23 @@ mod tests {
             ),
             (env(None), b"\x0b\x01\0\0\0\0\0\0\0A"),
             (Setting::Title("t".into()), b"\x0c\x01\0\0\0\0\0\0\0t"),
+            (
+                inherit(
+                    Inherit::Attributes(Attributes {
+                        umask: Some(0o22),
+                        ignored_signals: None,
+                        nice: Some(-1),
+                        affinity: vec![3],
+                        oom_score_adj: None,
+                        limits: vec![(7, u64::MAX)],
+                    }),
+                    true,
+                ),
+                b"\x11\x01\x01\x12\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+                  \x01\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\
+                  \x01\0\0\0\0\0\0\0\x03\x01\0\0\0\x07\0\0\0\0\0\0\0\
+                  \xff\xff\xff\xff\xff\xff\xff\xff",
+            ),
             (
                 inherit(Inherit::Environment(vec![("A".into(), "b".into())]), true),
                 b"\x0f\x01\x01\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\0b",

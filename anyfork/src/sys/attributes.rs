@@ -76,23 +76,6 @@ impl Attributes {
             limits: (0..RESOURCES).map_while(limit).collect(),
         }
     }
-
-    /// These without what `other` has, too.
-    pub(crate) fn differing_from(mut self, other: &Attributes) -> Attributes {
-        fn keep<T: PartialEq>(value: &mut Option<T>, other: &Option<T>) {
-            if value == other {
-                *value = None;
-            }
-        }
-        keep(&mut self.umask, &other.umask);
-        keep(&mut self.ignored_signals, &other.ignored_signals);
-        keep(&mut self.nice, &other.nice);
-        keep(&mut self.oom_score_adj, &other.oom_score_adj);
-        if self.affinity == other.affinity {
-            self.affinity.clear();
-        }
-        self
-    }
 }
 
 /// The nice value of the calling thread (getpriority(2)).
@@ -175,11 +158,7 @@ mod tests {
         assert_eq!(mine.limits.len(), RESOURCES as usize);
         assert!(mine.umask.is_some() && mine.nice.is_some() && mine.oom_score_adj.is_some());
         assert!(mine.affinity.iter().any(|byte| *byte != 0));
-        let same = mine.clone().differing_from(&mine);
-        assert_eq!(
-            (same.umask, same.nice, same.affinity.len()),
-            (None, None, 0)
-        );
+        assert_eq!(mine, Attributes::now(&Status::now()));
         set_affinity(&mine.affinity).unwrap();
         set_nice(mine.nice.unwrap()).unwrap();
         assert!(Status::now().bounding_set.is_some());

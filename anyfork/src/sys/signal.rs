@@ -7,17 +7,34 @@ use std::ptr;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
-/// Sets every action to the default, and SIGPIPE to ignored, as a Rust `main`
-/// finds them (signal(2)).
-pub(crate) fn reset_actions() {
+/// Sets every signal that has a handler to its default action, and SIGPIPE to ignored,
+/// as a Rust `main` finds them (sigaction(2)). What is ignored stays ignored: so do
+/// nohup(1) and a shell's `trap '' INT` reach a program's children.
+pub(crate) fn drop_handlers() {
     for signal in 1..=libc::SIGRTMAX() {
-        let action = match signal {
-            libc::SIGKILL | libc::SIGSTOP => continue,
-            libc::SIGPIPE => libc::SIG_IGN,
-            _ => libc::SIG_DFL,
+        // SAFETY: all-zero is a valid action.
+        let mut action: libc::sigaction = unsafe { mem::zeroed() };
+        // The C library refuses the two real-time signals that it keeps for itself.
+        // SAFETY: fills a local and sets nothing.
+        let asked = unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
+        if asked == 0 && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
+            // SAFETY: the action runs no code.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+    // SAFETY: the action runs no code.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// Changes which signals are ignored, from one set to the other (signal(2)): a bit for
+/// each signal, the lowest for signal 1.
+pub(crate) fn change_ignored(from: u64, to: u64) {
+    let changed = (1..=64).filter(|signal| (from ^ to) >> (signal - 1) & 1 != 0);
+    for signal in changed {
+        let action = match to >> (signal - 1) & 1 {
+            0 => libc::SIG_DFL,
+            _ => libc::SIG_IGN,
         };
-        // The C library refuses the two real-time signals that it keeps for
-        // itself.
         // SAFETY: neither action runs code.
         unsafe { libc::signal(signal, action) };
     }

@@ -18,7 +18,8 @@ use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::protocol::request::{Role, Surroundings};
-use crate::spec::{Inherit, Program, Setting};
+use crate::spec::{Attributes, Inherit, Program, Setting};
+use crate::sys::attributes::Status;
 
 /// What a standard stream is that nothing was said about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,10 @@ impl Command {
         };
         let failed = |error| Error::io(format_args!("start `{what}`"), error);
         let mut options = self.options.clone();
-        let mut setup = self.inherited(usually, &mut options).map_err(failed)?;
+        let status = Status::now();
+        let mut setup = self
+            .inherited(usually, &mut options, &status)
+            .map_err(failed)?;
         setup.append(self.setup.try_clone().map_err(failed)?);
         let streams = setup.open_pipes(&options)?;
         let surroundings = Surroundings {
@@ -96,17 +100,26 @@ impl Command {
             control: None,
             kill_on_drop: options.kill_on_drop,
             surroundings,
-            bounding_set: None,
+            bounding_set: status.bounding_set,
             deadline: options.deadline(),
         };
         Ok((base, spec, streams))
     }
 
-    /// The environment of the caller, and the streams that are set.
-    fn inherited(&self, usually: Usually, options: &mut Options) -> io::Result<Setup> {
+    /// The environment and the attributes of the caller, and the streams that are set.
+    fn inherited(
+        &self,
+        usually: Usually,
+        options: &mut Options,
+        status: &Status,
+    ) -> io::Result<Setup> {
         let mut setup = Setup::default();
         setup.set(Setting::Inherit {
             what: Inherit::Environment(env::vars_os().collect()),
+            prepared: self.is_prepared(),
+        });
+        setup.set(Setting::Inherit {
+            what: Inherit::Attributes(Attributes::now(status)),
             prepared: self.is_prepared(),
         });
         for number in 0..=2 {
