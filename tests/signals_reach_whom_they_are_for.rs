@@ -145,7 +145,7 @@ fn templates_that_are_just_being_made_stay() {
 }
 
 #[test]
-fn workers_have_default_actions_and_an_empty_mask() {
+fn workers_have_no_handlers_and_an_empty_mask() {
     // Each signal is handled, ignored and left alone in one of them.
     for turn in 0..3 {
         succeed(program(SIGNALS, "actions").arg(turn.to_string()));

@@ -25,13 +25,12 @@ use crate::child::role::{self, Inherited, exit_with};
 use crate::child::run::run_worker;
 use crate::child::title::Titles;
 use crate::early;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::protocol::body::Body;
 use crate::protocol::request::{BodyAt, Role};
 use crate::registry::Function;
 use crate::sys::fd::KeepOpen;
 use crate::sys::proc_title::Title;
-use crate::sys::signal;
 use crate::sys::threads::OneThread;
 
 /// What the child of such a request needs, made by the template before the fork.
@@ -80,7 +79,7 @@ impl FastPath {
             role::isolate(one_thread, &self.keep_open)?;
             role::restore_limits(&self.limits)?;
             self.title.set(one_thread);
-            signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
+            role::settle_signals()?;
             Ok(Body::parse_fast_path(request.body, request.inline_fds)?)
         };
         let prepared: Result<_> = prepare();

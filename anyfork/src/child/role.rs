@@ -92,6 +92,13 @@ pub(crate) fn keep_open(
     )
 }
 
+/// Gives this process the signal actions and the mask that a Rust `main` would find.
+#[inline]
+pub(crate) fn settle_signals() -> Result<()> {
+    signal::restore_sigchld();
+    signal::unblock_all().map_err(|error| Error::io("unblock signals", error))
+}
+
 /// Closes all descriptors that belong to the template and to other children.
 #[inline]
 pub(crate) fn isolate(one_thread: OneThread, keep_open: &KeepOpen) -> Result<()> {
@@ -290,7 +297,7 @@ fn prepare_template(steps: Vec<Step>, inherited: Args) -> Result<(OneThread, Arg
 fn become_program(program: Program, steps: Vec<Step>, inherited: Args, socket: UnixStream) -> u8 {
     let what = start_of(&program);
     let prepare = || {
-        signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
+        settle_signals()?;
         prepare::take_steps(steps, inherited)
     };
     let (error, socket) = match prepare() {
@@ -317,7 +324,7 @@ fn become_worker(
     status: &OwnedFd,
 ) -> u8 {
     let prepare = || {
-        signal::unblock_all().map_err(|error| Error::io("unblock signals", error))?;
+        settle_signals()?;
         let args = prepare::take_steps(steps, inherited)?;
         // Last: a step may load the plugin that has the worker.
         Ok((args, find_function(Kind::Worker, name)?))

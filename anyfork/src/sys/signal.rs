@@ -4,12 +4,16 @@
 use std::io;
 use std::mem;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
 /// Sets every signal that has a handler to its default action, and SIGPIPE to ignored,
 /// as a Rust `main` finds them (sigaction(2)). What is ignored stays ignored: so do
 /// nohup(1) and a shell's `trap '' INT` reach a program's children.
+///
+/// But for SIGCHLD, without which a template would never learn how its children ended:
+/// each child [restores](restore_sigchld) it.
 pub(crate) fn drop_handlers() {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: all-zero is a valid action.
@@ -24,6 +28,21 @@ pub(crate) fn drop_handlers() {
     }
     // SAFETY: the action runs no code.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // SAFETY: the action runs no code.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    IGNORES_SIGCHLD.store(before == libc::SIG_IGN, Ordering::Relaxed);
+}
+
+/// Whether the program ignored SIGCHLD when its template was made.
+static IGNORES_SIGCHLD: AtomicBool = AtomicBool::new(false);
+
+/// Ignores SIGCHLD in a template's child, if the program did (signal(2)).
+#[inline]
+pub(crate) fn restore_sigchld() {
+    if IGNORES_SIGCHLD.load(Ordering::Relaxed) {
+        // SAFETY: the action runs no code.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    }
 }
 
 /// Changes which signals are ignored, from one set to the other (signal(2)): a bit for
