@@ -127,8 +127,9 @@ pub(crate) fn send_or_wait(
             (*first).cmsg_type = libc::SCM_RIGHTS;
             (*first).cmsg_len = libc::CMSG_LEN(len) as _;
             ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(first), len as usize);
-            // The kernel reads the padding, too, and nothing in it.
-            let padding = header.msg_controllen as usize - (*first).cmsg_len as usize;
+            // The kernel copies the padding, too.
+            #[allow(clippy::unnecessary_cast, reason = "it is a u32 with musl")]
+            let padding = (header.msg_controllen - (*first).cmsg_len) as usize;
             let end = libc::CMSG_DATA(first).add(len as usize);
             ptr::write_bytes(end, 0, padding);
         }
