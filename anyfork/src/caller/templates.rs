@@ -7,6 +7,7 @@
 //! given something up gets another default template, which it executes as it is now, and
 //! the old one is ended.
 
+pub(crate) mod adopted;
 pub(crate) mod exec;
 pub(crate) mod handle;
 
@@ -187,10 +188,11 @@ fn early_for(rights: Option<&Rights>) -> Result<Arc<TemplateHandle>> {
         end_early();
         return gone(ENDED);
     }
-    match template.is_gone() {
-        true => Err(template.why_gone()),
-        false => Ok(template),
+    if template.is_gone() {
+        template.reap_if_adopted();
+        return Err(template.why_gone());
     }
+    Ok(template)
 }
 
 const FORKED: &str = "no early template: this process was forked by anyfork itself; \

@@ -43,6 +43,11 @@ pub(crate) fn control_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((owner, receiver))
 }
 
+/// Makes the peer see the end of this side, which can still receive (shutdown(2)).
+pub(crate) fn end_sending(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(shutdown(socket.as_raw_fd(), Shutdown::Write)?)
+}
+
 /// Makes the peer see the end of all senders, and refuses what it sends, also if other
 /// processes hold this end (shutdown(2)).
 pub(crate) fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {

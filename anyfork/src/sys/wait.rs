@@ -79,6 +79,15 @@ pub(crate) fn reap_blocking(pid: u32) -> io::Result<()> {
     }
 }
 
+/// Whether the kernel makes this process the parent of processes that have lost theirs:
+/// the first process, and a subreaper (`PR_GET_CHILD_SUBREAPER`, prctl(2)).
+pub(crate) fn adopts_orphans() -> bool {
+    let mut subreaper: libc::c_int = 0;
+    // SAFETY: writes to a local.
+    let asked = unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut subreaper) };
+    std::process::id() == 1 || (asked == 0 && subreaper != 0)
+}
+
 /// Reaps a process that has exited and that this process has adopted, because the
 /// process's parent was gone (`PR_SET_CHILD_SUBREAPER`, prctl(2)); `None` if it is
 /// no child of this process (`P_PIDFD`, waitid(2)).

@@ -57,6 +57,8 @@ pub(crate) struct Children {
     spares: usize,
     /// The other children.
     delegated: Delegated,
+    /// Whether nobody can ask for further children.
+    owners_gone: bool,
 }
 
 impl Children {
@@ -68,6 +70,7 @@ impl Children {
             watched: BTreeMap::new(),
             spares: 0,
             delegated: Delegated::default(),
+            owners_gone: false,
         }
     }
 
@@ -112,6 +115,9 @@ impl Children {
         match Watched::new(pid, &self.events) {
             Ok(mut child) => {
                 child.report_to(status, kill_on_drop, &self.events);
+                if self.owners_gone {
+                    let _ = child.watch_caller(&self.events);
+                }
                 self.watched.insert(pid, child);
             }
             // Unwatched, the child would become a zombie. Its caller finds the record
@@ -177,11 +183,37 @@ impl Children {
         report_and_reap(pid, exit, child.status.as_ref());
     }
 
-    /// Kills the child of this pid, whose status nobody reads any more, if the
-    /// template watches it.
+    /// Nobody reads the status of the child of this pid any more: the template kills it
+    /// if it is to, or else leaves it to the kernel, once there is no owner either.
     pub(crate) fn on_abandoned(&mut self, pid: u32) {
-        if let Some(child) = self.watched.get_mut(&pid) {
+        let Some(child) = self.watched.get_mut(&pid) else {
+            return;
+        };
+        if child.kill_on_drop {
             child.kill(&self.events);
+        } else if self.owners_gone
+            && let Some(child) = self.watched.remove(&pid)
+        {
+            child.unwatch(&self.events);
+        }
+    }
+
+    /// The last owner is gone. A child whose status nobody reads is nobody's business
+    /// from now on: the template exits, and the child goes to the first process, as one
+    /// of std's does whose parent has exited.
+    pub(crate) fn on_owners_gone(&mut self) {
+        self.owners_gone = true;
+        let lost = |child: &Watched| child.status.is_none() && !child.is_spare;
+        for child in self.watched.values().filter(|child| lost(child)) {
+            child.unwatch(&self.events);
+        }
+        self.watched.retain(|_, child| !lost(child));
+        for child in self.watched.values_mut() {
+            // Unwatched, the child is reaped all the same.
+            let _ = child.watch_caller(&self.events);
+        }
+        if !self.fds_are_scarce() {
+            self.delegated.recall();
         }
     }
 
@@ -234,7 +266,10 @@ impl Children {
     /// monitor, if they are more than it should watch or than it has descriptors for.
     pub(crate) fn delegate_excess(&mut self) {
         let launched = self.launched();
-        if launched < MIN_DELEGATED || (launched < MAX_WATCHED && !self.fds_are_scarce()) {
+        if self.owners_gone
+            || launched < MIN_DELEGATED
+            || (launched < MAX_WATCHED && !self.fds_are_scarce())
+        {
             return;
         }
         let now = Instant::now();

@@ -100,7 +100,8 @@ impl Template {
         self
     }
 
-    /// Serves until the last owner is gone and the last child is reaped.
+    /// Serves until the last owner is gone, and the last child that somebody asks for is
+    /// reaped.
     pub(crate) fn serve(mut self, control: OwnedFd) -> ! {
         self.control = Some(control);
         let mut buffer = epoll::event_buffer::<64>();
@@ -207,6 +208,7 @@ impl Template {
     fn retire(&mut self) {
         if let Some(control) = self.control.take() {
             let _ = self.children.events.remove(&control);
+            self.children.on_owners_gone();
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::caller::launch::{Spawn, SpawnSpec, too_late};
 use crate::caller::options::Options;
 use crate::caller::spec::Setup;
+use crate::caller::templates::adopted;
 use crate::caller::trace::Trace;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +20,7 @@ use crate::protocol::reply;
 use crate::protocol::request::Role;
 use crate::sys::poll::Interest;
 use crate::sys::rights::Rights;
-use crate::sys::{pidfd, poll, socket, time};
+use crate::sys::{pidfd, poll, socket, time, wait};
 
 /// A template that other processes are forked from. Dropping the last owner
 /// ends it once its children have ended.
@@ -28,7 +29,8 @@ use crate::sys::{pidfd, poll, socket, time};
 /// preparation has left behind holds the other end open. The pidfd tells in any
 /// case; it comes with the answer.
 pub(crate) struct TemplateHandle {
-    control: OwnedFd,
+    /// `None` only while the handle is dropped.
+    control: Option<OwnedFd>,
     answer: Mutex<Startup>,
     /// Since when it is known that the template has ended.
     ended: OnceLock<Instant>,
@@ -67,10 +69,9 @@ impl TemplateHandle {
     /// A template that the program has without asking, and the rights that the program
     /// had then.
     pub(crate) fn of_program(sockets: TemplateSockets, rights: Option<Rights>) -> TemplateHandle {
-        TemplateHandle {
-            rights,
-            ..TemplateHandle::new(sockets)
-        }
+        let mut handle = TemplateHandle::new(sockets);
+        handle.rights = rights;
+        handle
     }
 
     /// The rights that a program has to have for using this template.
@@ -86,9 +87,19 @@ impl TemplateHandle {
         }
     }
 
+    /// Reaps the template, which is gone, if this process has adopted it.
+    pub(crate) fn reap_if_adopted(&self) {
+        if let Startup::Ready {
+            pidfd: Some(pidfd), ..
+        } = &*self.answer()
+        {
+            let _ = wait::reap_adopted(pidfd.as_fd());
+        }
+    }
+
     /// Ends the template, whoever else holds the control socket.
     pub(crate) fn shut_down(&self) {
-        let _ = socket::shut_down(self.control.as_fd());
+        let _ = socket::shut_down(self.control());
     }
 
     /// A template that another process has handed over. Its answer stayed there.
@@ -102,7 +113,7 @@ impl TemplateHandle {
         base: Option<Arc<TemplateHandle>>,
     ) -> TemplateHandle {
         TemplateHandle {
-            control,
+            control: Some(control),
             answer: Mutex::new(answer),
             ended: OnceLock::new(),
             rights: None,
@@ -176,7 +187,7 @@ impl TemplateHandle {
 
     /// Where requests go.
     pub(crate) fn control(&self) -> BorrowedFd<'_> {
-        self.control.as_fd()
+        self.control.as_ref().expect("there until the drop").as_fd()
     }
 
     /// Takes the template's answer, if it has come, and with it what tells of the
@@ -195,10 +206,21 @@ impl TemplateHandle {
 
     /// Why there is no template any more, for a launch that found out.
     pub(crate) fn why_gone(&self) -> Error {
-        match &*self.answer() {
-            Startup::Failed(error, _) | Startup::Silent(error) => error.clone(),
-            _ => Error::new(ErrorKind::TemplateGone, GONE),
-        }
+        let failure = self.failure();
+        failure.unwrap_or_else(|| Error::new(ErrorKind::TemplateGone, GONE))
+    }
+
+    /// Why this template never served, if it did not: what it has said, or what one that
+    /// it was to be forked from has said.
+    fn failure(&self) -> Option<Error> {
+        let silence = match &*self.answer() {
+            Startup::Failed(error, _) => return Some(error.clone()),
+            Startup::Ready { .. } => return None,
+            Startup::Silent(error) => Some(error.clone()),
+            Startup::Open(_) | Startup::Elsewhere => None,
+        };
+        let base = self._base.as_ref().and_then(|base| base.failure());
+        base.or(silence)
     }
 
     /// Why a request has been lost without an answer: with the template, or by
@@ -281,15 +303,16 @@ impl TemplateHandle {
         if self.ended().is_some() {
             return Err(self.why_gone());
         }
-        match &*self.answer() {
-            Startup::Failed(error, _) | Startup::Silent(error) => Err(error.clone()),
-            Startup::Ready { .. } | Startup::Elsewhere => Ok(None),
-            Startup::Open(socket) => {
-                let socket = socket.try_clone();
-                socket
-                    .map(Some)
-                    .map_err(|error| Error::io("wait for a template", error))
-            }
+        let socket = match &*self.answer() {
+            Startup::Ready { .. } | Startup::Elsewhere => return Ok(None),
+            Startup::Open(socket) => socket.try_clone(),
+            Startup::Failed(..) | Startup::Silent(_) => Err(io::ErrorKind::NotConnected.into()),
+        };
+        match socket {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Err(self.why_gone()),
+            socket => socket
+                .map(Some)
+                .map_err(|error| Error::io("wait for a template", error)),
         }
     }
 
@@ -306,7 +329,7 @@ impl TemplateHandle {
 
     /// The control socket, for another process to use.
     pub(crate) fn share(&self) -> Result<OwnedFd> {
-        let shared = self.control.try_clone();
+        let shared = self.control().try_clone_to_owned();
         shared.map_err(|error| Error::io("hand a process over", error))
     }
 
@@ -321,6 +344,24 @@ impl TemplateHandle {
             *answer = read;
         }
         answer
+    }
+}
+
+impl Drop for TemplateHandle {
+    fn drop(&mut self) {
+        if !wait::adopts_orphans() {
+            return;
+        }
+        let pidfd = match &*self.answer() {
+            Startup::Ready { pidfd, .. } => pidfd.clone(),
+            _ => None,
+        };
+        // So that the template exits, if this was its last owner.
+        drop(self.control.take());
+        match pidfd {
+            Some(pidfd) => adopted::reap(pidfd),
+            None => adopted::reap_left(),
+        }
     }
 }
 

@@ -147,6 +147,14 @@ impl Delegated {
         Some((handle.socket, lost))
     }
 
+    /// Has all monitors return their children: they see the end of the template's side of
+    /// the socket, and exit then.
+    pub(crate) fn recall(&self) {
+        for monitor in self.monitors.values() {
+            let _ = socket::end_sending(monitor.socket.as_fd());
+        }
+    }
+
     /// Kills all monitors, once no child is left for them.
     pub(crate) fn kill_monitors(&mut self) {
         for monitor in self.monitors.keys() {

@@ -80,8 +80,8 @@ impl Monitor {
     /// Watches the children until few are left.
     fn watch_children(&mut self) -> io::Result<()> {
         let events = Epoll::new()?;
-        events.add_hung_up(&self.socket, Token::Control.encode())?;
-        for child in self.children.values() {
+        events.add(&self.socket, Token::Control.encode())?;
+        for child in self.children.values_mut() {
             child.watch(&events)?;
         }
         let few = self.children.len() / RETURN_DIVISOR;
@@ -97,8 +97,11 @@ impl Monitor {
 
     fn on_event(&mut self, token: Token, events: &Epoll) {
         match token {
-            // The template is gone.
-            Token::Control => fork::exit_now(0),
+            // The template is gone, or wants all children back: it never sends anything.
+            Token::Control => {
+                self.return_all();
+                fork::exit_now(0)
+            }
             Token::Exited(pid) => {
                 if let Some(child) = self.children.remove(&pid) {
                     child.unwatch(events);

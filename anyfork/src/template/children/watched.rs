@@ -22,6 +22,8 @@ pub(crate) struct Watched {
     /// The write end of the status pipe; `None` for a spare and for a lost child.
     pub(crate) status: Option<OwnedFd>,
     pub(crate) kill_on_drop: bool,
+    /// Whether the epoll set has the status pipe.
+    watches_caller: bool,
     /// Last, so that it is closed last: an open pidfd shows in `/proc` what else the
     /// template may still hold of the child.
     pidfd: OwnedFd,
@@ -40,6 +42,7 @@ impl Watched {
             is_spare: false,
             status: None,
             kill_on_drop: false,
+            watches_caller: false,
             pidfd,
         })
     }
@@ -48,25 +51,30 @@ impl Watched {
     pub(crate) fn report_to(&mut self, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
         self.status = Some(status);
         self.kill_on_drop = kill_on_drop;
-        if self.watch_caller(events).is_err() {
+        if kill_on_drop && self.watch_caller(events).is_err() {
             // Unwatched, the child might outlive a caller that wants it killed.
             let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
         }
     }
 
     /// Adds the child to another epoll set.
-    pub(crate) fn watch(&self, events: &Epoll) -> io::Result<()> {
+    pub(crate) fn watch(&mut self, events: &Epoll) -> io::Result<()> {
         events.add(&self.pidfd, Token::Exited(self.pid).encode())?;
-        self.watch_caller(events)
+        match self.kill_on_drop {
+            true => self.watch_caller(events),
+            false => Ok(()),
+        }
     }
 
-    fn watch_caller(&self, events: &Epoll) -> io::Result<()> {
-        match &self.status {
-            Some(status) if self.kill_on_drop => {
-                events.add_hung_up(status, Token::Abandoned(self.pid).encode())
-            }
-            _ => Ok(()),
+    /// Watches whether anybody holds the read end of the status pipe still.
+    pub(crate) fn watch_caller(&mut self, events: &Epoll) -> io::Result<()> {
+        if let Some(status) = &self.status
+            && !self.watches_caller
+        {
+            events.add_hung_up(status, Token::Abandoned(self.pid).encode())?;
+            self.watches_caller = true;
         }
+        Ok(())
     }
 
     /// Removes the child from the epoll set. To close the descriptors is not enough:
@@ -74,17 +82,19 @@ impl Watched {
     /// a process that the child has forked (the pipe).
     pub(crate) fn unwatch(&self, events: &Epoll) {
         let _ = events.remove(&self.pidfd);
-        if let (Some(status), true) = (&self.status, self.kill_on_drop) {
+        if let (Some(status), true) = (&self.status, self.watches_caller) {
             let _ = events.remove(status);
         }
     }
 
-    /// Kills the child, because no caller holds it any more. The child is reaped when
-    /// its exit is reported.
+    /// Kills the child, and the process group that it leads, because no caller holds it
+    /// any more. The child is reaped when its exit is reported.
     pub(crate) fn kill(&mut self, events: &Epoll) {
-        if let (Some(status), true) = (&self.status, mem::take(&mut self.kill_on_drop)) {
+        self.kill_on_drop = false;
+        if let (Some(status), true) = (&self.status, mem::take(&mut self.watches_caller)) {
             let _ = events.remove(status);
         }
+        let _ = pidfd::send_signal_to_group(self.pidfd.as_fd(), self.pid, libc::SIGKILL);
         let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
     }
 
