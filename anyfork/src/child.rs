@@ -8,6 +8,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod baseline;
+pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod fast_path;
 pub(crate) mod fd_limit;

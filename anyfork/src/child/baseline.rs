@@ -4,6 +4,7 @@
 //! An external program that is started from a prepared process gets the variables that
 //! the preparation has changed since the baseline, and in all else what its caller has.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
@@ -34,21 +35,20 @@ pub(crate) fn attributes() -> Option<&'static Attributes> {
 /// The variables that have been set, or removed, since the baseline.
 pub(crate) fn changed_variables() -> Vec<(OsString, Option<OsString>)> {
     let before = BASELINE.get().map_or(&[][..], |then| &then.environment);
-    let now: Vec<_> = env::vars_os().collect();
-    let removed = before
+    let before: BTreeMap<&OsStr, &OsStr> = before
         .iter()
-        .filter(|(name, _)| value(&now, name).is_none())
-        .map(|(name, _)| (name.clone(), None));
+        .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        .collect();
+    let now: BTreeMap<OsString, OsString> = env::vars_os().collect();
+    let removed = before
+        .keys()
+        .filter(|name| !now.contains_key(**name))
+        .map(|name| (name.to_os_string(), None));
     let set = now
         .iter()
-        .filter(|(name, text)| value(before, name) != Some(text))
-        .map(|(name, text)| (name.clone(), Some(text.clone())));
+        .filter(|(name, value)| before.get(name.as_os_str()) != Some(&value.as_os_str()))
+        .map(|(name, value)| (name.clone(), Some(value.clone())));
     removed.chain(set).collect()
-}
-
-fn value<'a>(variables: &'a [(OsString, OsString)], name: &OsStr) -> Option<&'a OsString> {
-    let found = variables.iter().find(|(it, _)| it == name);
-    found.map(|(_, value)| value)
 }
 
 /// Whether user code, which may have changed anything, has run in this process or in

@@ -4,11 +4,12 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::child::{attributes, baseline, surroundings, title};
+use crate::child::environment::{self, Change};
+use crate::child::{attributes, surroundings, title};
 use crate::error::{Error, Result};
 use crate::spec::{Inherit, Setting};
 use crate::sys::threads::OneThread;
-use crate::sys::{environ, fd, process_attrs, rlimit};
+use crate::sys::{fd, process_attrs, rlimit};
 
 /// Applies all settings, in their [`apply_order`](Setting::apply_order).
 pub(crate) fn apply(one_thread: OneThread, mut settings: Vec<Setting>) -> Result<()> {
@@ -17,9 +18,28 @@ pub(crate) fn apply(one_thread: OneThread, mut settings: Vec<Setting>) -> Result
     }
     settings.sort_by_key(Setting::apply_order);
     drop_groups(&settings);
-    settings
+    let mut changes = Vec::new();
+    let mut others = Vec::new();
+    for setting in settings {
+        match setting {
+            Setting::EnvClear => changes.push(Change::Clear),
+            Setting::Env(name, value) => changes.push(Change::Set(name, value)),
+            Setting::Inherit {
+                what: Inherit::Environment(variables),
+                prepared,
+            } => changes.push(Change::Inherit {
+                variables,
+                prepared,
+            }),
+            other => others.push(other),
+        }
+    }
+    // The environment is the last in the order, but for what has no order.
+    others
         .into_iter()
-        .try_for_each(|it| apply_one(one_thread, it))
+        .try_for_each(|it| apply_one(one_thread, it))?;
+    environment::change(one_thread, changes)
+        .map_err(|(name, error)| failed(&format!("env `{}`", name.display()), error))
 }
 
 /// Drops root's supplementary groups in a process that gives up the rights of root,
@@ -35,7 +55,12 @@ fn drop_groups(settings: &[Setting]) {
 
 fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
     let (applied, what) = match it {
-        Setting::Inherit { what, prepared } => return inherit(one_thread, what, prepared),
+        Setting::Inherit {
+            what: Inherit::Attributes(attributes),
+            prepared,
+        } => return attributes::inherit(attributes, prepared),
+        // Applied together, at the end.
+        Setting::EnvClear | Setting::Env(..) | Setting::Inherit { .. } => return Ok(()),
         // The new template applies it.
         Setting::Spares(_) => return Ok(()),
         Setting::Title(text) => {
@@ -74,14 +99,6 @@ fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
                 format!("current_dir `{}`", path.display()),
             )
         }
-        Setting::EnvClear => {
-            environ::clear(one_thread);
-            return Ok(());
-        }
-        Setting::Env(name, value) => (
-            environ::set_variable(one_thread, &name, value.as_deref()),
-            format!("env `{}`", name.display()),
-        ),
     };
     applied.map_err(|error| failed(&what, error))
 }
@@ -90,27 +107,4 @@ const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 
 fn failed(what: &str, error: io::Error) -> Error {
     Error::io(format_args!("set {what}"), error)
-}
-
-/// Applies what a program inherits from its caller. With `prepared`, what the
-/// preparation of the process has changed since the baseline stays.
-fn inherit(one_thread: OneThread, what: Inherit, prepared: bool) -> Result<()> {
-    let variables = match what {
-        Inherit::Environment(variables) => variables,
-        Inherit::Attributes(attributes) => return attributes::inherit(attributes, prepared),
-    };
-    let changed = match prepared {
-        true => baseline::changed_variables(),
-        false => Vec::new(),
-    };
-    environ::clear(one_thread);
-    let all = variables
-        .into_iter()
-        .map(|(name, value)| (name, Some(value)));
-    for (name, value) in all.chain(changed) {
-        // A name that cannot be set was not set by a call of the program, but given to it
-        // at its exec. Left out.
-        let _ = environ::set_variable(one_thread, &name, value.as_deref());
-    }
-    Ok(())
 }
