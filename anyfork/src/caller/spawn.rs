@@ -45,6 +45,8 @@ pub(crate) struct Spawn {
     /// A program's pid and pidfd, which come before it is executed.
     announced: Option<(u32, Vec<OwnedFd>)>,
     kill_on_drop: bool,
+    /// The names of the init functions that the child runs.
+    inits: String,
     /// When it has to be ready.
     deadline: Option<Instant>,
     trace: Trace,
@@ -160,6 +162,7 @@ impl Spawn {
             let message = format!("start `{what}`: {step}");
             move |error: io::Error| Error::io(message, error)
         };
+        let inits = body.inits();
         let (body, mut passed) = body.encode();
         // A directory that may not be looked at is not sent.
         let directory = match surroundings.directory {
@@ -193,6 +196,7 @@ impl Spawn {
             role,
             announced: None,
             kill_on_drop,
+            inits,
             deadline,
             trace,
             status: Some(StatusPipe::new(status)),

@@ -5,6 +5,7 @@
 //! be forked from afterwards is checked here, too.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -14,23 +15,46 @@ use std::time::{Duration, Instant};
 use crate::args::Args;
 use crate::child::baseline;
 use crate::child::functions::{Found, find_function};
+use crate::child::report;
 use crate::child::report::panic_note::panic_text;
 use crate::entry::collected::with_collected;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::reply::LOST_SOCKET;
 use crate::registry::{self, AfterFork, Function};
 use crate::spec::Step;
-use crate::sys::fd;
 use crate::sys::threads::OneThread;
+use crate::sys::{fd, fd_identity, fork};
 
 /// Takes the steps, and gives the arguments that are collected in the end. The
 /// arguments `inherited` from the template come first.
-pub(crate) fn take_steps(steps: Vec<Step>, inherited: Args) -> Result<Args> {
+///
+/// Where user code closes `socket`, on which this process answers, nobody can be told
+/// but by the exit code, so the process exits.
+pub(crate) fn take_steps(
+    steps: Vec<Step>,
+    inherited: Args,
+    socket: BorrowedFd<'_>,
+) -> Result<Args> {
     let runs_code = runs_code(&steps);
+    let before = fd_identity::identity(socket);
     if runs_code {
         baseline::note_user_code();
     }
-    let collected = steps.into_iter().try_fold(inherited, take_step)?;
+    let collected = steps.into_iter().try_fold(inherited, |collected, step| {
+        let init = match &step {
+            Step::Init { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        let taken = take_step(collected, step);
+        if let Some(init) = init
+            && fd_identity::identity(socket) != before
+        {
+            report::print_lost_socket(&init);
+            fork::exit_now(LOST_SOCKET);
+        }
+        taken
+    })?;
     if runs_code {
         open_standard_streams()?;
     }

@@ -23,6 +23,7 @@ use std::thread::{self, ThreadId};
 
 use crate::child::report::panic_note::{PanicNote, panic_text};
 use crate::failure::Failure;
+use crate::protocol::reply::lost_socket;
 use crate::protocol::status;
 use crate::sys::fd_identity::RememberedFd;
 use crate::sys::{fork, wait};
@@ -270,6 +271,11 @@ impl State {
             let _ = pipe.write(&frame);
         }
     }
+}
+
+/// Prints that an init function has closed the socket on which this process answers.
+pub(crate) fn print_lost_socket(init: &str) {
+    print(&format!("{}: {}", prefix(), lost_socket(init)));
 }
 
 fn prefix() -> String {

@@ -225,7 +225,7 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
     match (program, control) {
         (Some(program), _) => Next::Exit(become_program(program, steps, args, socket)),
         (None, None) => Next::Exit(become_worker(&name, steps, args, socket, &status)),
-        (None, Some(control)) => match prepare_template(steps, args) {
+        (None, Some(control)) => match prepare_template(steps, args, &socket) {
             // Before the control socket closes: a caller that finds it closed reads the
             // reason.
             Err(error) => Next::Exit(refuse(&socket, &error)),
@@ -276,9 +276,13 @@ fn run_hooks(is_template: bool) -> Result<()> {
 
 /// Takes the steps of a template's preparation, and gives the arguments that it
 /// passes on.
-fn prepare_template(steps: Vec<Step>, inherited: Args) -> Result<(OneThread, Args)> {
+fn prepare_template(
+    steps: Vec<Step>,
+    inherited: Args,
+    socket: &UnixStream,
+) -> Result<(OneThread, Args)> {
     let before = Snapshot::now();
-    let args = prepare::take_steps(steps, inherited)?;
+    let args = prepare::take_steps(steps, inherited, socket.as_fd())?;
     run::flush();
     before
         .let_go()
@@ -298,7 +302,7 @@ fn become_program(program: Program, steps: Vec<Step>, inherited: Args, socket: U
     let what = start_of(&program);
     let prepare = || {
         settle_signals()?;
-        prepare::take_steps(steps, inherited)
+        prepare::take_steps(steps, inherited, socket.as_fd())
     };
     let (error, socket) = match prepare() {
         Ok(args) => exec::execute(program, args, socket),
@@ -325,7 +329,7 @@ fn become_worker(
 ) -> u8 {
     let prepare = || {
         settle_signals()?;
-        let args = prepare::take_steps(steps, inherited)?;
+        let args = prepare::take_steps(steps, inherited, socket.as_fd())?;
         // Last: a step may load the plugin that has the worker.
         Ok((args, find_function(Kind::Worker, name)?))
     };

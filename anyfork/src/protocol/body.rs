@@ -60,6 +60,15 @@ impl Body {
         (out, fds)
     }
 
+    /// The names of the init functions, for messages.
+    pub(crate) fn inits(&self) -> String {
+        let names = self.steps.iter().filter_map(|step| match step {
+            Step::Init { name, .. } => Some(&name[..]),
+            _ => None,
+        });
+        names.collect::<Vec<_>>().join("`, `")
+    }
+
     /// The worker's name, if the body is fit for the fast path: it asks for no more
     /// than the worker and its arguments.
     pub(crate) fn fast_path_name(bytes: &[u8]) -> Option<&str> {

@@ -7,6 +7,18 @@ use crate::error::{Error, ErrorKind};
 use crate::protocol::codec::Reader;
 use crate::protocol::{MAX_FAILURE, Malformed, VERSION};
 
+/// The exit code of a process whose reply socket an init function has closed: nothing
+/// else can tell its caller.
+pub(crate) const LOST_SOCKET: u8 = 213;
+
+/// What that process, and its caller, say of it.
+pub(crate) fn lost_socket(init: &str) -> String {
+    format!(
+        "init function `{init}` has closed descriptors of anyfork's, without which the launch \
+         cannot go on: close only those that you know (a new process has no others)"
+    )
+}
+
 /// Number of bytes of the head, which every frame has.
 pub(crate) const HEAD_LEN: usize = 8;
 

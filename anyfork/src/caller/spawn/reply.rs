@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use crate::caller::child::handle::ExitWatch;
 use crate::caller::child::status::{Look, StatusPipe};
 use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::request::Role;
 use crate::protocol::{Malformed, reply};
 use crate::sys::poll::Interest;
@@ -109,6 +109,12 @@ impl Spawn {
         match status.look()? {
             Look::Nothing => Ok(Progress::WaitFor(WaitFor::Status)),
             Look::Lost => Err(self.template.why_lost()),
+            Look::Ended(exit)
+                if exit.code() == Some(reply::LOST_SOCKET.into()) && !self.inits.is_empty() =>
+            {
+                let message = format!("start `{}`: {}", self.what, reply::lost_socket(&self.inits));
+                Err(Error::new(ErrorKind::InitFailed, message))
+            }
             Look::Ended(exit) => {
                 let mut message = format!("`{}` ended before it was ready: {exit}", self.what);
                 if let Some(failure) = exit.failure() {
