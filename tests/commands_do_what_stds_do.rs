@@ -76,6 +76,14 @@ fn environments() {
         case!("removed", |_| TELL, env_remove("HOME"), env_remove("NONE")),
         case!("set and removed", |_| TELL, env("A", "1"), env_remove("A")),
         case!(
+            "what cannot be there removed",
+            |_| TELL,
+            env_remove(""),
+            env_remove("A=B"),
+            env_remove("="),
+            env_remove("a\0b")
+        ),
+        case!(
             "removed and set",
             |_| TELL,
             env_remove("HOME"),

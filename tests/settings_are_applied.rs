@@ -120,6 +120,9 @@ fn variables_are_set_and_removed_in_the_calls_order() {
     assert_eq!(told(last, "variables"), with(&["ANYFORK_A=2"]));
     let removed = new().env("ANYFORK_A", "1").env_remove("ANYFORK_A");
     assert_eq!(told(removed, "variables"), inherited);
+    let impossible = ["", "=", "A=B", "a\0b"];
+    let removed = impossible.into_iter().fold(new(), Process::env_remove);
+    assert_eq!(told(removed, "variables"), inherited);
     let set_again = new().env_remove("ANYFORK_A").env("ANYFORK_A", "1");
     assert_eq!(told(set_again, "variables"), with(&["ANYFORK_A=1"]));
     let path = told(new().env_remove("PATH"), "variables");

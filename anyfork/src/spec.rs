@@ -77,12 +77,13 @@ impl Setting {
         }
     }
 
-    /// Whether a variable or a directory has a NUL in it, which the kernel refuses.
+    /// Whether a variable that is set, or a directory, has a NUL in it, which the kernel
+    /// refuses.
     pub(crate) fn has_nul(&self) -> bool {
         let has_nul = |text: &OsStr| text.as_encoded_bytes().contains(&0);
         match self {
             Setting::Directory(path) => has_nul(path.as_os_str()),
-            Setting::Env(name, value) => has_nul(name) || value.as_deref().is_some_and(has_nul),
+            Setting::Env(name, Some(value)) => has_nul(name) || has_nul(value),
             _ => false,
         }
     }

@@ -203,7 +203,8 @@ impl Command {
         self
     }
 
-    /// Removes a variable of the environment.
+    /// Removes a variable of the environment. A name that no variable can have is
+    /// nothing to remove.
     pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Command {
         self.set(Setting::Env(name.as_ref().to_owned(), None))
     }

@@ -72,7 +72,8 @@ impl Process {
         variables.into_iter().fold(self, set)
     }
 
-    /// Removes a variable of the environment.
+    /// Removes a variable of the environment. A name that no variable can have is
+    /// nothing to remove.
     #[must_use = "the process is consumed and given back"]
     pub fn env_remove(self, name: impl AsRef<OsStr>) -> Process {
         self.set(Setting::Env(name.as_ref().to_owned(), None))
