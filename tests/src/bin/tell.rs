@@ -11,7 +11,7 @@
 //! | `--read=N` | read descriptor N to its end, and tell it |
 //! | `--err=TEXT` | print the text to descriptor 2 |
 //! | `--exit=N`, `--signal=N` | end so |
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use std::env;
 use std::ffi::{CStr, OsStr};
@@ -24,7 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Called by the C library.
 // SAFETY: this program has no other `main`.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn main() -> i32 {
     let mut text = String::new();
     tell(&mut text).expect("a string");

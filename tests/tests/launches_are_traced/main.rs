@@ -2,7 +2,6 @@
 //! its own, from its beginning to the process's end, and of each failure in an
 //! event there. Nobody has to observe.
 
-#[path = "support/observer.rs"]
 mod observer;
 
 use std::io;

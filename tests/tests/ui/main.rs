@@ -6,10 +6,10 @@
 
 #[test]
 fn compile_errors_point_at_the_token() {
-    trybuild::TestCases::new().compile_fail("ui/fail/*.rs");
+    trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
 }
 
 #[test]
 fn supported_uses_compile_and_run() {
-    trybuild::TestCases::new().pass("ui/pass/*.rs");
+    trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
 }

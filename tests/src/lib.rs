@@ -1,15 +1,10 @@
 //! What the tests share: a look into `/proc`, waiting with a deadline, and a
 //! worker that stays until it is let go.
 
-#[path = "support/births.rs"]
 pub mod births;
-#[path = "support/comparison.rs"]
 pub mod comparison;
-#[path = "support/rights.rs"]
 pub mod rights;
-#[path = "support/scene.rs"]
 mod scene;
-#[path = "support/spares.rs"]
 pub mod spares;
 
 use std::collections::BTreeMap;

@@ -101,7 +101,7 @@ fn a_program_is_told_by_every_template() {
         };
         assert_eq!(exit, "exit status: 101");
         let line = message.strip_prefix("out of luck, line ").unwrap();
-        let expected = format!("programs/failing.rs:{line}:5");
+        let expected = format!("src/bin/failing.rs:{line}:5");
         assert!(place.ends_with(&expected), "{place}");
         assert_eq!(thread, "none");
         let frame = |name: &str| backtrace.iter().any(|it| it.contains(name));
@@ -171,7 +171,7 @@ fn a_worker_of_a_plugin_tells() {
         let failure = exit.failure().unwrap();
         assert_eq!(failure.message(), "a test's panic in a plugin");
         let place = failure.location().unwrap();
-        assert!(place.contains("programs/plugin.rs:"), "{place}");
+        assert!(place.contains("examples/plugin_of_tests.rs:"), "{place}");
         assert_eq!(failure.thread(), None);
         let backtrace = failure.backtrace().unwrap();
         // By the path of the function, or by its file, as the build has kept it.

@@ -37,7 +37,7 @@ fn build() -> PathBuf {
     fs::create_dir_all(&folder).unwrap();
     let manifest = folder.join("Cargo.toml");
     let text = MANIFEST
-        .replace("SOURCE", here.join("programs/failing.rs").to_str().unwrap())
+        .replace("SOURCE", here.join("src/bin/failing.rs").to_str().unwrap())
         .replace("ANYFORK", here.join("../anyfork").to_str().unwrap());
     fs::write(&manifest, text).unwrap();
     // The same versions as everywhere, and no network.
@@ -85,7 +85,7 @@ fn a_panic_is_told_before_it_aborts() {
             // Behind it may stand that there is a core.
             assert!(exit.starts_with("signal: 6 (SIGABRT)"), "{exit}");
             let line = message.strip_prefix("out of luck, line ").unwrap();
-            let expected = format!("programs/failing.rs:{line}:5");
+            let expected = format!("src/bin/failing.rs:{line}:5");
             assert!(place.ends_with(&expected), "{place}");
             assert_eq!(thread, name);
             let frame = |name: &str| backtrace.iter().any(|it| it.contains(name));

@@ -41,7 +41,12 @@ fn all_templates_work_in_it() {
     fs::create_dir_all(&folder).unwrap();
     let manifest = folder.join("Cargo.toml");
     let text = MANIFEST
-        .replace("SOURCE", here.join("programs/static.rs").to_str().unwrap())
+        .replace(
+            "SOURCE",
+            here.join("tests/statically_linked_program_works/program.rs")
+                .to_str()
+                .unwrap(),
+        )
         .replace("ANYFORK", here.join("../anyfork").to_str().unwrap());
     fs::write(&manifest, text).unwrap();
     // The same versions as everywhere, and no network.
