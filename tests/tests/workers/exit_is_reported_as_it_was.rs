@@ -9,9 +9,6 @@ use std::process::{Command, ExitStatus, id};
 use anyfork::{Exit, Process};
 use anyfork_tests::{bounded, held, send_signal, until};
 
-#[anyfork::early]
-fn preload() {}
-
 #[anyfork::worker]
 fn end(_socket: UnixStream, code: i32) {
     std::process::exit(code)

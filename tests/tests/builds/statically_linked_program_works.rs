@@ -43,9 +43,7 @@ fn all_templates_work_in_it() {
     let text = MANIFEST
         .replace(
             "SOURCE",
-            here.join("tests/statically_linked_program_works/program.rs")
-                .to_str()
-                .unwrap(),
+            here.join("tests/builds/static.rs").to_str().unwrap(),
         )
         .replace("ANYFORK", here.join("../anyfork").to_str().unwrap());
     fs::write(&manifest, text).unwrap();

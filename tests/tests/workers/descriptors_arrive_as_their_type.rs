@@ -17,9 +17,6 @@ use tokio::net as tokio_net;
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::runtime::Builder;
 
-#[anyfork::early]
-fn preload() {}
-
 /// Says a word through each, and what it was told through the rest.
 #[anyfork::worker]
 #[allow(clippy::too_many_arguments)]

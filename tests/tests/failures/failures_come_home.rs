@@ -10,9 +10,6 @@ use std::thread;
 use anyfork::{Exit, Failure, Launch, Process, Stdio, Worker};
 use anyfork_tests::bounded;
 
-#[anyfork::early]
-fn preload() {}
-
 /// Panics, and says where: at the fifth column of a line.
 #[inline(never)]
 fn fail(what: &str) {

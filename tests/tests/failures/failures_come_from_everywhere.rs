@@ -13,9 +13,6 @@ use anyfork::{ErrorKind, Exit, Failure, Launch, Process, Stdio, Worker};
 use anyfork_tests::births::{Folder, program};
 use anyfork_tests::{bounded, has_ended, until};
 
-#[anyfork::early]
-fn preload() {}
-
 /// Panics, and says where: at the fifth column of a line.
 #[inline(never)]
 fn fail(what: &str) {
@@ -64,7 +61,12 @@ fn assert_whole(failure: &Failure) {
     assert_eq!(failure.location(), Some(&*place_in(failure.message())));
     // By the path of the function, or of its file where a build keeps only the
     // lines.
-    assert!(failure.backtrace().unwrap().contains(module_path!()));
+    assert!(
+        failure
+            .backtrace()
+            .unwrap()
+            .contains("failures_come_from_everywhere")
+    );
 }
 
 #[test]
@@ -77,7 +79,7 @@ fn a_worker_of_every_template_tells() {
         assert_eq!(exit.code(), Some(101));
         assert_whole(&failure.unwrap());
     }
-    let exit = exit_of(nested.fork().run("work"));
+    let exit = exit_of(nested.fork().run(work::NAME));
     assert_whole(exit.failure().unwrap());
 }
 
@@ -175,8 +177,7 @@ fn a_worker_of_a_plugin_tells() {
         assert_eq!(failure.thread(), None);
         let backtrace = failure.backtrace().unwrap();
         // By the path of the function, or by its file, as the build has kept it.
-        let named = ["plugin_of_tests", "plugin.rs"].map(|name| backtrace.contains(name));
-        assert_ne!(named, [false, false], "{backtrace}");
+        assert!(backtrace.contains("plugin_of_tests"), "{backtrace}");
     }
     let exit = exit_of(with_plugin().send_arg("7").run("plugin_end"));
     assert_eq!((exit.code(), exit.failure()), (Some(7), None));
@@ -318,7 +319,7 @@ fn hook() {
 #[test]
 fn a_panic_after_a_fork_is_in_the_launches_error() {
     let template = Process::new().unwrap().init("break_forks", ());
-    let launch = template.fork().run("work");
+    let launch = template.fork().run(work::NAME);
     let error = bounded("a launch", || launch.blocking()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Died, "{error}");
     let exit = error.exit().unwrap();

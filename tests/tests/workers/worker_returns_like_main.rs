@@ -10,9 +10,6 @@ use anyfork::{Launch, Process, Worker};
 use anyfork_tests::bounded;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-#[anyfork::early]
-fn preload() {}
-
 fn process() -> Process {
     Process::new().unwrap()
 }
@@ -117,7 +114,8 @@ fn the_result_is_the_exit_code() {
 #[test]
 fn an_error_and_a_panic_are_on_standard_error() {
     let mut again = Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", "the_result_is_the_exit_code", "--nocapture"]);
+    let name = "worker_returns_like_main::the_result_is_the_exit_code";
+    again.args(["--exact", name, "--nocapture"]);
     let output = again.output().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stderr).unwrap();

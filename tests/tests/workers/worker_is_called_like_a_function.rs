@@ -11,9 +11,6 @@ use anyfork::{
     Arg, ArgError, Args, Command, ErrorKind, FromArg, IntoArg, Launch, Process, Worker, args,
 };
 
-#[anyfork::early]
-fn preload() {}
-
 fn process() -> Process {
     Process::new().unwrap()
 }

@@ -1,0 +1,12 @@
+//! Promises that a program of their own keeps: a test starts it, and looks at
+//! what it prints, how it ends and what it leaves.
+//!
+//! Nothing here has a preload function: [`early_says_why_not`] needs a test
+//! program without an early template.
+
+mod commands_inherit_what_is_now;
+mod early_says_why_not;
+mod exec_survives_its_file;
+mod nothing_is_left_of_a_program;
+mod processes_have_titles;
+mod snapshot_keeps_state;
