@@ -95,7 +95,7 @@ impl Companion<'_> {
                     output: quote!(#private::Launch<#private::RunningWorker>),
                     body: quote! {
                         #(let #process = #steps;)*
-                        #private::Process::run(#process, Self::NAME)
+                        #private::Process::run_companion::<Self>(#process, Self::NAME)
                     },
                 }
             }
@@ -108,7 +108,7 @@ impl Companion<'_> {
                     body: quote! {
                         let #args = #private::InitArgs::new();
                         #(let #args = #steps;)*
-                        #private::InitArgs::init(#args, #process, Self::NAME)
+                        #private::InitArgs::init::<Self>(#args, #process, Self::NAME)
                     },
                 }
             }

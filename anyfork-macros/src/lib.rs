@@ -107,7 +107,9 @@ use proc_macro::TokenStream;
 /// - The companion has the function's name, in the type namespace: no type and no
 ///   module of this name can stand beside it.
 /// - The path of a function inside another function does not have the outer
-///   function's name: two of the same name in one module need a `name`.
+///   function's name, and two versions of one crate have the same paths. A companion
+///   starts its own function all the same; to be started by name, two functions of
+///   one path need a `name`.
 /// - A crate that is never named in code is not linked, with its workers:
 ///   `use jobs as _;`.
 #[proc_macro_attribute]

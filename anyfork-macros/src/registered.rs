@@ -63,6 +63,7 @@ pub(crate) fn registration(
     body: &TokenStream,
 ) -> TokenStream {
     let attributes = function.inherited();
+    let companion = &function.signature.ident;
     quote! {
         #attributes
         #[allow(deprecated)]
@@ -71,6 +72,7 @@ pub(crate) fn registration(
             #[linkme(crate = #private::linkme)]
             static __ANYFORK_FUNCTION: #private::Function = #private::Function {
                 name: #name,
+                identity: ::core::any::TypeId::of::<#companion>,
                 enter: __anyfork_enter,
             };
 

@@ -35,6 +35,14 @@ impl Kind {
         }
     }
 
+    /// The other kind.
+    pub(crate) fn other(self) -> Kind {
+        match self {
+            Kind::Worker => Kind::Init,
+            Kind::Init => Kind::Worker,
+        }
+    }
+
     /// The attribute that registers it.
     pub(crate) fn attribute(self) -> &'static str {
         match self {

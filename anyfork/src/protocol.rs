@@ -48,6 +48,9 @@
 //!
 //! Text of n bytes is 8 + n bytes: the length and the bytes.
 //!
+//! A companion asks for its own function among those of the same name: a NUL and the
+//! function's identity, 16 hexadecimal digits, follow the name.
+//!
 //! | setting | |
 //! |---|---|
 //! | 1, 1, 1 | 1: a standard stream: its number; 1 if it becomes the next descriptor, 0 for `/dev/null` |

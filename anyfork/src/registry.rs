@@ -5,6 +5,8 @@
 //! the elements; `boot` and `child` look them up. A plugin has a registry of its
 //! own.
 
+use std::any::TypeId;
+
 use linkme::distributed_slice;
 
 use crate::entry::outcome::Outcome;
@@ -42,6 +44,8 @@ slices! {
 pub struct Function {
     /// `module_path!()::name`, or the name that the attribute gives.
     pub name: &'static str,
+    /// The type of the companion, which no other function has.
+    pub identity: fn() -> TypeId,
     /// Decodes the arguments, enters the function, and returns its outcome.
     pub enter: fn(&mut Entry) -> Result<Outcome>,
 }
@@ -91,29 +95,42 @@ pub(crate) fn early() -> &'static [Early] {
 /// Finds the one of `candidates` whose name is `name`, or ends in `::name`.
 ///
 /// A whole name wins over a tail: a function that is registered under a short name
-/// stays unambiguous, whatever paths other modules add.
+/// stays unambiguous, whatever paths other modules add. Among several with that name,
+/// the one that `is_meant` wins. `others` are the names of the functions of the other
+/// kind, for messages.
 pub(crate) fn find<'a, T>(
     kind: Kind,
     candidates: impl Iterator<Item = (&'a str, T)> + Clone,
+    others: impl Iterator<Item = &'a str>,
     name: &str,
+    is_meant: impl Fn(&T) -> bool,
 ) -> Result<T> {
-    for whole in [true, false] {
-        let fits = |path: &str| match whole {
-            true => path == name,
-            false => is_tail(path, name),
-        };
-        let mut found = candidates.clone().filter(|(path, _)| fits(path));
+    for fits in [is_whole, is_tail] {
+        let mut found = candidates.clone().filter(|(path, _)| fits(path, name));
         match (found.next(), found.next()) {
             (None, _) => continue,
             (Some((_, it)), None) => return Ok(it),
-            (Some((a, _)), Some((b, _))) => {
-                let more = found.map(|(path, _)| path);
-                return Err(ambiguous(kind, name, [a, b].into_iter().chain(more)));
+            (Some(a), Some(b)) => {
+                let found: Vec<_> = [a, b].into_iter().chain(found).collect();
+                let names: Vec<_> = found.iter().map(|(path, _)| *path).collect();
+                let meant = found.into_iter().find(|(_, it)| is_meant(it));
+                return match meant {
+                    Some((_, it)) => Ok(it),
+                    None => Err(ambiguous(kind, name, names)),
+                };
             }
         }
     }
+    let mut others = others.filter(|path| is_whole(path, name) || is_tail(path, name));
+    if others.next().is_some() {
+        return Err(of_other_kind(kind, name));
+    }
     let names: Vec<&str> = candidates.map(|(path, _)| path).collect();
     Err(unknown(kind, name, &names))
+}
+
+fn is_whole(path: &str, name: &str) -> bool {
+    path == name
 }
 
 fn is_tail(path: &str, tail: &str) -> bool {
@@ -121,13 +138,41 @@ fn is_tail(path: &str, tail: &str) -> bool {
         .is_some_and(|head| head.ends_with("::"))
 }
 
-fn ambiguous<'a>(kind: Kind, name: &str, found: impl Iterator<Item = &'a str>) -> Error {
-    let mut names: Vec<_> = found.map(|path| format!("`{path}`")).collect();
-    names.sort();
-    let (noun, names) = (kind.noun(), names.join(", "));
-    let message =
-        format!("the name `{name}` fits more than one {noun}: {names}; write more of its path");
+/// The error for a name that fits several functions.
+fn ambiguous(kind: Kind, name: &str, mut found: Vec<&str>) -> Error {
+    let (noun, count) = (kind.noun(), found.len());
+    found.sort_unstable();
+    found.dedup();
+    let message = match &found[..] {
+        [path] => {
+            let (count, another) = match count {
+                2 => ("two".to_owned(), "one another"),
+                _ => (count.to_string(), "each of them another"),
+            };
+            format!("{count} {noun}s are registered as `{path}`: give {another} `name`")
+        }
+        _ => {
+            let found = found.join("`, `");
+            format!(
+                "the name `{name}` fits more than one {noun}: `{found}`; write more of its path"
+            )
+        }
+    };
     Error::new(ErrorKind::AmbiguousName, message)
+}
+
+/// The error for the name of a function of the other kind.
+fn of_other_kind(kind: Kind, name: &str) -> Error {
+    let message = match kind {
+        Kind::Worker => format!(
+            "`{name}` is an init function: `init` adds it to the preparation of a process, and \
+             `run` takes the name of a worker"
+        ),
+        Kind::Init => format!(
+            "`{name}` is a worker: `run` starts it, and `init` takes the name of an init function"
+        ),
+    };
+    Error::new(ErrorKind::UnknownWorker, message)
 }
 
 fn unknown(kind: Kind, name: &str, names: &[&str]) -> Error {
@@ -137,11 +182,32 @@ fn unknown(kind: Kind, name: &str, names: &[&str]) -> Error {
         None if names.is_empty() => format!("; it has no `{attribute}` at all"),
         None => String::new(),
     };
-    let message = format!(
-        "no {noun} `{name}` in this program{hint} \
-         (a crate that is never named in code is not linked: `use jobs as _;`)"
-    );
+    let unlinked = unlinked(name, names);
+    let message = format!("no {noun} `{name}` in this program{hint}{unlinked}");
     Error::new(ErrorKind::UnknownWorker, message)
+}
+
+/// The hint that the linker may have left a crate out, unless the crate that the name
+/// begins with has functions in the program.
+fn unlinked(name: &str, names: &[&str]) -> String {
+    let is_word = |it: &str| {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        it.starts_with(|c: char| is_part(c) && !c.is_numeric()) && it.chars().all(is_part)
+    };
+    let first = name.split_once("::").map(|(first, _)| first);
+    match first {
+        Some(first)
+            if names
+                .iter()
+                .any(|path| path.split("::").next() == Some(first)) =>
+        {
+            String::new()
+        }
+        Some(first) if is_word(first) && !["crate", "self", "super"].contains(&first) => format!(
+            " (if the crate `{first}` is never named in code it is not linked: `use {first} as _;`)"
+        ),
+        _ => " (a crate that is never named in code is not linked: `use jobs as _;`)".to_owned(),
+    }
 }
 
 /// The name that `name` is most likely a misspelling of: at most a third of
@@ -186,7 +252,14 @@ mod tests {
     }
 
     fn look(names: &[&'static str], name: &str) -> Result<&'static str> {
-        find(Kind::Worker, names.iter().map(|name| (*name, *name)), name)
+        let candidates = names.iter().map(|name| (*name, *name));
+        find(
+            Kind::Worker,
+            candidates,
+            ["app::load"].into_iter(),
+            name,
+            |_| false,
+        )
     }
 
     #[test]
@@ -213,6 +286,70 @@ mod tests {
         assert!(
             error.to_string().contains("`a::run`, `b::run`, `c::run`"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn of_equal_names_the_one_that_is_meant_is_found() {
+        let candidates = [("lib::run", 1), ("a::run", 2), ("lib::run", 3)];
+        let find = |name, meant: i32| {
+            let candidates = candidates.into_iter();
+            find(Kind::Worker, candidates, [].into_iter(), name, |it| {
+                *it == meant
+            })
+        };
+        assert_eq!(find("lib::run", 3).unwrap(), 3);
+        assert_eq!(find("lib::run", 1).unwrap(), 1);
+        // The name alone counts if nothing else has it.
+        assert_eq!(find("a::run", 3).unwrap(), 2);
+        let error = find("lib::run", 9).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AmbiguousName);
+        let text = "two workers are registered as `lib::run`: give one another `name`";
+        assert_eq!(error.to_string(), text);
+        let error = find("run", 9).unwrap_err().to_string();
+        assert!(
+            error.contains("`a::run`, `lib::run`; write more"),
+            "{error}"
+        );
+        let error = look(&["x", "x", "x"], "x").unwrap_err().to_string();
+        assert!(
+            error.starts_with("3 workers are registered as `x`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_function_of_the_other_kind_is_named() {
+        for name in ["app::load", "load"] {
+            let error = look(&["app::greet"], name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnknownWorker);
+            let text = error.to_string();
+            let start = format!("`{name}` is an init function: ");
+            assert!(text.starts_with(&start), "{text}");
+        }
+        assert_eq!(look(&["x::load"], "load").unwrap(), "x::load");
+        let others = ["app::greet"].into_iter();
+        let error = find(Kind::Init, [("x", 1)].into_iter(), others, "greet", |_| {
+            false
+        });
+        let text = error.unwrap_err().to_string();
+        assert!(text.starts_with("`greet` is a worker: "), "{text}");
+    }
+
+    #[test]
+    fn the_hint_names_the_crate_that_was_asked_for() {
+        let hint = |name| look(&["app::greet"], name).unwrap_err().to_string();
+        let text = hint("jobs::resize");
+        let jobs =
+            "(if the crate `jobs` is never named in code it is not linked: `use jobs as _;`)";
+        assert!(text.ends_with(jobs), "{text}");
+        for name in ["resize", "crate::resize", "my jobs::resize", "::resize"] {
+            let text = hint(name);
+            assert!(text.contains("(a crate that is never named"), "{text}");
+        }
+        assert_eq!(
+            hint("app::resize"),
+            "no worker `app::resize` in this program"
         );
     }
 

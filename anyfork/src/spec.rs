@@ -4,6 +4,8 @@
 //! Plain data. The caller collects it, [`protocol`](crate::protocol) carries it,
 //! and the child applies it.
 
+pub(crate) mod name;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 
 use crate::args::Args;
 use crate::args::value::Arg;
+use crate::spec::name::FunctionName;
 pub(crate) use crate::sys::attributes::Attributes;
 
 /// One setting, applied before any of the user's code runs in the process.
@@ -132,7 +135,10 @@ pub(crate) enum Step {
     /// Adds an argument to those that the worker will get.
     Arg(Arg),
     /// Runs an init function.
-    Init { name: String, args: Args },
+    Init {
+        name: FunctionName<'static>,
+        args: Args,
+    },
     /// Loads a plugin.
     Require(PathBuf),
 }

@@ -262,7 +262,7 @@ impl Command {
     /// Runs the init function `name` between fork and exec, after all settings
     /// (but those of [`fd`](Command::fd)): see [`Process::init`].
     pub fn init(&mut self, name: impl Into<String>, args: impl Into<Args>) -> &mut Command {
-        self.setup.init(name.into(), args.into());
+        self.setup.init(name.into().into(), args.into());
         self
     }
 

@@ -4,7 +4,6 @@
 //! two ways of waiting for it.
 
 use std::fmt;
-use std::mem;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::Output;
@@ -25,6 +24,7 @@ use crate::caller::wait;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::protocol::request::Role;
+use crate::spec::name::FunctionName;
 
 use crate::caller::spawn::Progress;
 pub(crate) use crate::caller::spawn::Spawn;
@@ -147,17 +147,17 @@ impl Launch<Worker> {
     /// there is room for it.
     pub(crate) fn start(
         template: &Arc<TemplateHandle>,
-        name: &str,
+        name: FunctionName<'static>,
         mut setup: Setup,
         options: &Options,
     ) -> Launch<Worker> {
-        let trace = Trace::launch(name, template);
-        let mut start = || {
+        let trace = Trace::launch(&name.name, template);
+        let start = || {
             let streams = setup.open_pipes(options)?;
             let surroundings = setup.surroundings();
             let spec = SpawnSpec {
                 role: Role::Worker,
-                body: mem::take(&mut setup).into_body(name, options),
+                body: setup.into_body(name, options),
                 control: None,
                 kill_on_drop: options.kill_on_drop,
                 surroundings,

@@ -239,7 +239,7 @@ impl Process {
     #[doc(alias = "eval")]
     #[must_use = "the process is consumed and given back"]
     pub fn init(mut self, name: impl Into<String>, args: impl Into<Args>) -> Process {
-        self.setup().init(name.into(), args.into());
+        self.setup().init(name.into().into(), args.into());
         self
     }
 

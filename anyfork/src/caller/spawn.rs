@@ -104,7 +104,7 @@ impl SpawnSpec {
         match (self.role, &self.body.program) {
             (Role::Template, _) => "a template".to_owned(),
             (_, Some(program)) => program.path.display().to_string(),
-            (_, None) => self.body.name.clone(),
+            (_, None) => self.body.name.to_string(),
         }
     }
 }

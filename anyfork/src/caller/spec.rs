@@ -12,6 +12,7 @@ use crate::caller::stdio::Streams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
 use crate::protocol::request::Surroundings;
+use crate::spec::name::FunctionName;
 use crate::spec::{Setting, Step};
 
 /// The settings and steps so far, and the first thing that went wrong.
@@ -62,7 +63,7 @@ impl Setup {
 
     /// Appends the run of an init function. Arguments that carry a failure fail the
     /// launch.
-    pub(crate) fn init(&mut self, name: String, args: Args) {
+    pub(crate) fn init(&mut self, name: FunctionName<'static>, args: Args) {
         match args.error() {
             None => self.push(Step::Init { name, args }),
             Some(error) => self.fail(error.during(format_args!("init function `{name}`"))),
@@ -160,12 +161,12 @@ impl Setup {
     }
 
     /// What the child is told.
-    pub(crate) fn into_body(mut self, name: &str, options: &Options) -> Body {
+    pub(crate) fn into_body(mut self, name: FunctionName<'static>, options: &Options) -> Body {
         if let Some(title) = &options.title {
             self.set(Setting::Title(title.clone()));
         }
         Body {
-            name: name.to_owned(),
+            name,
             settings: self.settings,
             steps: self.steps,
             program: None,
@@ -206,10 +207,15 @@ impl InitArgs {
         self
     }
 
-    pub fn init(self, process: Process, name: &str) -> Process {
+    /// Adds the init function whose companion is `T` to what `process` prepares.
+    pub fn init<T: 'static>(self, mut process: Process, name: &str) -> Process {
         match self.error {
             Some(error) => process.fail(error),
-            None => process.init(name, self.args),
+            None => {
+                let name = FunctionName::of_companion::<T>(name);
+                process.setup().init(name, self.args);
+                process
+            }
         }
     }
 }

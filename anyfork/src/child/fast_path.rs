@@ -56,7 +56,7 @@ impl FastPath {
             && Args::is_empty(inherited.args)
             && !prepare::has_hooks();
         let name = Body::fast_path_name(request.body).filter(|_| is_fast)?;
-        let worker = find_own_worker(name).ok()?;
+        let worker = find_own_worker(&name).ok()?;
         let own = [request.socket.as_raw_fd(), request.status.as_raw_fd()];
         let inline = request.inline_fds.iter().map(AsRawFd::as_raw_fd);
         Some(FastPath {

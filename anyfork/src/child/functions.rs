@@ -6,6 +6,7 @@ use crate::child::plugin::{self, PluginFunction};
 use crate::entry::Kind;
 use crate::error::Result;
 use crate::registry::{self, Function, find};
+use crate::spec::name::{FunctionName, Identity};
 
 /// A function that was found by its name.
 #[derive(Clone)]
@@ -17,26 +18,57 @@ pub(crate) enum Found {
     Plugin(PluginFunction),
 }
 
-/// Finds the function of that kind by its name, or by a tail of its path.
-pub(crate) fn find_function(kind: Kind, name: &str) -> Result<Found> {
-    let own = registry::functions(kind)
-        .iter()
-        .map(|it| (it.name, Found::Own(it)));
-    #[cfg(feature = "plugin")]
-    {
-        let loaded = plugin::functions(kind);
-        let plugins = loaded
-            .iter()
-            .map(|(name, it)| (&name[..], Found::Plugin(it.clone())));
-        find(kind, own.chain(plugins), name)
+impl Found {
+    /// Whether it is the function that a companion stands beside. A plugin tells no
+    /// identities.
+    fn has(&self, identity: Identity) -> bool {
+        match self {
+            Found::Own(function) => Identity::of((function.identity)()) == identity,
+            #[cfg(feature = "plugin")]
+            Found::Plugin(_) => false,
+        }
     }
-    #[cfg(not(feature = "plugin"))]
-    find(kind, own, name)
+}
+
+/// Finds the function of that kind by its name, or by a tail of its path; among those of
+/// the same name the one whose companion asks.
+pub(crate) fn find_function(kind: Kind, wanted: &FunctionName<'_>) -> Result<Found> {
+    #[cfg(feature = "plugin")]
+    let (loaded, loaded_others) = (plugin::functions(kind), plugin::functions(kind.other()));
+    let candidates = own(kind).map(|(name, it)| (name, Found::Own(it)));
+    let others = own_names(kind.other());
+    #[cfg(feature = "plugin")]
+    let candidates = candidates.chain(
+        loaded
+            .iter()
+            .map(|(name, it)| (&name[..], Found::Plugin(it.clone()))),
+    );
+    #[cfg(feature = "plugin")]
+    let others = others.chain(loaded_others.iter().map(|(name, _)| &name[..]));
+    let is_meant = |found: &Found| wanted.identity.is_some_and(|identity| found.has(identity));
+    find(kind, candidates, others, &wanted.name, is_meant)
 }
 
 /// Finds a worker of the program, in a process that has loaded no plugin.
-pub(crate) fn find_own_worker(name: &str) -> Result<&'static Function> {
+pub(crate) fn find_own_worker(wanted: &FunctionName<'_>) -> Result<&'static Function> {
     let kind = Kind::Worker;
-    let own = registry::functions(kind).iter().map(|it| (it.name, it));
-    find(kind, own, name)
+    let is_meant = |found: &&Function| {
+        let identity = || Identity::of((found.identity)());
+        wanted.identity.is_some_and(|it| it == identity())
+    };
+    find(
+        kind,
+        own(kind),
+        own_names(kind.other()),
+        &wanted.name,
+        is_meant,
+    )
+}
+
+fn own<'a>(kind: Kind) -> impl Iterator<Item = (&'a str, &'static Function)> + Clone {
+    registry::functions(kind).iter().map(|it| (it.name, it))
+}
+
+fn own_names<'a>(kind: Kind) -> impl Iterator<Item = &'a str> {
+    own(kind).map(|(name, _)| name)
 }

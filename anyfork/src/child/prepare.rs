@@ -43,7 +43,7 @@ pub(crate) fn take_steps(
     }
     let collected = steps.into_iter().try_fold(inherited, |collected, step| {
         let init = match &step {
-            Step::Init { name, .. } => Some(name.clone()),
+            Step::Init { name, .. } => Some(name.to_string()),
             _ => None,
         };
         let taken = take_step(collected, step);

@@ -29,6 +29,7 @@ use crate::early;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
+use crate::spec::name::FunctionName;
 use crate::spec::{Program, Setting, Step};
 use crate::sys::fd::KeepOpen;
 use crate::sys::threads::OneThread;
@@ -200,7 +201,7 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
     });
     set_title(
         one_thread,
-        &name,
+        &name.name,
         control.is_some(),
         program.is_some(),
         &settings,
@@ -321,7 +322,7 @@ fn start_of(program: &Program) -> String {
 
 /// Takes the steps, and runs the worker to its end. Gives the exit code.
 fn become_worker(
-    name: &str,
+    name: &FunctionName<'_>,
     steps: Vec<Step>,
     inherited: Args,
     socket: UnixStream,

@@ -13,6 +13,7 @@ use crate::args::value::Arg;
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::setting;
 use crate::protocol::{MISSING, Malformed};
+use crate::spec::name::{FunctionName, Identity};
 use crate::spec::{Program, Setting, Step};
 
 /// The error for a body that names fewer descriptors than came with it.
@@ -22,7 +23,7 @@ const TOO_MANY: Malformed = Malformed::Because("more descriptors came than it na
 #[derive(Debug)]
 pub(crate) struct Body {
     /// The worker's name; empty for a template and a program.
-    pub(crate) name: String,
+    pub(crate) name: FunctionName<'static>,
     pub(crate) settings: Vec<Setting>,
     pub(crate) steps: Vec<Step>,
     /// The external program that the child becomes, if it becomes one.
@@ -33,7 +34,7 @@ impl Body {
     /// The bytes, and the descriptors that travel beside them.
     pub(crate) fn encode(self) -> (Vec<u8>, Vec<OwnedFd>) {
         let (mut out, mut fds) = (Vec::new(), Vec::new());
-        put_counted(&mut out, self.name.as_bytes());
+        put_name(&mut out, &self.name);
         out.extend((self.settings.len() as u32).to_le_bytes());
         for setting in self.settings {
             setting::encode(&mut out, &mut fds, setting);
@@ -43,7 +44,7 @@ impl Body {
                 Step::Arg(arg) => put_arg(&mut out, &mut fds, arg),
                 Step::Init { name, args } => {
                     out.push(2);
-                    put_counted(&mut out, name.as_bytes());
+                    put_name(&mut out, &name);
                     out.extend((args.len() as u32).to_le_bytes());
                     args.for_each(|arg| put_arg(&mut out, &mut fds, arg));
                 }
@@ -63,7 +64,7 @@ impl Body {
     /// The names of the init functions, for messages.
     pub(crate) fn inits(&self) -> String {
         let names = self.steps.iter().filter_map(|step| match step {
-            Step::Init { name, .. } => Some(&name[..]),
+            Step::Init { name, .. } => Some(&name.name[..]),
             _ => None,
         });
         names.collect::<Vec<_>>().join("`, `")
@@ -71,9 +72,9 @@ impl Body {
 
     /// The worker's name, if the body is fit for the fast path: it asks for no more
     /// than the worker and its arguments.
-    pub(crate) fn fast_path_name(bytes: &[u8]) -> Option<&str> {
+    pub(crate) fn fast_path_name(bytes: &[u8]) -> Option<FunctionName<'_>> {
         let mut reader = Reader(bytes);
-        let name = str::from_utf8(reader.counted().ok()?).ok()?;
+        let name = take_name(&mut reader).ok()?;
         let settings = reader.u32().ok()?;
         while !reader.is_empty() {
             match reader.u8().ok()? {
@@ -105,7 +106,7 @@ impl Body {
     /// Parses a body with exactly these descriptors.
     pub(crate) fn parse(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Body, Malformed> {
         let (mut reader, mut fds) = (Reader(bytes), fds.into_iter());
-        let name = text(reader.counted()?)?;
+        let name = take_name(&mut reader)?.into_owned();
         let count = reader.u32()?;
         let settings = (0..count).map(|_| setting::parse(&mut reader, &mut fds));
         let settings = settings.collect::<Result<_, Malformed>>()?;
@@ -113,7 +114,7 @@ impl Body {
         while !reader.is_empty() {
             steps.push(match reader.u8()? {
                 2 => {
-                    let name = text(reader.counted()?)?;
+                    let name = take_name(&mut reader)?.into_owned();
                     let count = reader.u32()?;
                     let args = (0..count).map(|_| {
                         let tag = reader.u8()?;
@@ -207,10 +208,34 @@ fn take_program(
     })
 }
 
-fn text(bytes: &[u8]) -> Result<String, Malformed> {
-    str::from_utf8(bytes)
-        .map(str::to_owned)
-        .map_err(|_| Malformed::Because("a name is not UTF-8"))
+/// Appends a name, with its identity behind a NUL. A name that has a NUL in it is followed
+/// by one more, so that the last NUL is always the end of the name.
+fn put_name(out: &mut Vec<u8>, name: &FunctionName<'_>) {
+    let FunctionName { name, identity } = name;
+    match identity {
+        Some(Identity(number)) => put_counted(out, format!("{name}\0{number:016x}").as_bytes()),
+        None if name.contains('\0') => put_counted(out, format!("{name}\0").as_bytes()),
+        None => put_counted(out, name.as_bytes()),
+    }
+}
+
+fn take_name<'a>(reader: &mut Reader<'a>) -> Result<FunctionName<'a>, Malformed> {
+    let text =
+        str::from_utf8(reader.counted()?).map_err(|_| Malformed::Because("a name is not UTF-8"))?;
+    let (name, identity) = match text.rsplit_once('\0') {
+        None => (text, None),
+        Some((name, "")) => (name, None),
+        Some((name, digits)) => (name, Some(digits)),
+    };
+    let number = |digits| u64::from_str_radix(digits, 16);
+    let identity = identity
+        .map(number)
+        .transpose()
+        .map_err(|_| Malformed::Because("what follows a name is no number"))?;
+    Ok(FunctionName {
+        name: name.into(),
+        identity: identity.map(Identity),
+    })
 }
 
 #[cfg(test)]
@@ -231,7 +256,7 @@ mod tests {
         };
         let steps = vec![init, Step::Require("/p.so".into())];
         let (bytes, fds) = Body {
-            name: String::new(),
+            name: FunctionName::default(),
             settings: Vec::new(),
             steps,
             program: None,
@@ -245,7 +270,7 @@ mod tests {
             panic!("{body:?}")
         };
         assert_eq!(
-            (&name[..], args.len(), path.to_str()),
+            (&name.name[..], args.len(), path.to_str()),
             ("load", 2, Some("/p.so"))
         );
     }
@@ -253,7 +278,7 @@ mod tests {
     #[test]
     fn the_fast_path_takes_a_name_and_arguments() {
         let body = |settings, steps| Body {
-            name: "greet".to_owned(),
+            name: "greet".into(),
             settings,
             steps,
             program: None,
@@ -263,7 +288,7 @@ mod tests {
             args.into_iter().map(Step::Arg).collect::<Vec<_>>()
         };
         let (bytes, fds) = body(Vec::new(), args()).encode();
-        assert_eq!(Body::fast_path_name(&bytes), Some("greet"));
+        assert_eq!(Body::fast_path_name(&bytes), Some("greet".into()));
         let mut parsed = Body::parse_fast_path(&bytes, fds).unwrap();
         assert_eq!(parsed.len(), 2);
         assert!(matches!(parsed.next(), Some(Arg::Bytes(x)) if x == b"x"));
@@ -272,7 +297,7 @@ mod tests {
         for end in 0..bytes.len() - 1 {
             let is_whole = end == 17 || end == 27;
             let name = Body::fast_path_name(&bytes[..end]);
-            assert_eq!(name, is_whole.then_some("greet"), "{end}");
+            assert_eq!(name, is_whole.then_some("greet".into()), "{end}");
         }
 
         let (bytes, _) = body(vec![Setting::EnvClear], args()).encode();
@@ -284,6 +309,30 @@ mod tests {
     }
 
     #[test]
+    fn golden_identity() {
+        let field = |name: FunctionName<'_>| {
+            let mut out = Vec::new();
+            put_name(&mut out, &name);
+            let parsed = take_name(&mut Reader(&out)).unwrap();
+            assert_eq!(parsed, name);
+            out.split_off(8)
+        };
+        let identity = Some(Identity(0xab));
+        let name = "greet".into();
+        let named = field(FunctionName { name, identity });
+        assert_eq!(named, b"greet\x0000000000000000ab");
+        assert_eq!(field("greet".into()), b"greet");
+        // A name that a caller has made up never counts as an identity.
+        assert_eq!(field("greet\x00ab".into()), b"greet\x00ab\0");
+        assert_eq!(field("\0".into()), b"\0\0");
+        for wrong in [&b"x\0y"[..], b"x\0-1", b"x\x00123456789abcdef01"] {
+            let mut out = Vec::new();
+            put_counted(&mut out, wrong);
+            assert!(take_name(&mut Reader(&out)).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn golden_program() {
         let program = || Program {
             path: "cat".into(),
@@ -292,7 +341,7 @@ mod tests {
             fds: vec![(null(), 7)],
         };
         let (bytes, fds) = Body {
-            name: String::new(),
+            name: FunctionName::default(),
             settings: Vec::new(),
             steps: Vec::new(),
             program: Some(program()),
@@ -323,7 +372,7 @@ mod tests {
     fn descriptors_must_be_as_many_as_named() {
         let steps = || vec![Step::Arg(Arg::Fd(null()))];
         let (bytes, fds) = Body {
-            name: String::new(),
+            name: FunctionName::default(),
             settings: Vec::new(),
             steps: steps(),
             program: None,

@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn golden_request() {
         let steps = vec![bytes(b"world"), Step::Arg(Arg::Fd(null()))];
-        let name = "greet".to_owned();
+        let name = "greet".into();
         let settings = vec![Setting::EnvClear];
         let (body, fds) = Body {
             name,
@@ -233,7 +233,7 @@ mod tests {
         let (parsed, rest) = Head::parse(golden).unwrap();
         assert_eq!((parsed, rest), (head, &body[..]));
         let body = Body::parse(rest, fds).unwrap();
-        assert_eq!(body.name, "greet");
+        assert_eq!(body.name, "greet".into());
         assert!(matches!(body.settings[..], [Setting::EnvClear]));
         let [Step::Arg(Arg::Bytes(world)), Step::Arg(Arg::Fd(_))] = &body.steps[..] else {
             panic!("{body:?}")
@@ -289,7 +289,7 @@ mod tests {
     /// Every prefix, changed byte and suffix is either refused or understood.
     #[test]
     fn damage_is_refused() {
-        let name = "greet".to_owned();
+        let name = "greet".into();
         let steps = vec![bytes(&[7; 20])];
         let (body, _) = Body {
             name,

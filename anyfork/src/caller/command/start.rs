@@ -18,6 +18,7 @@ use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::protocol::request::{Role, Surroundings};
+use crate::spec::name::FunctionName;
 use crate::spec::{Attributes, Inherit, Program, Setting};
 use crate::sys::attributes::Status;
 
@@ -92,7 +93,7 @@ impl Command {
             replaces_directory: !self.is_prepared() || self.setup.has_directory(),
             ..setup.surroundings()
         };
-        let mut body = setup.into_body("", &options);
+        let mut body = setup.into_body(FunctionName::default(), &options);
         body.program = Some(self.image().map_err(failed)?);
         let spec = SpawnSpec {
             role: Role::Program,

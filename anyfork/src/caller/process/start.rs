@@ -8,6 +8,7 @@ use crate::caller::launch::Launch;
 use crate::caller::process::Process;
 use crate::error::Result;
 use crate::spec::Setting;
+use crate::spec::name::FunctionName;
 
 impl Process {
     /// Enters the worker `name`, in a child of the template: its full path, or
@@ -24,10 +25,21 @@ impl Process {
     ///
     /// Seed: `run`.
     pub fn run(self, name: impl AsRef<str>) -> Launch<Worker> {
+        self.start(name.as_ref().to_owned().into())
+    }
+
+    /// Enters the worker whose companion is `T`: the companion's own, whoever else has
+    /// a worker of that name.
+    #[doc(hidden)]
+    pub fn run_companion<T: 'static>(self, name: &str) -> Launch<Worker> {
+        self.start(FunctionName::of_companion::<T>(name))
+    }
+
+    fn start(self, name: FunctionName<'static>) -> Launch<Worker> {
         let (base, setup, options) = self.into_parts();
         match setup.error() {
             Some(error) => Launch::failed(error),
-            None => Launch::start(&base, name.as_ref(), setup, &options),
+            None => Launch::start(&base, name, setup, &options),
         }
     }
 

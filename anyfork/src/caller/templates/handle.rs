@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::control::{ControlMessage, SpareTarget};
 use crate::protocol::reply;
 use crate::protocol::request::Role;
+use crate::spec::name::FunctionName;
 use crate::sys::poll::Interest;
 use crate::sys::rights::Rights;
 use crate::sys::{pidfd, poll, socket, time, wait};
@@ -137,7 +138,7 @@ impl TemplateHandle {
         let surroundings = setup.surroundings();
         let spec = SpawnSpec {
             role: Role::Template,
-            body: setup.into_body("", options),
+            body: setup.into_body(FunctionName::default(), options),
             control: Some(served),
             kill_on_drop: false,
             surroundings,
