@@ -144,6 +144,13 @@ impl Error {
         }))
     }
 
+    /// A launch was not ready at its deadline.
+    pub(crate) fn too_late(what: &str) -> Error {
+        let message =
+            format!("`{what}` was not ready in the time that `timeout` allows, and was killed");
+        Error::new(ErrorKind::TimedOut, message)
+    }
+
     /// The same error, with what was being done before its message.
     pub(crate) fn during(&self, what: impl fmt::Display) -> Error {
         let Inner {

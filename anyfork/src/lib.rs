@@ -93,8 +93,14 @@ pub use anyfork_macros::{after_fork, early, init, worker};
 
 pub use crate::args::Args;
 pub use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
-pub use crate::caller::child::blocking;
-pub use crate::caller::{Child, Command, Launch, Process, Stdio, Target, Worker};
+#[cfg(feature = "tokio")]
+pub use crate::caller::child::ChildHandle;
+pub use crate::caller::child::{Child, Worker, blocking};
+pub use crate::caller::command::Command;
+pub use crate::caller::command::getters::{CommandArgs, CommandEnvs};
+pub use crate::caller::launch::{Launch, Target};
+pub use crate::caller::process::Process;
+pub use crate::caller::stdio::Stdio;
 pub use crate::entry::collected::take_args;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::exit::{Exit, Usage};
@@ -107,7 +113,8 @@ pub use crate::resource::Resource;
 pub mod __private {
     pub use linkme;
 
-    pub use crate::caller::{InitArgs, Worker as RunningWorker};
+    pub use crate::caller::child::Worker as RunningWorker;
+    pub use crate::caller::process::init_args::InitArgs;
     #[cfg(feature = "plugin")]
     pub use crate::child::plugin::guest::plugin_table;
     #[cfg(feature = "tokio")]
@@ -136,8 +143,13 @@ const _: () = {
     is_shared::<(Arg, ArgError, Args)>();
     is_shared::<(Error, ErrorKind, Exit, Failure, Usage)>();
     is_shared::<(Process, Command, Resource, Stdio)>();
+    is_shared::<(CommandArgs<'static>, CommandEnvs<'static>)>();
     is_shared::<(Worker, Child, blocking::Worker, blocking::Child)>();
+    is_shared::<blocking::ChildHandle>();
+    #[cfg(feature = "tokio")]
+    is_shared::<ChildHandle>();
     is_shared::<(Launch<Worker>, Launch<Child>, Launch<Process>)>();
+    is_shared::<(Launch<Exit>, Launch<std::process::Output>)>();
 };
 
 /// The README's programs run as they stand there.

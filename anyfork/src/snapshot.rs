@@ -4,12 +4,12 @@
 //! The one place that names both `boot` and `caller`.
 
 use crate::boot::double_fork;
-use crate::caller::Process;
+use crate::caller::process::Process;
 use crate::error::Result;
 
 impl Process {
-    /// Forks the calling process, as it is now, into a template: what was built
-    /// in `main` before is there in its workers.
+    /// Forks the calling process, as it is now, into a template: its workers have what
+    /// `main` has built until then.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,9 +31,9 @@ impl Process {
     /// # fn main() -> anyfork::Result<()> { doctest::run() }
     /// ```
     ///
-    /// What std and the C library have buffered for writing is written out
-    /// before, so that it appears once. Destructors of the caller's objects run
-    /// in the caller only: a worker leaves without them.
+    /// std's and the C library's output buffers are flushed before, so that buffered text
+    /// appears once. Destructors of the caller's objects run in the caller only: a worker
+    /// exits without them.
     ///
     /// # Errors
     ///
@@ -43,11 +43,11 @@ impl Process {
     /// # Caveats
     ///
     /// Costs two forks of a process of the caller's size (about 20 ms a GiB
-    /// each); the workers cost what they always do. Objects that own a
+    /// each); a worker costs as much as from other templates. Objects that own a
     /// descriptor must not be used in the workers: the descriptors are closed
     /// there.
     ///
-    /// Seed: `AnyEvent::Fork::Template`.
+    /// AnyEvent::Fork: `AnyEvent::Fork::Template`.
     ///
     /// [`ErrorKind::MultiThreaded`]: crate::ErrorKind::MultiThreaded
     /// [`ErrorKind::ForkFailed`]: crate::ErrorKind::ForkFailed

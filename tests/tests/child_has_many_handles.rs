@@ -2,9 +2,10 @@
 //! at the same time and get the same end, and the last one that is dropped is the
 //! one that kills.
 
+use std::fs;
 use std::future::Future;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::process::id;
@@ -12,10 +13,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use anyfork::{Child, Exit, Process, Stdio, blocking};
+use anyfork::{ChildHandle, Exit, Process, Stdio, blocking};
 use anyfork_tests::births::stop;
 use anyfork_tests::{
-    Scene, alone, bounded, descriptors, has_ended, held, send_signal, template_of, until,
+    Scene, alone, bounded, descriptors, has_ended, held, release, send_signal, template_of, until,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
@@ -41,6 +42,8 @@ fn drain(_socket: OwnedFd) -> io::Result<()> {
     io::copy(&mut io::stdin(), &mut io::stdout()).map(drop)
 }
 
+const SHORT: Duration = Duration::from_millis(20);
+
 fn new() -> Process {
     Process::new().unwrap()
 }
@@ -51,7 +54,7 @@ fn launched(process: Process, name: &str) -> blocking::Worker {
 
 /// One that ends when the socket is dropped.
 fn ending(how: &str) -> (UnixStream, blocking::Child) {
-    let blocking::Worker { socket, child } = launched(new().send_arg(how), "end");
+    let blocking::Worker { socket, child, .. } = launched(new().send_arg(how), "end");
     (socket, child)
 }
 
@@ -90,8 +93,8 @@ fn assert_end(how: &str, exit: &Exit) {
 #[test]
 fn handles_may_be_sent_and_shared() {
     fn is_free<T: Clone + Send + Sync + Unpin + 'static>() {}
-    is_free::<Child>();
-    is_free::<blocking::Child>();
+    is_free::<ChildHandle>();
+    is_free::<blocking::ChildHandle>();
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn ten_threads_wait_at_once() {
         let (socket, mut child) = ending(how);
         let waiting: Vec<_> = (0..10)
             .map(|n| {
-                let mut child = child.clone();
+                let child = child.handle();
                 thread::spawn(move || match n % 2 {
                     0 => child.wait().unwrap(),
                     _ => child.wait_timeout(Duration::MAX).unwrap().expect("an end"),
@@ -116,7 +119,7 @@ fn ten_threads_wait_at_once() {
         let exit = the_same(exits);
         assert_end(how, &exit);
         assert_eq!(child.wait().unwrap(), exit);
-        assert_eq!(child.clone().try_wait().unwrap(), Some(exit));
+        assert_eq!(child.handle().try_wait().unwrap(), Some(exit));
     }
 }
 
@@ -127,10 +130,12 @@ fn ten_tasks_wait_at_once() {
         runtime().block_on(async {
             for how in ENDS {
                 let launch = new().send_arg(how).run("end");
-                let anyfork::Worker { socket, mut child } = launch.await.unwrap();
+                let anyfork::Worker {
+                    socket, mut child, ..
+                } = launch.await.unwrap();
                 let waiting: Vec<_> = (0..10)
                     .map(|_| {
-                        let mut child = child.clone();
+                        let child = child.handle();
                         tokio::spawn(async move { child.wait().await.unwrap() })
                     })
                     .collect();
@@ -143,7 +148,7 @@ fn ten_tasks_wait_at_once() {
                 let exit = the_same(exits);
                 assert_end(how, &exit);
                 assert_eq!(child.wait().await.unwrap(), exit);
-                assert_eq!(child.clone().try_wait().unwrap(), Some(exit));
+                assert_eq!(child.handle().try_wait().unwrap(), Some(exit));
             }
         });
     });
@@ -159,8 +164,10 @@ fn a_wait_that_is_dropped_loses_nothing() {
     let scene = Scene::early();
     let runtime = self::runtime();
     let launch = async { new().send_arg("an error").run("end").await.unwrap() };
-    let anyfork::Worker { socket, mut child } = bounded("a launch", || runtime.block_on(launch));
-    let mut other = child.clone();
+    let anyfork::Worker {
+        socket, mut child, ..
+    } = bounded("a launch", || runtime.block_on(launch));
+    let other = child.handle();
     let entered = runtime.enter();
     let before = descriptors(id()).len();
     for _ in 0..100 {
@@ -208,7 +215,9 @@ fn kill_waits_and_start_kill_does_not() {
     // A template of its own: it is stopped.
     let worker = held(new().send_arg("x").fork());
     let template = template_of(&worker);
-    let blocking::Worker { socket, mut child } = worker;
+    let blocking::Worker {
+        socket, mut child, ..
+    } = worker;
     // Nobody can tell the end now, so whoever waited for it would wait for ever.
     stop(template);
     bounded("start_kill", || child.start_kill()).unwrap();
@@ -257,8 +266,7 @@ fn a_wait_closes_what_the_process_reads() {
         .write_all(b"text")
         .unwrap();
     // A second handle has no streams, and closes none.
-    let mut other = worker.child.clone();
-    assert!(other.stdin.is_none() && other.stdout.is_none());
+    let other = worker.child.handle();
     assert!(other.wait_timeout(Duration::ZERO).unwrap().is_none());
     assert!(worker.try_wait().unwrap().is_none());
     assert!(worker.child.stdin.is_some());
@@ -277,7 +285,7 @@ fn a_wait_closes_what_the_process_reads() {
             let stdin: &mut ChildStdin = child.stdin.as_mut().unwrap();
             stdin.write_all(b"text").await.unwrap();
             let mut stdout: ChildStdout = child.stdout.take().unwrap();
-            assert!(child.clone().try_wait().unwrap().is_none());
+            assert!(child.handle().try_wait().unwrap().is_none());
             assert!(child.wait().await.unwrap().success());
             assert!(child.stdin.is_none());
             let mut text = String::new();
@@ -290,25 +298,46 @@ fn a_wait_closes_what_the_process_reads() {
 #[test]
 fn the_last_handle_kills() {
     let _alone = alone();
-    for last_is_a_clone in [true, false] {
+    for handle_is_last in [true, false] {
         let worker = held(new().kill_on_drop(true));
-        let other = worker.child.clone();
         let pid = worker.pid();
-        let blocking::Worker { socket, child } = worker;
-        let (first, last) = if last_is_a_clone {
-            (child, other)
+        let blocking::Worker { socket, child, .. } = worker;
+        let handle = child.handle();
+        if handle_is_last {
+            drop(child);
+            assert!(handle.wait_timeout(SHORT).unwrap().is_none());
+            drop(handle.clone());
+            assert!(handle.wait_timeout(SHORT).unwrap().is_none());
+            drop(handle);
         } else {
-            (other, child)
-        };
-        drop(first);
-        assert!(
-            last.clone()
-                .wait_timeout(Duration::from_millis(20))
-                .unwrap()
-                .is_none()
-        );
-        drop(last);
+            let mut child = child;
+            drop(handle);
+            assert!(child.wait_timeout(SHORT).unwrap().is_none());
+            drop(child);
+        }
         until("the worker is killed", || has_ended(pid));
         drop(socket);
     }
+}
+
+#[test]
+fn the_descriptor_is_the_pidfd() {
+    let _alone = alone();
+    let worker = held(new());
+    let handle = worker.child.handle();
+    for fd in [worker.child.as_fd(), handle.as_fd()] {
+        assert_eq!(pid_of(fd), i64::from(worker.pid()));
+    }
+    release(worker);
+    until("the kernel forgets the pid", || {
+        pid_of(handle.as_fd()) == -1
+    });
+}
+
+/// The pid that the kernel shows for a pidfd.
+fn pid_of(pidfd: BorrowedFd<'_>) -> i64 {
+    let info = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = fs::read_to_string(info).unwrap();
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+    pid.expect("a pidfd").trim().parse().unwrap()
 }

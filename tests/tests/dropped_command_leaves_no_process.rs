@@ -172,7 +172,7 @@ fn a_command_that_is_never_started() {
     let scene = Scene::early();
     for _ in 0..20 {
         let (mut command, _write) = gated();
-        command.fd(io::pipe().unwrap().0, 7);
+        command.fd(7, io::pipe().unwrap().0);
         drop(command);
         drop(Process::new().unwrap().send_arg("x").exec("sleep"));
     }
@@ -209,7 +209,7 @@ fn a_child_that_is_killed_when_it_is_dropped() {
     let scene = Scene::early();
     for _ in 0..20 {
         let child = command().kill_on_drop(true).spawn().blocking().unwrap();
-        let other = child.clone();
+        let other = child.handle();
         drop(child);
         assert!(stat(other.pid()).is_some_and(|(state, _)| state != 'Z'));
         drop(other);

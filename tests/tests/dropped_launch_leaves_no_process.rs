@@ -262,7 +262,7 @@ fn a_worker_that_is_dropped_goes_on_and_leaves_no_zombie() {
             let (mine, theirs) = UnixStream::pair().unwrap();
             let worker = held(Process::new().unwrap().send_fd(theirs));
             let pid = worker.pid();
-            let anyfork::blocking::Worker { socket, child } = worker;
+            let anyfork::blocking::Worker { socket, child, .. } = worker;
             drop(child);
             (pid, socket, mine)
         })
@@ -283,7 +283,8 @@ fn an_async_worker_that_is_dropped_is_detached_too() {
     bounded("the runtime", || {
         runtime().block_on(async {
             for _ in 0..50 {
-                let Worker { socket, child } = Process::new().unwrap().run("hold").await.unwrap();
+                let Worker { socket, child, .. } =
+                    Process::new().unwrap().run("hold").await.unwrap();
                 drop(child);
                 drop(socket);
             }

@@ -72,9 +72,11 @@ fn the_last_handle_kills() {
         prepared.fork(),
         prepared,
     ] {
-        let blocking::Worker { socket, mut child } = echoing(process);
+        let blocking::Worker {
+            socket, mut child, ..
+        } = echoing(process);
         let pid = child.pid();
-        let (second, third) = (child.clone(), child.clone());
+        let (second, third) = (child.handle(), child.handle());
         assert!(child.try_wait().unwrap().is_none());
         drop(child);
         drop(second);
@@ -92,8 +94,10 @@ fn the_last_handle_kills_in_async_code() {
     let runtime = Runtime::new().unwrap();
     for waits in [false, true] {
         let worker = runtime.block_on(echo::run(killed(new())).into_future());
-        let Worker { socket, mut child } = worker.unwrap();
-        let (pid, second) = (child.pid(), child.clone());
+        let Worker {
+            socket, mut child, ..
+        } = worker.unwrap();
+        let (pid, second) = (child.pid(), child.handle());
         runtime.block_on(async {
             if waits {
                 // Given up at once.
@@ -126,7 +130,7 @@ fn without_it_the_worker_goes_on() {
     let scene = Scene::early();
     let process = killed(new());
     for process in [new(), process.kill_on_drop(false)] {
-        let blocking::Worker { socket, child } = echoing(process);
+        let blocking::Worker { socket, child, .. } = echoing(process);
         let pid = child.pid();
         drop(child);
         assert!(answers(&socket));
@@ -140,12 +144,12 @@ fn without_it_the_worker_goes_on() {
 #[test]
 fn the_last_handle_kills_without_a_template() {
     let _alone = alone();
-    let blocking::Worker { socket, child } = {
+    let blocking::Worker { socket, child, .. } = {
         let worker = echoing(killed(Process::new_exec().unwrap()));
         end(template_of(&worker));
         worker
     };
-    let (pid, second) = (child.pid(), child.clone());
+    let (pid, second) = (child.pid(), child.handle());
     drop(child);
     assert!(answers(&socket));
     drop(second);
@@ -215,9 +219,9 @@ fn drop_at_all_moments(process: impl Fn() -> Process, runtime: &Runtime) {
     // While it runs: the process's handle last, or the socket.
     let start = || bounded("a launch", || launch().blocking()).unwrap();
     drop(start());
-    let blocking::Worker { socket, child } = start();
-    drop((child.clone(), socket, child));
-    let blocking::Worker { socket, child } = start();
+    let blocking::Worker { socket, child, .. } = start();
+    drop((child.handle(), socket, child));
+    let blocking::Worker { socket, child, .. } = start();
     drop((child, socket));
     runtime.block_on(async { drop(launch().await.unwrap()) });
     // After its end: not asked for, and asked for.

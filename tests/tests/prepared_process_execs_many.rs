@@ -281,7 +281,7 @@ fn an_end_is_told_as_of_a_worker() {
         status(child.pid(), "State").starts_with('T')
     });
     child.signal(libc::SIGCONT).unwrap();
-    let mut other = child.clone();
+    let other = child.handle();
     assert!(
         other
             .wait_timeout(Duration::from_millis(1))

@@ -52,7 +52,7 @@ fn each_way(test: impl Fn(Command)) {
 fn place(command: &mut Command, numbers: impl IntoIterator<Item = i32>) {
     for number in numbers {
         let pipe = pipe_with(&format!("for {number}"));
-        command.fd(pipe, number).arg(format!("--read={number}"));
+        command.fd(number, pipe).arg(format!("--read={number}"));
     }
 }
 
@@ -123,7 +123,7 @@ fn descriptors_that_exchange_their_numbers() {
             *pipe = pipe_with(&format!("for {number}"));
         }
         for (pipe, number) in pipes.into_iter().zip(numbers.iter().rev()) {
-            command.fd(pipe, *number).arg(format!("--read={number}"));
+            command.fd(*number, pipe).arg(format!("--read={number}"));
         }
         assert_placed(&mut command, numbers.into_iter().rev().collect());
     });
@@ -133,7 +133,7 @@ fn descriptors_that_exchange_their_numbers() {
 fn one_descriptor_under_two_numbers() {
     each_way(|mut command| {
         let pipe = pipe_with("");
-        command.fd(pipe.try_clone().unwrap(), 9).fd(pipe, 4);
+        command.fd(9, pipe.try_clone().unwrap()).fd(4, pipe);
         let told = told(&mut command);
         assert_eq!(open(&told), [4, 9]);
         let lines = with_word(&told, "descriptor 9 ");
@@ -144,7 +144,7 @@ fn one_descriptor_under_two_numbers() {
 #[test]
 fn two_descriptors_for_one_number() {
     each_way(|mut command| {
-        command.fd(pipe_with("first"), 6);
+        command.fd(6, pipe_with("first"));
         place(&mut command, [6]);
         assert_placed(&mut command, vec![6]);
     });
@@ -154,7 +154,7 @@ fn two_descriptors_for_one_number() {
 fn a_descriptor_for_a_standard_stream() {
     each_way(|mut command| {
         let (mut read, write) = io::pipe().unwrap();
-        command.arg("--brief").arg("--err=x").fd(write, 2);
+        command.arg("--brief").arg("--err=x").fd(2, write);
         let told = told(&mut command);
         drop(command);
         assert_eq!(open(&told), []);
@@ -166,7 +166,7 @@ fn a_descriptor_for_a_standard_stream() {
 fn descriptors_are_there_each_time() {
     each_way(|mut command| {
         let file = File::open("/proc/self/stat").unwrap();
-        command.fd(file, 8);
+        command.fd(8, file);
         for _ in 0..3 {
             assert_eq!(open(&told(&mut command)), [8]);
         }
@@ -179,7 +179,7 @@ fn descriptors_are_there_each_time() {
 fn nothing_that_a_template_has_kept() {
     let _alone = alone();
     let mut command = Command::new(env!("CARGO_BIN_EXE_keeps"));
-    command.arg(TELL).fd(pipe_with("text"), 9);
+    command.arg(TELL).fd(9, pipe_with("text"));
     let told = told(&mut command);
     assert_eq!(told[0], "kept", "{told:?}");
     assert_eq!(open(&told), []);
@@ -195,7 +195,7 @@ fn what_a_process_has_collected() {
         let process = process.send_fd(pipe_with("for 4"));
         let mut command = process.exec(TELL);
         command.args(["--read=3", "--read=4", "--read=5"]);
-        command.fd(pipe_with("for 5"), 5);
+        command.fd(5, pipe_with("for 5"));
         let told = told(&mut command);
         let expected = ["one", "", "\\xff", "--read=3", "--read=4", "--read=5"];
         let arguments = with_word(&told, "argument ");

@@ -150,7 +150,7 @@ fn settings_that_cannot_be_applied() {
     // The number of a descriptor, too.
     for number in [i32::MAX - 1, -1] {
         let null = File::open("/dev/null").unwrap();
-        let error = refused(new().fd(null, number));
+        let error = refused(new().fd(number, null));
         let named = [start, "give a descriptor its number"];
         assert_says(&error, ErrorKind::Io, libc::EBADF, &named);
     }

@@ -80,7 +80,7 @@ fn octet(from: &mut UnixStream) -> u8 {
 #[test]
 fn signals_reach_the_process() {
     let mut worker = launched(new(), "receive");
-    let mut other = worker.child.clone();
+    let other = worker.child.handle();
     for signal in [
         libc::SIGUSR1,
         libc::SIGRTMIN() + 3,
@@ -114,7 +114,7 @@ fn signals_reach_the_process() {
 fn a_real_time_signal_ends_it_too() {
     for signal in [libc::SIGRTMIN(), libc::SIGRTMAX(), libc::SIGUSR1] {
         let mut worker = held(new());
-        worker.child.clone().signal(signal).unwrap();
+        worker.child.handle().signal(signal).unwrap();
         let exit = bounded("a wait", || worker.wait()).unwrap();
         assert_eq!(exit.signal(), Some(signal));
     }
@@ -168,14 +168,16 @@ fn a_group_outlives_its_leader() {
 fn one_who_leads_no_group_has_none() {
     let worker = held(new());
     worker.signal_group(libc::SIGKILL).unwrap();
-    worker.child.clone().signal_group(libc::SIGTERM).unwrap();
+    worker.child.handle().signal_group(libc::SIGTERM).unwrap();
     release(worker);
 }
 
 /// A worker that has been killed and collected, and of which nobody asked
 /// whether it has.
 fn gone(process: Process) -> blocking::Child {
-    let blocking::Worker { socket, mut child } = held(process);
+    let blocking::Worker {
+        socket, mut child, ..
+    } = held(process);
     child.start_kill().unwrap();
     drop(socket);
     until("a worker is collected", || stat(child.pid()).is_none());
@@ -251,15 +253,17 @@ fn with_pids_of_ones_own() {
             bounded("a wait", || child.wait()).unwrap();
         }
         let next = next_of(child.pid());
-        for mut child in [child.clone(), child] {
-            child.signal(libc::SIGKILL).unwrap();
-            child.signal(libc::SIGTERM).unwrap();
-            child.signal_group(libc::SIGKILL).unwrap();
-            child.start_kill().unwrap();
+        let handle = child.handle();
+        for _ in 0..2 {
+            handle.signal(libc::SIGKILL).unwrap();
+            handle.signal(libc::SIGTERM).unwrap();
+            handle.signal_group(libc::SIGKILL).unwrap();
+            handle.start_kill().unwrap();
+            bounded("a kill", || handle.kill()).unwrap();
             bounded("a kill", || child.kill()).unwrap();
             let exit = bounded("a wait", || child.wait()).unwrap();
             assert_eq!(exit.signal(), Some(libc::SIGKILL));
-            assert_eq!(child.try_wait().unwrap(), Some(exit));
+            assert_eq!(handle.try_wait().unwrap(), Some(exit));
         }
         must_be_well(next);
     }

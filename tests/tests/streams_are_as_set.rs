@@ -247,7 +247,7 @@ fn inherited_is_the_callers_as_it_is_now() {
     let process = new().stdin(pipe_with("")).stdout(file("out"));
     let process = process.stderr(file("err")).send_fd(file("moved"));
     let child = run(process, "inherit");
-    let mut waited = child.clone();
+    let waited = child.handle();
     let exit = bounded("a worker's end", || waited.wait()).unwrap();
     let said = fs::read_to_string(folder.join("err")).unwrap();
     assert!(exit.success(), "{exit}: {said}");
@@ -292,7 +292,9 @@ fn a_templates_pipe_is_every_forks_own() {
     let mut together: Vec<_> = together.collect();
     together.reverse();
     for (worker, expected) in together {
-        let blocking::Worker { socket, mut child } = worker;
+        let blocking::Worker {
+            socket, mut child, ..
+        } = worker;
         drop(socket);
         assert_eq!(text(child.stdout.take()), expected);
         assert_eq!(text(child.stderr.take()), expected);

@@ -109,7 +109,12 @@ fn a_launch_under_way_is_told() {
 #[test]
 fn a_workers_end_is_told_that_comes_after() {
     for how in ends() {
-        let (blocking::Worker { socket, mut child }, template) = worker(how);
+        let (
+            blocking::Worker {
+                socket, mut child, ..
+            },
+            template,
+        ) = worker(how);
         end(template);
         assert!(child.try_wait().unwrap().is_none());
         assert!(!has_ended(child.pid()));
@@ -124,7 +129,12 @@ fn a_workers_end_is_told_that_comes_after() {
 #[test]
 fn a_workers_end_is_told_to_one_who_waits_already() {
     for how in ends() {
-        let (blocking::Worker { socket, mut child }, template) = worker(how);
+        let (
+            blocking::Worker {
+                socket, mut child, ..
+            },
+            template,
+        ) = worker(how);
         let waiting = thread::spawn(move || child.wait());
         end(template);
         drop(socket);
@@ -142,7 +152,9 @@ fn a_workers_end_is_told_to_a_task() {
                 let exec = Process::new_exec().unwrap();
                 let worker = end_by::run(exec, how.0, how.1).await.unwrap();
                 let template = anyfork_tests::stat(worker.pid()).unwrap().1;
-                let anyfork::Worker { socket, mut child } = worker;
+                let anyfork::Worker {
+                    socket, mut child, ..
+                } = worker;
                 if kill_first {
                     end(template);
                 }
@@ -200,6 +212,7 @@ fn a_child_of_the_worker_holds_nobody_up() {
         let blocking::Worker {
             mut socket,
             mut child,
+            ..
         } = worker;
         let mut line = String::new();
         while !line.ends_with('\n') {
@@ -246,7 +259,9 @@ fn a_lost_status_is_an_error_that_says_why() {
 #[test]
 fn a_template_that_lives_still_tells_more() {
     let (worker, _template) = worker((3, 0));
-    let blocking::Worker { socket, mut child } = worker;
+    let blocking::Worker {
+        socket, mut child, ..
+    } = worker;
     drop(socket);
     let exit = child.wait().unwrap();
     assert!(exit.code() == Some(3) && exit.usage().peak_memory > 0);

@@ -277,7 +277,9 @@ fn a_killed_template_is_gone() {
     }
     // Its worker is still there, and its end is told.
     let pid = survivor.pid();
-    let anyfork::blocking::Worker { socket, mut child } = survivor;
+    let anyfork::blocking::Worker {
+        socket, mut child, ..
+    } = survivor;
     assert!(!has_ended(pid));
     drop(socket);
     assert!(bounded("wait", || child.wait()).unwrap().success());

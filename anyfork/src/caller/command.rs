@@ -1,5 +1,11 @@
 //! [`Command`]: external programs, started from a small process.
+//! RUNS IN: caller
+//!
+//! It only collects. What the program inherits from the caller is read when the program
+//! is started, in `start`.
 
+pub(crate) mod getters;
+pub(crate) mod outcome;
 pub(crate) mod start;
 
 use std::ffi::{OsStr, OsString};
@@ -10,22 +16,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::args::Args;
-use crate::caller::options::Options;
 use crate::caller::process::Process;
-use crate::caller::spec::Setup;
+use crate::caller::spec::{Options, Setup};
 use crate::caller::stdio::Stdio;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::resource::Resource;
 use crate::spec::Setting;
 
 /// An external program to be started: std's [`Command`](std::process::Command)
-/// for processes that are big or have threads, and for whom it matters what
-/// happens between fork and exec.
+/// for callers that are big or have threads, and for those that need code of their own
+/// between fork and exec.
 ///
-/// The program is started by a fork of a small template, which costs the same
-/// whatever the caller's size, and the caller's thread sends one message. As with
-/// std it inherits the caller's environment, directory and standard streams, as
+/// A small template forks and executes the program, which costs the same
+/// whatever the caller's size; the caller's thread sends one message. As with
+/// std the program inherits the caller's environment, directory and standard streams, as
 /// they are when it is started, and is found in the child's `PATH`.
+///
+/// The methods take `&mut self`, as std's do: a command can be started again, for another
+/// process of the same kind. ([`Process`] is consumed, by what it becomes.)
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -44,9 +52,8 @@ use crate::spec::Setting;
 /// # }
 /// ```
 ///
-/// Any code of the program's own can run in between, by
-/// [`init`](Command::init): it is not limited to what is safe in a fork of a
-/// process with threads, because it runs in a fork of a process with one.
+/// Code of your own can run between fork and exec, by [`init`](Command::init). Unlike
+/// std's `pre_exec` it may do anything, because the template has one thread.
 ///
 /// ```
 /// # mod doctest {
@@ -73,11 +80,11 @@ use crate::spec::Setting;
 ///
 /// # From a prepared process
 ///
-/// [`Process::exec`] makes one from a process that may have been prepared: what
-/// its settings and init functions have changed of environment, directory and
-/// standard streams stays, and the rest is the caller's. Bytes that it has
-/// collected ([`send_arg`](Process::send_arg)) are the program's first arguments,
-/// descriptors have the numbers 3, 4, ….
+/// [`Process::exec`] makes a command from a process that may have been prepared. What
+/// the process's settings and init functions have changed of environment, directory and
+/// standard streams stays, and the rest is the caller's. Bytes that the process has
+/// collected ([`send_arg`](Process::send_arg)) are the program's first arguments, and
+/// its descriptors have the numbers 3, 4, ….
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -105,15 +112,16 @@ use crate::spec::Setting;
 /// waiting until it closes its descriptors or executes a program, as it does with
 /// std's `pre_exec`.
 ///
-/// Seed: "exec'ing programs" of `AnyEvent::Fork`.
+/// AnyEvent::Fork: "exec'ing programs".
 pub struct Command {
-    /// Where it is started from; `None` for the default template at that time.
+    /// The process that it is started from. `None`: the default template at that time.
     base: Option<Arc<TemplateHandle>>,
     program: OsString,
     arg0: Option<OsString>,
     args: Vec<OsString>,
     streams: [Option<Stdio>; 3],
-    placed: Vec<(OwnedFd, i32)>,
+    /// Descriptors, and the numbers at which the program finds them.
+    fds: Vec<(i32, OwnedFd)>,
     setup: Setup,
     options: Options,
 }
@@ -154,7 +162,7 @@ impl Command {
             arg0: None,
             args: Vec::new(),
             streams: [None, None, None],
-            placed: Vec::new(),
+            fds: Vec::new(),
             setup: Setup::default(),
             options: Options::default(),
         }
@@ -177,8 +185,8 @@ impl Command {
         self
     }
 
-    /// What the program finds for its own name, which is the path or name that it
-    /// was given else.
+    /// Sets the name that the program finds for itself, in place of the path or name
+    /// that it was given.
     pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Command {
         self.arg0 = Some(name.as_ref().to_owned());
         self
@@ -209,84 +217,85 @@ impl Command {
         self.set(Setting::Env(name.as_ref().to_owned(), None))
     }
 
-    /// Removes all variables of the environment: the inherited ones, and those
-    /// that were given before.
+    /// Removes all variables of the environment: those that would be inherited, and
+    /// those that were set before.
     pub fn env_clear(&mut self) -> &mut Command {
         self.set(Setting::EnvClear)
     }
 
-    /// The directory that the program is started in. A relative path is taken
-    /// relative to the caller's; a relative path of the program is taken relative
-    /// to this.
+    /// Sets the directory in which the program is started. A relative path is taken
+    /// relative to the caller's directory; a relative path of the program, relative to
+    /// this one.
     pub fn current_dir(&mut self, path: impl AsRef<Path>) -> &mut Command {
         self.replace(Setting::Directory(path.as_ref().to_owned()))
     }
 
-    /// The standard input: the caller's for [`spawn`](Command::spawn) and
+    /// Sets the standard input. Without it, the standard input is the caller's for [`spawn`](Command::spawn) and
     /// [`status`](Command::status), `/dev/null` for [`output`](Command::output).
     pub fn stdin(&mut self, stream: impl Into<Stdio>) -> &mut Command {
         self.stream(0, stream.into())
     }
 
-    /// The standard output: the caller's for [`spawn`](Command::spawn) and
+    /// Sets the standard output. Without it, the standard output is the caller's for [`spawn`](Command::spawn) and
     /// [`status`](Command::status), a pipe for [`output`](Command::output).
     pub fn stdout(&mut self, stream: impl Into<Stdio>) -> &mut Command {
         self.stream(1, stream.into())
     }
 
-    /// The standard error, as [`stdout`](Command::stdout).
+    /// Sets the standard error, as [`stdout`](Command::stdout).
     pub fn stderr(&mut self, stream: impl Into<Stdio>) -> &mut Command {
         self.stream(2, stream.into())
     }
 
-    /// Gives the program a descriptor under a number of the caller's choice. Any
-    /// number of them, in any order and exchange: each is what it was here.
+    /// Gives the program a descriptor under a number of the caller's choice, any number
+    /// of times. The numbers that the descriptors have here do not matter.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
     /// let (read, write) = std::io::pipe()?;
     /// let exit = anyfork::Command::new("sh")
     ///     .args(["-c", "echo hello >&9"])
-    ///     .fd(write, 9)
+    ///     .fd(9, write)
     ///     .status()
     ///     .blocking()?;
     /// assert!(exit.success());
     /// # Ok(())
     /// # }
     /// ```
-    pub fn fd(&mut self, fd: impl Into<OwnedFd>, number: i32) -> &mut Command {
-        self.placed.push((fd.into(), number));
+    pub fn fd(&mut self, number: i32, fd: impl Into<OwnedFd>) -> &mut Command {
+        self.fds.push((number, fd.into()));
         self
     }
 
     /// Runs the init function `name` between fork and exec, after all settings
     /// (but those of [`fd`](Command::fd)): see [`Process::init`].
-    pub fn init(&mut self, name: impl Into<String>, args: impl Into<Args>) -> &mut Command {
-        self.setup.init(name.into().into(), args.into());
+    pub fn init(&mut self, name: impl AsRef<str>, args: impl Into<Args>) -> &mut Command {
+        let name = name.as_ref().to_owned();
+        self.setup.init(name.into(), args.into());
         self
     }
 
-    /// The process group: [`Process::process_group`].
+    /// Sets the process group: see [`Process::process_group`].
     pub fn process_group(&mut self, group: i32) -> &mut Command {
         self.replace(Setting::ProcessGroup(group))
     }
 
-    /// The user id: [`Process::uid`].
+    /// Sets the user id: see [`Process::uid`].
     pub fn uid(&mut self, id: u32) -> &mut Command {
         self.replace(Setting::User(id))
     }
 
-    /// The group id: [`Process::gid`].
+    /// Sets the group id: see [`Process::gid`].
     pub fn gid(&mut self, id: u32) -> &mut Command {
         self.replace(Setting::Group(id))
     }
 
-    /// The supplementary groups: [`Process::groups`].
+    /// Sets the supplementary groups: see [`Process::groups`].
     pub fn groups(&mut self, ids: impl AsRef<[u32]>) -> &mut Command {
         self.replace(Setting::Groups(ids.as_ref().to_owned()))
     }
 
-    /// The limits of a resource: [`Process::rlimit`].
+    /// Sets the limits of a resource: see [`Process::rlimit`].
     pub fn rlimit(&mut self, resource: impl Into<Resource>, soft: u64, hard: u64) -> &mut Command {
         self.set(Setting::Limit {
             resource: resource.into().number(),
@@ -295,29 +304,24 @@ impl Command {
         })
     }
 
-    /// What is added to the nice value: [`Process::nice`].
+    /// Adds to the nice value: see [`Process::nice`].
     pub fn nice(&mut self, step: i32) -> &mut Command {
         self.set(Setting::Nice(step))
     }
 
-    /// Whether the program is killed when its last [`Child`](crate::Child) is
-    /// dropped, or this whole program is gone: [`Process::kill_on_drop`].
+    /// Sets whether the program is killed when the last one of its
+    /// [`Child`](crate::Child) and handles is dropped, or this whole program exits: see
+    /// [`Process::kill_on_drop`].
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
         self.options.kill_on_drop = kill;
         self
     }
 
-    /// How long it may take until the program is executed:
+    /// Sets how long it may take until the program is executed: see
     /// [`Process::timeout`].
     pub fn timeout(&mut self, limit: Duration) -> &mut Command {
         self.options.timeout = Some(limit);
         self
-    }
-
-    /// The program, as it was given.
-    #[doc(alias = "get_program")]
-    pub fn program(&self) -> &OsStr {
-        &self.program
     }
 
     fn stream(&mut self, number: u8, stream: Stdio) -> &mut Command {
@@ -326,7 +330,7 @@ impl Command {
         self
     }
 
-    /// As std does it, of two calls the last one counts.
+    /// Of two calls the last one counts, as with std.
     fn replace(&mut self, setting: Setting) -> &mut Command {
         self.setup.replace(setting);
         self

@@ -1,26 +1,32 @@
-//! [`Process`]: what is to be started, collected until it is.
+//! [`Process`]: collects what a process is to be until it is started.
+//! RUNS IN: caller
 //!
-//! Nothing is sent before `run` or `fork`. A process that is forked from comes
-//! into being then, as a template that has all that was given so far; what is
-//! given later makes a new one, forked off the first. So a template never
+//! Nothing is sent before `run`, `fork` or `prepare`. A process that is forked from is
+//! materialized then: a template is made that has everything that was collected. What is
+//! collected later makes a further template, forked off the first. So a template never
 //! changes, and neither do the workers that run already.
 
+pub(crate) mod fork;
+pub(crate) mod init_args;
 pub(crate) mod new;
 pub(crate) mod settings;
 pub(crate) mod start;
 
 use std::fmt;
+use std::mem;
 use std::os::fd::OwnedFd;
 #[cfg(feature = "plugin")]
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::args::Args;
 use crate::args::failure::next_of;
 use crate::args::value::{Arg, IntoArg};
-use crate::caller::options::Options;
-use crate::caller::spec::Setup;
+use crate::caller::process::fork::fork_template;
+use crate::caller::spec::{Options, Setup};
 use crate::caller::templates::handle::TemplateHandle;
+use crate::caller::wait;
 use crate::error::{Error, ErrorKind};
 use crate::spec::{Setting, Step};
 
@@ -30,6 +36,10 @@ use crate::spec::{Setting, Step};
 /// [`run`](Process::run), or serves as the template of others with
 /// [`fork`](Process::fork). It is `Send + Sync`: one template may be forked from
 /// many threads at once, without a lock that waits for the template.
+///
+/// Its methods take it by value, because it is consumed by what it becomes: a worker, a
+/// program, or a descriptor. (A [`Command`](crate::Command) can be started again, and
+/// is borrowed, as std's.)
 ///
 /// Dropped before `run`, it leaves no process behind.
 ///
@@ -63,31 +73,31 @@ use crate::spec::{Setting, Step};
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Seed: `AnyEvent::Fork`, "FUNCTIONS".
+/// AnyEvent::Fork: `AnyEvent::Fork`, "FUNCTIONS".
 #[doc(alias = "AnyEvent::Fork")]
 pub struct Process(Mutex<State>);
 
 struct State {
-    /// The template that this process is, or is to be, forked from.
+    /// The template from which this process will be forked, or that it is.
     base: Arc<TemplateHandle>,
-    /// Whether `base` is this very process.
-    forked_from: bool,
-    /// What is given since, and what went wrong.
+    /// Whether `base` is this process: it was materialized, exec'ed or handed over.
+    is_base: bool,
+    /// What was collected since, and the first error.
     setup: Setup,
-    /// How many spares it was asked to keep, as the template that it is or is to be.
-    warm: u32,
+    /// Number of spares that this process keeps as a template.
+    spares: u32,
     /// What holds for this process and all that are forked from it.
     options: Options,
 }
 
 impl Process {
-    /// A process that is to be forked from `base`, or that is `base`.
-    pub(crate) fn with(base: Arc<TemplateHandle>, forked_from: bool) -> Process {
+    /// A process that will be forked from `base`, or that is `base`.
+    pub(crate) fn with(base: Arc<TemplateHandle>, is_base: bool) -> Process {
         Process(Mutex::new(State {
             base,
-            forked_from,
+            is_base,
             setup: Setup::default(),
-            warm: 0,
+            spares: 0,
             options: Options::default(),
         }))
     }
@@ -95,32 +105,31 @@ impl Process {
     /// A child of this process, with all arguments, descriptors and preparation
     /// so far. Any depth.
     ///
-    /// The first fork brings this process into being. It ends when the last
-    /// [`Process`] that was forked from it, directly or not, is gone, and its
-    /// children have ended.
+    /// The first fork creates this process. It exits when the last [`Process`] that was
+    /// forked from it, directly or not, is dropped, and its children have exited.
     ///
     /// # Errors
     ///
-    /// What goes wrong is reported by every launch from this process.
+    /// Every launch from this process reports them.
     ///
     /// # Caveats
     ///
     /// Sends one message and does not wait for the new process. It waits for
-    /// room, though, if the template has not read what was sent before: hundreds
+    /// room, though, if the template has not read the messages before: hundreds
     /// of small requests, or a few with some 60 KB of arguments, while it runs a
     /// long init function. In async code, await [`prepare`](Process::prepare) of
     /// the template first.
     ///
-    /// Seed: `fork`.
+    /// AnyEvent::Fork: `fork`.
     #[must_use = "the child is not started before `run`"]
     pub fn fork(&self) -> Process {
         let mut state = self.state();
-        state.come_into_being();
+        state.materialize();
         Process(Mutex::new(State {
             base: Arc::clone(&state.base),
-            forked_from: false,
+            is_base: false,
             setup: Setup::failed(state.setup.error()),
-            warm: 0,
+            spares: 0,
             options: state.options.clone(),
         }))
     }
@@ -133,7 +142,7 @@ impl Process {
     /// ([`ErrorKind::BadArgument`]), with its position among the arguments since the
     /// last fork.
     ///
-    /// Seed: `send_arg`.
+    /// AnyEvent::Fork: `send_arg`.
     #[must_use = "the process is consumed and given back"]
     pub fn send_arg(mut self, arg: impl IntoArg) -> Process {
         self.setup().arg(arg.into_arg());
@@ -151,7 +160,7 @@ impl Process {
     /// # }
     /// ```
     ///
-    /// Seed: `send_arg`.
+    /// AnyEvent::Fork: `send_arg`.
     #[must_use = "the process is consumed and given back"]
     pub fn send_args<I>(mut self, args: I) -> Process
     where
@@ -166,10 +175,10 @@ impl Process {
         self
     }
 
-    /// Appends a descriptor. Ownership moves; it is closed here once it is
-    /// delivered.
+    /// Appends a descriptor. Ownership moves: the caller's descriptor is closed once it
+    /// is delivered.
     ///
-    /// Seed: `send_fh`.
+    /// AnyEvent::Fork: `send_fh`.
     #[doc(alias = "send_fh")]
     #[must_use = "the process is consumed and given back"]
     pub fn send_fd(mut self, fd: impl Into<OwnedFd>) -> Process {
@@ -179,7 +188,7 @@ impl Process {
 
     /// Appends descriptors, any number.
     ///
-    /// Seed: `send_fh`.
+    /// AnyEvent::Fork: `send_fh`.
     #[doc(alias = "send_fh")]
     #[must_use = "the process is consumed and given back"]
     pub fn send_fds<I>(mut self, fds: I) -> Process
@@ -193,7 +202,7 @@ impl Process {
         self
     }
 
-    /// Runs the init function `name` in the process, after what was given
+    /// Runs the init function `name` in the process, after everything that was collected
     /// before: its full path, or any unambiguous tail of it.
     ///
     /// ```
@@ -214,7 +223,7 @@ impl Process {
     /// }
     ///
     /// # pub fn main() -> anyfork::Result<()> {
-    /// // Loaded once, shared by all that are forked from it:
+    /// // Loaded once, and shared by all workers that are forked from it:
     /// let template = Process::new()?.init(load::NAME, anyfork::args![1000]);
     /// for _ in 0..3 {
     ///     let mut worker = template.fork().run(check::NAME).blocking()?;
@@ -231,32 +240,33 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InitFailed`], with what the function said, from every launch
+    /// [`ErrorKind::InitFailed`], with the function's own error, from every launch
     /// from this process; [`ErrorKind::UnknownWorker`], `AmbiguousName` and
     /// `BadArgument` as for a worker. No process is left.
     ///
-    /// Seed: `eval`.
+    /// AnyEvent::Fork: `eval`.
     #[doc(alias = "eval")]
     #[must_use = "the process is consumed and given back"]
-    pub fn init(mut self, name: impl Into<String>, args: impl Into<Args>) -> Process {
-        self.setup().init(name.into().into(), args.into());
+    pub fn init(mut self, name: impl AsRef<str>, args: impl Into<Args>) -> Process {
+        let name = name.as_ref().to_owned();
+        self.setup().init(name.into(), args.into());
         self
     }
 
-    /// Loads a plugin into this process only, after what was given before: a
-    /// `cdylib` that calls [`export_plugin!`](crate::export_plugin). Its workers
-    /// and init functions can be named then like the program's own.
+    /// Loads a plugin into this process only, after everything that was collected before:
+    /// a `cdylib` that calls [`export_plugin!`](crate::export_plugin). Its workers
+    /// and init functions can then be named like the program's own.
     ///
     /// A path with a `/` in it is taken relative to the caller's current
-    /// directory; a bare name is looked for where dlopen(3) does.
+    /// directory; dlopen(3) looks for a bare name.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PluginFailed`], with the
-    /// reason, from every launch from this process: the file is missing, it is no
-    /// plugin of anyfork, or one for another version of the interface.
+    /// [`ErrorKind::PluginFailed`], with the reason, from every launch from this process:
+    /// the file is missing, it is no plugin of anyfork, or one for another version of the
+    /// interface.
     ///
-    /// Seed: `require`.
+    /// AnyEvent::Fork: `require`.
     #[cfg(feature = "plugin")]
     #[must_use = "the process is consumed and given back"]
     pub fn require(mut self, path: impl AsRef<Path>) -> Process {
@@ -275,15 +285,22 @@ impl Process {
         self
     }
 
-    /// The template that this process is, for a launch of its preparation, and
-    /// what went wrong before.
+    /// Creates the template that this process is to be, unless it exists, and returns the
+    /// deadline of its preparation.
+    fn materialize(&self) -> Option<Instant> {
+        let mut state = self.state();
+        let deadline = state.options.deadline();
+        state.materialize();
+        deadline
+    }
+
+    /// The template that this process is or will be forked from, and the first error.
     pub(crate) fn base(&self) -> (Arc<TemplateHandle>, Option<Error>) {
         let state = self.state();
         (Arc::clone(&state.base), state.setup.error())
     }
 
-    /// Makes the launch fail: the attributes' code uses it where a call cannot
-    /// mean anything.
+    /// Makes the launch fail: the attributes' code calls it where a call has no meaning.
     #[doc(hidden)]
     #[must_use]
     pub fn refuse(self, message: &str) -> Process {
@@ -296,7 +313,7 @@ impl Process {
         self
     }
 
-    /// What is to be forked from, what was collected, and what holds for all.
+    /// The template to be forked, and what was collected.
     pub(crate) fn into_parts(self) -> (Arc<TemplateHandle>, Setup, Options) {
         let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         (state.base, state.setup, state.options)
@@ -321,28 +338,29 @@ impl Process {
 }
 
 impl State {
-    /// Unless it is there already, replaces `base` by a fork of it that is
-    /// prepared as it was collected so far.
-    fn come_into_being(&mut self) {
-        if self.setup.error().is_some() || (self.forked_from && self.setup.is_empty()) {
+    /// Replaces `base` by a fork of it that has the preparation that was collected, unless
+    /// `base` has it.
+    fn materialize(&mut self) {
+        if self.setup.error().is_some() || (self.is_base && self.setup.is_empty()) {
             return;
         }
-        let mut setup = std::mem::take(&mut self.setup);
-        let renews = self.forked_from && self.warm > 0;
-        if renews {
-            setup.set(Setting::Spares(self.warm));
+        let mut setup = mem::take(&mut self.setup);
+        let moves_spares = self.is_base && self.spares > 0;
+        if moves_spares {
+            setup.set(Setting::Spares(self.spares));
         }
-        // Nobody else can start anything from the one before.
+        // Nobody else can start anything from the template before.
         let is_last = Arc::strong_count(&self.base) == 1;
-        match TemplateHandle::fork(&self.base, setup, &self.options) {
+        match fork_template(&self.base, setup, &self.options) {
             Ok(template) => {
-                if renews && is_last {
-                    // Its spares do not know the new preparation. Where this is
-                    // refused, they stay as long as it does.
-                    let _ = self.base.keep_warm(0, self.options.deadline());
+                if moves_spares && is_last {
+                    // Its spares do not have the new preparation. If this fails, they
+                    // stay until it exits.
+                    let deadline = self.options.deadline();
+                    let _ = wait::blocking::keep_warm(&self.base, 0, deadline);
                 }
                 self.base = Arc::new(template);
-                self.forked_from = true;
+                self.is_base = true;
             }
             Err(error) => self.setup.fail(error),
         }
@@ -353,7 +371,7 @@ impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("Process")
-            .field("forked_from", &state.forked_from)
+            .field("is_base", &state.is_base)
             .field("setup", &state.setup)
             .finish_non_exhaustive()
     }

@@ -1,343 +1,388 @@
-//! [`Spawn`]: the way of a request, from the first byte to `Ready`, as steps
-//! that never wait. Blocking and async code differ only in how they wait
-//! between two steps.
+//! [`Spawn`]: one request, from its first byte to `Ready`, as steps that never block.
+//! RUNS IN: caller
 //!
-//! The descriptors tell who died. End-of-file on the answer socket before an
-//! answer means that the child is gone, or that none came to be. Role the status
-//! pipe has the record of the child's end, written by its template, or is at
-//! its end too, and the template is gone. Where somebody else holds these open,
-//! the pidfds tell: see `orphan`.
+//! Blocking and async code differ only in how they wait between two steps: see
+//! [`wait`](crate::caller::wait).
+//!
+//! The end of the reply socket before a reply means that the child has exited, or that
+//! there never was one. Then the status pipe has the record of the child's exit, which
+//! its template wrote, or is at its end, too, and the template has exited. Where another
+//! process holds these open, the pidfds report the exits: see
+//! [`template_lost`](crate::caller::spawn::template_lost).
 
 pub(crate) mod cancel;
 pub(crate) mod reply;
 pub(crate) mod send;
+pub(crate) mod spec;
+pub(crate) mod start;
 pub(crate) mod template_lost;
+pub(crate) mod wait_for;
 
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::caller::child::handle::ExitWatch;
-use crate::caller::child::status::{Look, StatusPipe};
-use crate::caller::spawn::send::{Descriptors, Request};
-use crate::caller::spawn::template_lost::Child;
-use crate::caller::templates;
+use crate::caller::child::exit_watch::ExitWatch;
+use crate::caller::child::status::{Record, StatusPipe};
+use crate::caller::spawn::cancel::CancelGuard;
+use crate::caller::spawn::reply::{ReadyChild, Reply};
+use crate::caller::spawn::send::RequestSender;
+use crate::caller::spawn::template_lost::{TemplateLoss, Verdict};
+use crate::caller::spawn::wait_for::WaitFor;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::body::Body;
-use crate::protocol::request::{BodyAt, Head, Role, Surroundings};
-#[cfg(feature = "tokio")]
-use crate::sys::epoll::Epoll;
+use crate::protocol::reply::{LOST_SOCKET, lost_socket};
+use crate::protocol::request::Role;
 use crate::sys::poll::Interest;
-use crate::sys::{fd, memfd, poll, socket};
+use crate::sys::{pidfd, poll};
 
-/// A request under way.
-pub(crate) struct Spawn {
-    template: Arc<TemplateHandle>,
-    /// What is being started, for messages.
-    what: String,
-    role: Role,
-    /// A program's pid and pidfd, which come before it is executed.
-    announced: Option<(u32, Vec<OwnedFd>)>,
-    kill_on_drop: bool,
-    /// The names of the init functions that the child runs.
-    inits: String,
-    /// When it has to be ready.
-    deadline: Option<Instant>,
-    trace: Trace,
+/// A request under way, with the caller's end of its reply socket. Dropped, it kills the
+/// child.
+///
+/// The fields are dropped in this order, and the socket must be the last: its guard
+/// receives the pidfd by which it kills the child, and if the descriptor table is full,
+/// those that the other fields own make room for that.
+pub(crate) struct Spawn<S: AsFd> {
+    job: Job,
+    /// `None` once the child is ready, and the pipe is its [`ExitWatch`]'s.
     status: Option<StatusPipe>,
-    /// Keeps a place in the descriptor table for a pidfd: if that which comes with
-    /// the answer finds no room, another can be opened. Any descriptor would do;
-    /// this one is at hand, and was sent already: the write end of the status pipe,
-    /// by which the child is found if its template ends.
-    place: Option<OwnedFd>,
-    state: State,
-    /// The answer was waited for once.
+    sender: RequestSender,
+    /// A program that was ready and is executed now: it may still fail.
+    executing: Option<ReadyChild>,
+    /// No reply will come: the record of the child's exit will.
+    awaits_exit: bool,
+    /// The spawn has been waited for.
     has_waited: bool,
-    /// The template has ended: since when that is known.
-    lost_since: Option<Instant>,
-    child: Child,
+    loss: TemplateLoss,
+    socket: CancelGuard<S>,
 }
 
-enum State {
-    /// Queues on the answer socket the descriptors that do not fit into the
-    /// request; then the request follows them.
-    Queueing(Descriptors, Request),
-    /// Waits for room on the control socket.
-    Sending(Request, Descriptors),
-    /// The queue is full until the child takes something from it.
-    Following(Descriptors),
-    /// Waits for the answer's first bytes.
-    Answer,
-    /// Waits for the rest of a failure.
-    Failure {
-        kind: u16,
-        text: Vec<u8>,
-        filled: usize,
-    },
-    /// The child is gone without an answer; waits for the record of its end.
-    AwaitExit,
-}
-
-/// What is to be started.
-pub(crate) struct SpawnSpec {
+/// What is started, and from which template.
+pub(crate) struct Job {
+    pub(crate) template: Arc<TemplateHandle>,
+    /// Its name in messages.
+    pub(crate) what: String,
     pub(crate) role: Role,
-    pub(crate) body: Body,
-    /// What a template is to serve.
-    pub(crate) control: Option<OwnedFd>,
     pub(crate) kill_on_drop: bool,
-    /// What of the caller's standard streams and directory is sent.
-    pub(crate) surroundings: Surroundings,
-    /// The capabilities that a program can have at most, if somebody has looked.
-    pub(crate) bounding_set: Option<u64>,
+    /// The names of the init functions that the child runs.
+    pub(crate) inits: String,
+    /// The time at which it must be ready.
     pub(crate) deadline: Option<Instant>,
+    pub(crate) trace: Trace,
 }
 
-impl SpawnSpec {
-    /// What is to be started, for messages.
-    pub(crate) fn what(&self) -> String {
-        match (self.role, &self.body.program) {
-            (Role::Template, _) => "a template".to_owned(),
-            (_, Some(program)) => program.path.display().to_string(),
-            (_, None) => self.body.name.to_string(),
-        }
-    }
-}
-
-/// What a step came to.
+/// The result of a step.
 pub(crate) enum Progress {
-    /// Take the next one when the [`Spawn::source`] of this is ready.
+    /// The next step is worth it after this event, or an exit that
+    /// [`exit_fd`](Spawn::exit_fd) reports.
     WaitFor(WaitFor),
-    /// The process is about to do what it was made for.
+    /// The child is about to do what it was made for.
     Ready(ExitWatch),
 }
 
-/// What a spawn waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WaitFor {
-    /// Room on the template's control socket.
-    Control,
-    /// The answer socket.
-    Answer(Interest),
-    /// The end of the answer socket, or of the child: a program is executed.
-    Executed,
-    /// The status pipe.
-    Status,
-    /// A moment: nothing tells when the descriptors that this user has under way
-    /// are fewer again (`ETOOMANYREFS`, unix(7)).
-    Later,
-}
-
-/// What [`WaitFor::Later`] means.
-pub(crate) const MOMENT: Duration = Duration::from_millis(1);
-
-impl Spawn {
-    /// Makes the descriptors and the message, and sends it if there is room.
-    /// Gives the caller's end of the answer socket, too.
-    pub(crate) fn start(
-        template: &Arc<TemplateHandle>,
-        spec: SpawnSpec,
-        trace: Trace,
-    ) -> Result<(UnixStream, Spawn)> {
-        let template = &templates::with_present_rights(template, spec.bounding_set)?;
-        if template.ended_as_known().is_some() {
-            return Err(template.why_gone());
-        }
-        let what = spec.what();
-        let SpawnSpec {
-            role,
-            body,
-            control,
-            kill_on_drop,
-            mut surroundings,
-            bounding_set: _,
-            deadline,
-        } = spec;
-        let failed = |step| {
-            let message = format!("start `{what}`: {step}");
-            move |error: io::Error| Error::io(message, error)
-        };
-        let inits = body.inits();
-        let (body, mut passed) = body.encode();
-        // A directory that may not be looked at is not sent.
-        let directory = match surroundings.directory {
-            true => fd::open_current_directory().ok(),
-            false => None,
-        };
-        surroundings.directory = directory.is_some();
-        let head = Head {
-            kill_on_drop,
-            surroundings,
-            ..Head::new(role, &body, passed.len())
-        };
-
-        let (mine, theirs) = socket::stream_pair().map_err(failed("socketpair"))?;
-        let (status, reported) = fd::nonblocking_pipe().map_err(failed("pipe"))?;
-        let mut fds = vec![theirs.into(), reported];
-        fds.extend(control);
-        if head.body_at == BodyAt::Memfd {
-            fds.push(memfd::store(&body).map_err(failed("store the arguments"))?);
-        }
-        let streams_at = fds.len();
-        fds.extend(directory);
-        let mut following = passed.split_off(head.inline_fds as usize);
-        following.reverse();
-        fds.extend(passed);
-
-        let message = head.encode(&body);
-        let mut spawn = Spawn {
-            template: Arc::clone(template),
-            what,
-            role,
-            announced: None,
-            kill_on_drop,
-            inits,
-            deadline,
-            trace,
-            status: Some(StatusPipe::new(status)),
-            place: None,
-            state: State::Queueing(
-                following,
-                Request {
-                    message,
-                    fds,
-                    surroundings,
-                    streams_at,
-                },
-            ),
+impl<S: AsFd> Spawn<S> {
+    pub(crate) fn new(job: Job, status: StatusPipe, sender: RequestSender, socket: S) -> Spawn<S> {
+        Spawn {
+            job,
+            status: Some(status),
+            sender,
+            executing: None,
+            awaits_exit: false,
             has_waited: false,
-            lost_since: None,
-            child: Child::Unknown,
-        };
-        spawn.send(mine.as_fd())?;
-        Ok((mine, spawn))
+            loss: TemplateLoss::new(),
+            socket: CancelGuard::new(socket),
+        }
     }
 
     /// Goes on as far as possible.
-    pub(crate) fn step(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
-        let has_waited = self.has_waited;
-        match self.advance(socket)? {
-            Progress::WaitFor(wait) if has_waited => self.check_template(wait, socket),
-            step => Ok(step),
-        }
-    }
-
-    /// Goes on as far as possible, whoever may have ended.
-    fn advance(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
+    pub(crate) fn step(&mut self) -> Result<Progress> {
         let has_waited = mem::replace(&mut self.has_waited, true);
-        if let Some(wait) = self.send(socket)? {
-            return Ok(Progress::WaitFor(wait));
-        }
-        // Right after the request there is no answer: not worth a look.
-        match self.role {
-            Role::Program if !has_waited || !self.is_over(socket)? => {
-                Ok(Progress::WaitFor(WaitFor::Executed))
-            }
-            Role::Worker if !has_waited => {
-                Ok(Progress::WaitFor(WaitFor::Answer(Interest::Readable)))
-            }
-            _ => self.receive(socket),
+        match self.advance(has_waited)? {
+            Progress::WaitFor(wait) if has_waited => self.check_template(wait),
+            progress => Ok(progress),
         }
     }
 
-    /// The descriptor behind what the spawn waits for.
-    pub(crate) fn source<'a>(
-        &'a self,
-        wait: WaitFor,
-        socket: BorrowedFd<'a>,
-    ) -> (BorrowedFd<'a>, Interest) {
-        match (wait, &self.status) {
-            (WaitFor::Control, _) => (self.template.control(), Interest::Writable),
-            (WaitFor::Status, Some(status)) => (status.as_fd(), Interest::Readable),
-            (WaitFor::Status, None) => (socket, Interest::Readable),
-            (WaitFor::Answer(interest), _) => (socket, interest),
-            (WaitFor::Executed, _) => (socket, Interest::HungUp),
-            (WaitFor::Later, _) => (socket, Interest::Writable),
+    /// Sends as much as there is room for, and reads no reply. `None`: everything is
+    /// sent.
+    pub(crate) fn send_step(&mut self) -> Result<Option<WaitFor>> {
+        let has_waited = mem::replace(&mut self.has_waited, true);
+        let wait = self.send()?;
+        if wait.is_none() || !has_waited || !self.is_template_lost()? {
+            return Ok(wait);
         }
-    }
-
-    /// Waits, in code that may block.
-    pub(crate) fn wait_blocking(&self, wait: WaitFor, socket: BorrowedFd<'_>) -> Result<()> {
-        let (fd, interest) = self.source(wait, socket);
-        let came = if wait == WaitFor::Later {
-            thread::sleep(MOMENT);
-            Ok(self
-                .deadline
-                .is_none_or(|deadline| Instant::now() < deadline))
-        } else {
-            let end = self.end();
-            let mut fds = vec![(fd, interest)];
-            if let (WaitFor::Answer(Interest::Readable) | WaitFor::Executed, Some(status)) =
-                (wait, &self.status)
-            {
-                fds.push((status.as_fd(), Interest::Readable));
+        match self.verdict() {
+            Verdict::Wait => Ok(wait),
+            Verdict::Later => Ok(Some(WaitFor::Later)),
+            Verdict::LastReply => {
+                self.sender.give_up();
+                Ok(None)
             }
-            fds.extend(end.as_ref().map(|end| (end.as_fd(), Interest::Readable)));
-            poll::wait_any(&fds, self.deadline)
-        };
-        match came {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(too_late(self.what())),
-            Err(error) => Err(Error::io(format!("wait for `{}`", self.what), error)),
+            Verdict::Nothing => Err(self.job.template.why_gone()),
         }
     }
 
-    /// What is being started.
+    /// The same spawn with a duplicate of its socket. If that cannot be made, the child
+    /// is killed.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_with_duplicate<T: AsFd>(
+        self,
+        duplicate: impl FnOnce(&S) -> Result<T>,
+    ) -> Result<Spawn<T>> {
+        let duplicate = duplicate(self.socket.socket())?;
+        let Spawn {
+            job,
+            status,
+            sender,
+            executing,
+            awaits_exit,
+            has_waited,
+            loss,
+            socket,
+        } = self;
+        Ok(Spawn {
+            job,
+            status,
+            sender,
+            executing,
+            awaits_exit,
+            has_waited,
+            loss,
+            socket: socket.with_duplicate(duplicate),
+        })
+    }
+
+    /// The socket, of a child that is ready or that somebody else will wait for.
+    pub(crate) fn into_socket(self) -> S {
+        self.socket.disarm()
+    }
+
+    /// The reply socket.
+    pub(crate) fn socket(&self) -> &S {
+        self.socket.socket()
+    }
+
+    /// What is started, for messages.
     pub(crate) fn what(&self) -> &str {
-        &self.what
+        &self.job.what
     }
 
-    /// When it has to be ready.
-    #[cfg(feature = "tokio")]
+    /// The time at which it must be ready.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.job.deadline
     }
 
-    /// Where the record of the child's end will come.
-    #[cfg(feature = "tokio")]
+    /// The status pipe, until the child is ready.
     pub(crate) fn status(&self) -> Option<BorrowedFd<'_>> {
         self.status.as_ref().map(AsFd::as_fd)
     }
 
-    /// Whether there is nothing to come any more on the answer socket.
-    fn is_over(&self, socket: BorrowedFd<'_>) -> Result<bool> {
-        Ok(poll::is_hung_up(socket) || self.has_ended()?)
+    /// The descriptor that reports the event. For [`WaitFor::Later`], none does.
+    pub(crate) fn source(&self, wait: WaitFor) -> (BorrowedFd<'_>, Interest) {
+        let socket = self.socket().as_fd();
+        match wait {
+            WaitFor::Control => (self.job.template.control(), Interest::Writable),
+            WaitFor::Status => (self.status().unwrap_or(socket), Interest::Readable),
+            WaitFor::Reply(interest) => (socket, interest),
+            WaitFor::Executed => (socket, Interest::HungUp),
+            WaitFor::Later => (socket, Interest::Writable),
+        }
     }
 
-    /// A descriptor that is readable when a program is executed, or `end` is.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn executed(
-        &self,
-        socket: BorrowedFd<'_>,
-        end: Option<BorrowedFd<'_>>,
-    ) -> io::Result<OwnedFd> {
-        let set = Epoll::new()?;
-        set.add_hung_up(socket, 0)?;
-        if let Some(status) = &self.status {
-            set.add(status, 0)?;
-        }
-        if let Some(end) = end {
-            set.add(end, 0)?;
-        }
-        Ok(set.into())
+    /// Poll this too: readable when the template has exited; once that is known, when
+    /// the child has.
+    pub(crate) fn exit_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.loss.exit_fd(&self.job.template)
     }
 
-    fn has_ended(&self) -> Result<bool> {
+    fn send(&mut self) -> Result<Option<WaitFor>> {
+        let Job { template, what, .. } = &self.job;
+        let socket = self.socket.socket().as_fd();
+        self.sender.send(template, socket, what)
+    }
+
+    /// Goes on as far as possible, whatever has become of the template.
+    fn advance(&mut self, has_waited: bool) -> Result<Progress> {
+        if let Some(wait) = self.send()? {
+            return Ok(Progress::WaitFor(wait));
+        }
+        // Right after the request there is no reply: a look would cost a system call.
+        match self.job.role {
+            Role::Program if !has_waited || !self.is_over()? => {
+                Ok(Progress::WaitFor(WaitFor::Executed))
+            }
+            Role::Worker if !has_waited => {
+                Ok(Progress::WaitFor(WaitFor::Reply(Interest::Readable)))
+            }
+            _ => self.receive(),
+        }
+    }
+
+    /// Whether no more replies can come.
+    fn is_over(&self) -> Result<bool> {
+        Ok(poll::is_hung_up(self.socket().as_fd()) || self.has_exited()?)
+    }
+
+    /// Whether the status pipe has the record of the child's exit, or is at its end.
+    fn has_exited(&self) -> Result<bool> {
         match &self.status {
-            Some(status) => Ok(!matches!(status.look()?, Look::Nothing)),
+            Some(status) => Ok(!matches!(status.try_read()?, Record::Pending)),
             None => Ok(false),
         }
     }
+
+    /// Reads the replies that have come. After the record of the child's exit none can:
+    /// a process that the child has forked may hold the socket open.
+    fn receive(&mut self) -> Result<Progress> {
+        if let Some(progress) = self.read_replies()? {
+            return Ok(progress);
+        }
+        if !self.has_exited()? {
+            return Ok(Progress::WaitFor(WaitFor::Reply(Interest::Readable)));
+        }
+        // It may have sent one before its exit.
+        match self.read_replies()? {
+            Some(progress) => Ok(progress),
+            None => self.on_end(),
+        }
+    }
+
+    /// Reads until `Ready`, or the end. `None`: more is to come.
+    fn read_replies(&mut self) -> Result<Option<Progress>> {
+        while !self.awaits_exit {
+            match self.socket.read_reply()? {
+                None => return Ok(None),
+                Some(Reply::Hello) => {}
+                Some(Reply::Ready(child)) if self.job.role == Role::Program => {
+                    self.executing = Some(child);
+                }
+                Some(Reply::Ready(child)) => return self.ready(child).map(Some),
+                Some(Reply::Failed(error)) => return Err(error),
+                Some(Reply::End) => return self.on_end().map(Some),
+            }
+        }
+        self.examine().map(Some)
+    }
+
+    /// No more replies come.
+    fn on_end(&mut self) -> Result<Progress> {
+        match self.executing.take() {
+            // It may have been executed: its exit tells.
+            Some(child) => self.ready(child),
+            None => {
+                self.awaits_exit = true;
+                self.examine()
+            }
+        }
+    }
+
+    fn ready(&mut self, child: ReadyChild) -> Result<Progress> {
+        let ReadyChild { pid, pidfd } = child;
+        let status = self.status.take().expect("there until here");
+        let pidfd = match pidfd {
+            Some(pidfd) => Ok(pidfd),
+            // The descriptor table was full. The status pipe's write end has reserved an
+            // entry, unless another thread takes it.
+            None => {
+                self.sender.close_status_writer();
+                reopen(pid, &status)
+            }
+        };
+        let Job { what, trace, .. } = &self.job;
+        let pidfd =
+            pidfd.map_err(|error| Error::io(format!("receive the pidfd of `{what}`"), error))?;
+        // The template has replied before its child did.
+        self.job.template.poll_startup();
+        trace.ready(pid);
+        let watch = ExitWatch::new(pid, pidfd, status, self.job.kill_on_drop, trace.clone());
+        Ok(Progress::Ready(watch))
+    }
+
+    /// Why a child that has exited, or never was, sent no reply.
+    fn examine(&mut self) -> Result<Progress> {
+        // Before the pipe's last write end of this process is closed.
+        self.loss.find_child(self.sender.status_writer());
+        self.sender.close_status_writer();
+        let Job {
+            template,
+            what,
+            inits,
+            ..
+        } = &self.job;
+        let Some(status) = &self.status else {
+            return Err(template.why_gone());
+        };
+        let exit = match status.try_read()? {
+            Record::Pending => return Ok(Progress::WaitFor(WaitFor::Status)),
+            Record::Lost => return Err(template.why_lost()),
+            Record::Exit(exit) => exit,
+        };
+        if exit.code() == Some(LOST_SOCKET.into()) && !inits.is_empty() {
+            let message = format!("start `{what}`: {}", lost_socket(inits));
+            return Err(Error::new(ErrorKind::InitFailed, message));
+        }
+        let mut message = format!("`{what}` ended before it was ready: {exit}");
+        if let Some(failure) = exit.failure() {
+            message += &format!(" ({failure})");
+        }
+        Err(Error::died(message, exit))
+    }
+
+    /// A step came to nothing, although an event was reported: checks whether anybody can
+    /// still bring the spawn on.
+    fn check_template(&mut self, wait: WaitFor) -> Result<Progress> {
+        if !self.is_template_lost()? {
+            return Ok(Progress::WaitFor(wait));
+        }
+        // After the look for the child, which may have replied before its exit.
+        let wait = match self.advance(true)? {
+            Progress::WaitFor(wait) => wait,
+            ready => return Ok(ready),
+        };
+        match self.verdict() {
+            Verdict::Wait => Ok(Progress::WaitFor(wait)),
+            Verdict::Later => Ok(Progress::WaitFor(WaitFor::Later)),
+            Verdict::LastReply => match (self.receive()?, self.executing.take()) {
+                (Progress::WaitFor(_), Some(child)) => self.ready(child),
+                (Progress::WaitFor(_), None) => Err(self.job.template.why_gone()),
+                (ready, _) => Ok(ready),
+            },
+            Verdict::Nothing => Err(self.job.template.why_gone()),
+        }
+    }
+
+    /// Whether the template has exited; then looks for its child. A request that no
+    /// child can have is an error.
+    fn is_template_lost(&mut self) -> Result<bool> {
+        let template = &self.job.template;
+        if !self.loss.is_known(template) {
+            return Ok(false);
+        }
+        if self.sender.has_request() || template.has_failed() {
+            return Err(template.why_gone());
+        }
+        self.loss.find_child(self.sender.status_writer());
+        Ok(true)
+    }
+
+    fn verdict(&self) -> Verdict {
+        let status_writer = self.sender.status_writer();
+        self.loss.verdict(status_writer, &self.job.template)
+    }
 }
 
-/// The error for what was not ready at its deadline.
-pub(crate) fn too_late(what: &str) -> Error {
-    let message =
-        format!("`{what}` was not ready in the time that `timeout` allows, and was killed");
-    Error::new(ErrorKind::TimedOut, message)
+/// Opens a pidfd in place of one that was lost, or kills the child. As long as the pipe
+/// has no record the child is not reaped, and its pid is its own.
+fn reopen(pid: u32, status: &StatusPipe) -> io::Result<OwnedFd> {
+    let pidfd = pidfd::open(pid);
+    if matches!(status.try_read(), Ok(Record::Pending)) {
+        if pidfd.is_err() {
+            let _ = pidfd::kill_child(pid);
+        }
+        return pidfd;
+    }
+    Err(io::Error::from_raw_os_error(libc::EMFILE))
 }

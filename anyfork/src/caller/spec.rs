@@ -1,21 +1,25 @@
-//! [`Setup`]: what is collected for a process until it comes into being.
+//! [`Setup`] and [`Options`]: what is collected for a process before it is started.
+//! RUNS IN: caller
+//!
+//! Both only collect, and report nothing before a launch. A [`Setup`] is sent to the
+//! process that it is for. [`Options`] stay with the caller, which uses them for every
+//! process that is forked from this one, too.
 
 use std::io;
 use std::mem;
+use std::time::{Duration, Instant};
 
 use crate::args::Args;
-use crate::args::value::{Arg, ArgError, IntoArg};
-use crate::caller::options::Options;
-use crate::caller::process::Process;
+use crate::args::value::{Arg, ArgError};
 use crate::caller::stdio;
 use crate::caller::stdio::Streams;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::protocol::body::Body;
 use crate::protocol::request::Surroundings;
 use crate::spec::name::FunctionName;
 use crate::spec::{Setting, Step};
 
-/// The settings and steps so far, and the first thing that went wrong.
+/// The settings and steps so far, and the first error.
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
     settings: Vec<Setting>,
@@ -24,7 +28,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Nothing but an error that is there already.
+    /// No settings and steps, and the error of an earlier setup.
     pub(crate) fn failed(error: Option<Error>) -> Setup {
         Setup {
             error,
@@ -36,11 +40,15 @@ impl Setup {
         self.settings.is_empty() && self.steps.is_empty()
     }
 
+    pub(crate) fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
     pub(crate) fn error(&self) -> Option<Error> {
         self.error.clone()
     }
 
-    /// Keeps the first error: the launch reports it.
+    /// Keeps the first error, which every launch reports.
     pub(crate) fn fail(&mut self, error: Error) {
         self.error.get_or_insert(error);
     }
@@ -49,7 +57,7 @@ impl Setup {
         self.steps.push(step);
     }
 
-    /// Appends an argument. One that could not be made fails the launch.
+    /// Appends an argument. A value that could not become one fails the launch.
     pub(crate) fn arg(&mut self, arg: Result<Arg, ArgError>) {
         match arg {
             Ok(arg) => self.push(Step::Arg(arg)),
@@ -74,41 +82,36 @@ impl Setup {
         self.settings.push(setting);
     }
 
-    /// Sets what can be set only once: the last one counts.
+    /// Sets what a process has only once: the last call counts.
     pub(crate) fn replace(&mut self, setting: Setting) {
         let kind = mem::discriminant(&setting);
         self.settings.retain(|it| mem::discriminant(it) != kind);
         self.set(setting);
     }
 
-    /// Whether a text of a setting has a NUL in it, which none can have for the
-    /// kernel.
+    /// Whether the text of a setting has a NUL in it, which the kernel refuses.
     pub(crate) fn has_nul(&self) -> bool {
         self.settings.iter().any(Setting::has_nul)
     }
 
-    /// Whether a standard stream was set.
-    pub(crate) fn has_stream(&self, stream: u8) -> bool {
-        let is_it =
-            |it: &Setting| matches!(it, Setting::Stream { number, .. } if *number == stream);
-        self.settings.iter().any(is_it)
+    /// Whether standard stream `number` was set.
+    pub(crate) fn has_stream(&self, number: u8) -> bool {
+        self.settings.iter().any(|it| is_stream(it, number))
     }
 
-    /// Unsets a standard stream, for which another is given.
-    pub(crate) fn forget_stream(&mut self, stream: u8) {
-        let is_it =
-            |it: &Setting| matches!(it, Setting::Stream { number, .. } if *number == stream);
-        self.settings.retain(|it| !is_it(it));
+    /// Removes the setting of standard stream `number`: another one replaces it.
+    pub(crate) fn forget_stream(&mut self, number: u8) {
+        self.settings.retain(|it| !is_stream(it, number));
     }
 
     /// Whether a directory was set.
     pub(crate) fn has_directory(&self) -> bool {
-        let is_it = |it: &Setting| matches!(it, Setting::Directory(_));
-        self.settings.iter().any(is_it)
+        let is_directory = |it: &Setting| matches!(it, Setting::Directory(_));
+        self.settings.iter().any(is_directory)
     }
 
-    /// What of the caller's surroundings a process gets: the streams that are not
-    /// set, and the directory.
+    /// The part of the caller's surroundings that a process gets: the standard streams
+    /// that are not set, and the directory.
     pub(crate) fn surroundings(&self) -> Surroundings {
         Surroundings {
             streams: [0, 1, 2].map(|number| !self.has_stream(number)),
@@ -117,14 +120,14 @@ impl Setup {
         }
     }
 
-    /// Adds what another has collected.
+    /// Appends the settings and steps of another setup.
     pub(crate) fn append(&mut self, other: Setup) {
         self.settings.extend(other.settings);
         self.steps.extend(other.steps);
         self.error = self.error.take().or(other.error);
     }
 
-    /// The same once more, with duplicates of its descriptors.
+    /// A copy of the setup, with duplicates of its descriptors.
     pub(crate) fn try_clone(&self) -> io::Result<Setup> {
         let settings = self.settings.iter().map(Setting::try_clone);
         let steps = self.steps.iter().map(Step::try_clone);
@@ -135,8 +138,8 @@ impl Setup {
         })
     }
 
-    /// Makes the pipes that a process has for standard streams, and gives the
-    /// caller's ends.
+    /// Makes the pipes that the options ask for, sets the child's ends and returns the
+    /// caller's.
     pub(crate) fn open_pipes(&mut self, options: &Options) -> Result<Streams> {
         let mut streams = Streams::default();
         for number in 0..=2 {
@@ -151,7 +154,8 @@ impl Setup {
         Ok(streams)
     }
 
-    /// A template has nobody to read from its pipes.
+    /// Sets `/dev/null` where the options ask for a pipe: nobody reads the pipes of a
+    /// template.
     pub(crate) fn close_pipes(&mut self, options: &Options) {
         for number in 0..=2 {
             if options.piped[usize::from(number)] {
@@ -160,7 +164,7 @@ impl Setup {
         }
     }
 
-    /// What the child is told.
+    /// The body of a request for the worker `name`.
     pub(crate) fn into_body(mut self, name: FunctionName<'static>, options: &Options) -> Body {
         if let Some(title) = &options.title {
             self.set(Setting::Title(title.clone()));
@@ -174,48 +178,25 @@ impl Setup {
     }
 }
 
-/// The arguments of an init function, as its companion collects them.
-#[doc(hidden)]
-#[derive(Debug, Default)]
-pub struct InitArgs {
-    args: Args,
-    error: Option<Error>,
+fn is_stream(setting: &Setting, stream: u8) -> bool {
+    matches!(setting, Setting::Stream { number, .. } if *number == stream)
 }
 
-impl InitArgs {
-    #[must_use]
-    pub fn new() -> InitArgs {
-        InitArgs::default()
-    }
+/// What holds for each process that is started, and is no part of a template: see the
+/// methods of these names of [`Process`](crate::Process).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) kill_on_drop: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) title: Option<String>,
+    /// Which of the standard streams are pipes.
+    pub(crate) piped: [bool; 3],
+}
 
-    #[must_use]
-    pub fn send_arg(mut self, arg: impl IntoArg) -> InitArgs {
-        self.args.push(arg);
-        self
-    }
-
-    #[must_use]
-    pub fn send_args(mut self, args: Args) -> InitArgs {
-        self.args.extend(args);
-        self
-    }
-
-    #[must_use]
-    pub fn refuse(mut self, message: &str) -> InitArgs {
-        let error = Error::new(ErrorKind::BadArgument, message);
-        self.error.get_or_insert(error);
-        self
-    }
-
-    /// Adds the init function whose companion is `T` to what `process` prepares.
-    pub fn init<T: 'static>(self, mut process: Process, name: &str) -> Process {
-        match self.error {
-            Some(error) => process.fail(error),
-            None => {
-                let name = FunctionName::of_companion::<T>(name);
-                process.setup().init(name, self.args);
-                process
-            }
-        }
+impl Options {
+    /// The time at which a launch that begins now must be ready. `None`: there is no
+    /// limit, or it is later than a clock can tell.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.timeout?)
     }
 }

@@ -1,4 +1,8 @@
 //! [`Stdio`]: what a standard stream of a process becomes.
+//! RUNS IN: caller
+
+#[cfg(feature = "tokio")]
+pub(crate) mod registered;
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};

@@ -1,15 +1,17 @@
-//! [`Trace`]: what an observer of a launch is told (feature `tracing`). Without
-//! the feature, and so for everybody else, nothing.
+//! [`Trace`]: reports a launch to an observer (feature `tracing`).
+//! RUNS IN: caller
+//!
+//! Without the feature it is empty and its methods do nothing. A [`Trace`] only
+//! reports: no launch depends on it.
 
 pub(crate) use imp::Trace;
 
 #[cfg(not(feature = "tracing"))]
 mod imp {
-    use crate::caller::templates::handle::TemplateHandle;
     use crate::error::Error;
     use crate::exit::Exit;
 
-    /// Tells nobody.
+    /// Reports nothing.
     #[derive(Clone, Debug)]
     pub(crate) struct Trace;
 
@@ -17,7 +19,7 @@ mod imp {
 
     impl Trace {
         #[inline]
-        pub(crate) fn launch(_what: &str, _origin: &TemplateHandle) -> Trace {
+        pub(crate) fn launch(_what: &str, _template: impl FnOnce() -> Option<u32>) -> Trace {
             Trace
         }
 
@@ -35,7 +37,7 @@ mod imp {
         pub(crate) fn ready(&self, _pid: u32) {}
 
         #[inline]
-        pub(crate) fn ended(&self, _exit: &Exit) {}
+        pub(crate) fn exited(&self, _exit: &Exit) {}
 
         #[inline]
         pub(crate) fn failed(&self, _error: &Error) {}
@@ -49,7 +51,6 @@ mod imp {
     use tracing::field::{Empty, debug, display};
     use tracing::{Span, error, info_span, warn};
 
-    use crate::caller::templates::handle::TemplateHandle;
     use crate::error::Error;
     use crate::exit::Exit;
 
@@ -58,12 +59,14 @@ mod imp {
     #[derive(Clone, Debug)]
     pub(crate) struct Trace {
         span: Span,
+        /// The time at which the launch began. `None`: nobody observes it.
         begun: Option<Instant>,
     }
 
     impl Trace {
-        /// A launch that begins.
-        pub(crate) fn launch(what: &str, template: &TemplateHandle) -> Trace {
+        /// Reports that a launch begins. `template` returns the template's pid, and is
+        /// called only if somebody observes: it may cost a system call.
+        pub(crate) fn launch(what: &str, template: impl FnOnce() -> Option<u32>) -> Trace {
             let span = info_span!(
                 target: "anyfork",
                 "launch",
@@ -77,34 +80,34 @@ mod imp {
             if span.is_disabled() {
                 return Trace { span, begun: None };
             }
-            if let Some(pid) = template.pid() {
+            if let Some(pid) = template() {
                 span.record("template", pid);
             }
             let begun = Some(Instant::now());
             Trace { span, begun }
         }
 
-        /// A launch that fails before there is anybody to ask.
+        /// For a launch that fails before there is a template to ask.
         pub(crate) fn refused() -> Trace {
             let span = info_span!(target: "anyfork", "launch");
             Trace { span, begun: None }
         }
 
-        /// What is no launch: a template that others are to be forked from, of
-        /// which their launches tell.
+        /// For a template that is forked off another one: the launches from it report
+        /// what becomes of it.
         pub(crate) fn none() -> Trace {
             let (span, begun) = (Span::none(), None);
             Trace { span, begun }
         }
 
-        /// The process is ready.
+        /// Reports that the process is ready.
         pub(crate) fn ready(&self, pid: u32) {
             self.span.record("pid", pid);
             self.record_time("ready_micros");
         }
 
-        /// The process has ended.
-        pub(crate) fn ended(&self, exit: &Exit) {
+        /// Reports the process's exit.
+        pub(crate) fn exited(&self, exit: &Exit) {
             self.record_time("exit_micros");
             self.span.record("exit", display(exit));
             if !exit.success() {
@@ -114,7 +117,7 @@ mod imp {
             }
         }
 
-        /// The launch has failed, or the process's end cannot be told.
+        /// Reports that the launch has failed, or that the process's exit is unknown.
         pub(crate) fn failed(&self, error: &Error) {
             let (parent, kind) = (&self.span, debug(error.kind()));
             error!(target: "anyfork", parent: parent, kind, "{error}");

@@ -194,7 +194,9 @@ fn orphans() -> impl Iterator<Item = (blocking::Worker, ExitStatus)> {
 /// The kernel has kept the status of a process that somebody else collected.
 fn collects() {
     for (worker, status) in orphans() {
-        let blocking::Worker { socket, mut child } = worker;
+        let blocking::Worker {
+            socket, mut child, ..
+        } = worker;
         assert!(child.try_wait().expect("it runs").is_none());
         drop(socket);
         collect(child.pid());
@@ -209,7 +211,9 @@ fn collects() {
 /// This process is the parent now, and would have to collect them.
 fn adopts() {
     for (worker, status) in orphans() {
-        let blocking::Worker { socket, mut child } = worker;
+        let blocking::Worker {
+            socket, mut child, ..
+        } = worker;
         assert_eq!(children(process::id()).get(&child.pid()), Some(&'S'));
         drop(socket);
         let exit = bounded("wait", || child.wait()).expect("a status");
@@ -224,7 +228,9 @@ fn status_is_not_kept() {
     let orphans = orphans();
     refuse_to_tell();
     for (worker, status) in orphans {
-        let blocking::Worker { socket, mut child } = worker;
+        let blocking::Worker {
+            socket, mut child, ..
+        } = worker;
         drop(socket);
         collect(child.pid());
         if status.code().is_some() {

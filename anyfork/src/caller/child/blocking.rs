@@ -1,23 +1,32 @@
-//! ExitWatch processes for code without a runtime: what
+//! Running processes for code without a runtime: what
 //! [`Launch::blocking`](crate::Launch::blocking) gives.
+//! RUNS IN: caller
 
-use std::os::fd::OwnedFd;
+pub(crate) mod handle;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Output};
 use std::time::{Duration, Instant};
 
-use crate::caller::child::handle::{ExitState, ExitWatch};
-use crate::caller::child::methods::{child_methods, worker_methods};
+pub use crate::caller::child::blocking::handle::ChildHandle;
+use crate::caller::child::exit_watch::ExitWatch;
+use crate::caller::child::methods::{as_pidfd, child_methods, worker_methods};
 use crate::caller::stdio::Streams;
+use crate::caller::wait;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::sys::poll;
 
 /// A worker that runs: its socket and its process.
 ///
-/// The socket is blocking, close-on-exec, and gives end-of-file when the worker
-/// is gone.
+/// The socket is blocking, close-on-exec, and gives end-of-file when the worker has
+/// exited. The fields can be moved out of it.
+///
+/// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
+/// process, or kills it with [`kill_on_drop`](crate::Process::kill_on_drop).
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Worker {
     /// Connected to the worker's first parameter.
     pub socket: UnixStream,
@@ -25,14 +34,11 @@ pub struct Worker {
     pub child: Child,
 }
 
-/// A process that runs.
+/// A process that runs, and the caller's ends of its piped streams.
 ///
-/// Dropping the last handle detaches the process, which leaves no zombie when it
-/// ends; with [`kill_on_drop`](crate::Process::kill_on_drop) it is killed.
-///
-/// A clone is a second handle of the same process, without the streams: each
-/// can wait, also at the same time in another thread, and gets the same
-/// [`Exit`].
+/// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
+/// process, which leaves no zombie when it exits. With
+/// [`kill_on_drop`](crate::Process::kill_on_drop) that kills the process.
 ///
 /// ```
 /// # mod doctest {
@@ -51,8 +57,8 @@ pub struct Worker {
 /// let mut child = process.run(stay::NAME).blocking()?.child;
 /// let mut stdout = child.stdout.take().expect("piped");
 ///
-/// let mut other = child.clone();
-/// let waiting = std::thread::spawn(move || other.wait());
+/// let handle = child.handle();
+/// let waiting = std::thread::spawn(move || handle.wait());
 /// assert!(child.wait_timeout(Duration::from_millis(1))?.is_none());
 /// child.kill()?;
 /// assert_eq!(child.wait()?.signal(), Some(9));
@@ -68,124 +74,126 @@ pub struct Worker {
 /// ```
 #[derive(Debug)]
 pub struct Child {
-    /// What the process reads, if its standard input is piped.
+    /// Writes to the process's standard input, if that is piped.
     pub stdin: Option<ChildStdin>,
-    /// What the process prints, if its standard output is piped.
+    /// Reads the process's standard output, if that is piped.
     pub stdout: Option<ChildStdout>,
-    /// The same of its standard error.
+    /// Reads the process's standard error, if that is piped.
     pub stderr: Option<ChildStderr>,
-    running: ExitWatch,
+    watch: ExitWatch,
 }
 
 impl Worker {
-    pub(crate) fn new(socket: UnixStream, running: ExitWatch, streams: Streams) -> Worker {
-        let child = Child::new(running, streams);
+    pub(crate) fn new(socket: UnixStream, watch: ExitWatch, streams: Streams) -> Worker {
+        let child = Child::new(watch, streams);
         Worker { socket, child }
     }
 
     worker_methods!();
 
-    /// Waits for the process's end: [`Child::wait`].
+    /// Waits for the process's exit: see [`Child::wait`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// See [`Child::wait`].
     pub fn wait(&mut self) -> Result<Exit> {
         self.child.wait()
     }
 
-    /// Waits for the process's end for so long: [`Child::wait_timeout`].
+    /// Waits for the process's exit, at most for this time: see [`Child::wait_timeout`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// See [`Child::wait_timeout`].
     pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<Exit>> {
         self.child.wait_timeout(limit)
     }
 
-    /// Looks whether the process has ended: [`Child::try_wait`].
+    /// The exit, if the process has exited: see [`Child::try_wait`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// See [`Child::try_wait`].
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
         self.child.try_wait()
     }
 
-    /// Ends the process with SIGKILL, and waits for its end: [`Child::kill`].
+    /// Sends SIGKILL, and waits for the exit: see [`Child::kill`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// See [`Child::kill`].
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()
     }
 }
 
 impl Child {
-    pub(crate) fn new(running: ExitWatch, streams: Streams) -> Child {
+    pub(crate) fn new(watch: ExitWatch, streams: Streams) -> Child {
         let Streams([stdin, stdout, stderr]) = streams;
         Child {
             stdin: stdin.map(Into::into),
             stdout: stdout.map(Into::into),
             stderr: stderr.map(Into::into),
-            running,
+            watch,
         }
     }
 
     child_methods!();
 
-    /// Waits until the process has ended and gives its status. May be called
-    /// again. A piped standard input is closed before, as std does it.
+    /// Another handle of the process, without the streams: for other threads that wait
+    /// for the process, signal it, or keep it from being detached.
+    pub fn handle(&self) -> ChildHandle {
+        ChildHandle::new(self.watch.clone())
+    }
+
+    /// Waits for the process's exit. May be called again. A piped standard input is
+    /// closed before, as std does it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Died`](crate::ErrorKind::Died), with an [`Exit`] that has
-    /// neither code nor signal, if the template was killed, the process did not come
-    /// to its own end, and the kernel (before Linux 6.15) has not kept the status.
+    /// neither code nor signal, if the template was killed, the process did not exit by
+    /// itself, and the kernel (before Linux 6.15) has not kept the status.
     ///
     /// # Caveats
     ///
-    /// While its template is stopped (SIGSTOP), the end of a process that was killed
-    /// is not told.
+    /// While its template is stopped (SIGSTOP), the exit of a process that was killed
+    /// is not reported.
     pub fn wait(&mut self) -> Result<Exit> {
         drop(self.stdin.take());
-        let exit = self.running.wait(None)?;
-        Ok(exit.expect("without a deadline there is an end"))
+        let exit = wait::blocking::exit(&self.watch, None)?;
+        Ok(exit.expect("without a deadline there is an exit"))
     }
 
-    /// As [`wait`](Child::wait), but for so long at most: `None` if the process
-    /// still runs then.
+    /// As [`wait`](Child::wait), but at most for this time: `None` if the process still
+    /// runs then.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// See [`Child::wait`].
     pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<Exit>> {
         drop(self.stdin.take());
         // None: longer than a clock can tell.
-        self.running.wait(Instant::now().checked_add(limit))
+        wait::blocking::exit(&self.watch, Instant::now().checked_add(limit))
     }
 
-    /// The status, if the process has ended.
+    /// The exit, if the process has exited.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait).
+    /// See [`Child::wait`].
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
-        match self.running.look()? {
-            ExitState::Ended(exit) => Ok(Some(exit)),
-            ExitState::Running(_) => Ok(None),
-        }
+        self.watch.try_exit()
     }
 
-    /// Waits for the process's end, and collects what comes through its piped
-    /// streams until then: both at the same time, so that however much it is the
-    /// process never waits for its reader. A stream that is not piped gives
-    /// nothing. A piped standard input is closed before.
+    /// Waits for the process's exit, and reads its piped streams until then: both at the
+    /// same time, so that the process never waits for its reader. A stream that is not
+    /// piped gives nothing. A piped standard input is closed before.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait), or if reading fails.
+    /// See [`Child::wait`]; and if reading fails.
     ///
     /// # Caveats
     ///
@@ -205,20 +213,27 @@ impl Child {
         })
     }
 
-    /// Sends SIGKILL, and waits until the process has ended. One that has ended
-    /// already is no error.
+    /// Sends SIGKILL, and does not wait for the exit. A process that has exited already
+    /// is no error.
     ///
     /// # Errors
     ///
-    /// As [`start_kill`](Child::start_kill) and [`wait`](Child::wait).
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the kernel refuses, as for a
+    /// process of another user.
+    pub fn start_kill(&mut self) -> Result<()> {
+        self.watch.kill()
+    }
+
+    /// Sends SIGKILL, and waits for the exit. A process that has exited already is no
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::start_kill`] and [`Child::wait`].
     pub fn kill(&mut self) -> Result<()> {
         self.start_kill()?;
         self.wait().map(drop)
     }
 }
 
-impl Clone for Child {
-    fn clone(&self) -> Child {
-        Child::new(self.running.clone(), Streams::default())
-    }
-}
+as_pidfd!(Child);

@@ -1,17 +1,17 @@
-//! What the handles of a running process have in common, async and blocking.
+//! The methods that the handles of a child have in common, async and blocking.
+//! RUNS IN: caller
 
-/// The methods of a `Child` that do not wait, for both of the types that have
-/// the field `running`.
+/// The methods that do not wait, for the four types that have a field `watch`.
 macro_rules! child_methods {
     () => {
-        /// The process's pid. Once the process has ended the kernel may give the
-        /// number to another; the methods here never reach that one.
+        /// The process's pid. Once the process has exited the kernel may give the
+        /// number to another one, which the methods here never reach.
         #[doc(alias = "id")]
         pub fn pid(&self) -> u32 {
-            self.running.pid()
+            self.watch.pid()
         }
 
-        /// Sends a signal, by its number (signal(7)). A process that has ended
+        /// Sends a signal, by its number (signal(7)). A process that has exited
         /// already is no error.
         ///
         /// # Errors
@@ -19,13 +19,13 @@ macro_rules! child_methods {
         /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no such signal, or
         /// the kernel refuses, as for a process of another user.
         pub fn signal(&self, signal: i32) -> Result<()> {
-            self.running.signal(signal)
+            self.watch.signal(signal)
         }
 
-        /// Sends a signal to the process group that the process leads: one that
-        /// was started with [`process_group(0)`](crate::Process::process_group).
-        /// Reaches what is left of the group also after its leader has ended. A
-        /// group that is empty is no error.
+        /// Sends a signal to the process group that the process leads: of a process
+        /// that was started with
+        /// [`process_group(0)`](crate::Process::process_group). Reaches the rest of
+        /// the group also after its leader has exited. An empty group is no error.
         ///
         /// # Errors
         ///
@@ -33,60 +33,67 @@ macro_rules! child_methods {
         ///
         /// # Caveats
         ///
-        /// Before Linux 6.9, the group of a leader that has ended is not reached.
+        /// Before Linux 6.9, the group of a leader that has exited is not reached.
         pub fn signal_group(&self, signal: i32) -> Result<()> {
-            self.running.signal_group(signal)
-        }
-
-        /// Sends SIGKILL, and does not wait for the end. A process that has ended
-        /// already is no error.
-        ///
-        /// # Errors
-        ///
-        /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the kernel refuses, as for a
-        /// process of another user.
-        pub fn start_kill(&mut self) -> Result<()> {
-            self.running.signal(libc::SIGKILL)
+            self.watch.signal_group(signal)
         }
     };
 }
 pub(crate) use child_methods;
 
-/// The same, forwarded by a `Worker`.
+/// [`child_methods`], forwarded by a `Worker`.
 macro_rules! worker_methods {
     () => {
-        /// The process's pid.
+        /// The process's pid: see [`Child::pid`].
         #[doc(alias = "id")]
         pub fn pid(&self) -> u32 {
             self.child.pid()
         }
 
-        /// Sends a signal: [`Child::signal`].
+        /// Another handle of the process: see [`Child::handle`].
+        pub fn handle(&self) -> ChildHandle {
+            self.child.handle()
+        }
+
+        /// Sends a signal: see [`Child::signal`].
         ///
         /// # Errors
         ///
-        /// As there.
+        /// See [`Child::signal`].
         pub fn signal(&self, signal: i32) -> Result<()> {
             self.child.signal(signal)
         }
 
-        /// Sends a signal to the process's group: [`Child::signal_group`].
+        /// Sends a signal to the process's group: see [`Child::signal_group`].
         ///
         /// # Errors
         ///
-        /// As there.
+        /// See [`Child::signal_group`].
         pub fn signal_group(&self, signal: i32) -> Result<()> {
             self.child.signal_group(signal)
         }
 
-        /// Ends the process with SIGKILL: [`Child::start_kill`].
+        /// Sends SIGKILL to the process: see [`Child::start_kill`].
         ///
         /// # Errors
         ///
-        /// As there.
+        /// See [`Child::start_kill`].
         pub fn start_kill(&mut self) -> Result<()> {
             self.child.start_kill()
         }
     };
 }
 pub(crate) use worker_methods;
+
+/// The pidfd of the types that have a field `watch`.
+macro_rules! as_pidfd {
+    ($($type:ty),*) => {$(
+        /// The pidfd (pidfd_open(2)): readable when the process has exited.
+        impl AsFd for $type {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.watch.pidfd()
+            }
+        }
+    )*};
+}
+pub(crate) use as_pidfd;

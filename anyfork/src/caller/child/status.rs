@@ -1,5 +1,6 @@
-//! The read end of a status pipe: why a child failed, and how it ended, once
-//! it has.
+//! [`StatusPipe`]: the read end of a status pipe, which has why a child failed and how
+//! it exited.
+//! RUNS IN: caller
 
 use std::io;
 use std::mem;
@@ -13,83 +14,86 @@ use crate::protocol::status;
 use crate::protocol::status::Frame;
 use crate::sys::fd;
 
-/// The pipe, and what was read from it. Several handles may look at the same
-/// time.
+/// The pipe, and the frames that were read from it. Several threads may read at the
+/// same time.
 #[derive(Debug)]
 pub(crate) struct StatusPipe {
     pipe: OwnedFd,
-    seen: Mutex<Seen>,
+    frames: Mutex<Frames>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
-    /// The beginning of a frame.
-    bytes: Vec<u8>,
+struct Frames {
+    /// The bytes of an incomplete frame.
+    rest: Vec<u8>,
     failure: Option<Failure>,
-    end: Option<Exit>,
+    exit: Option<Exit>,
 }
 
-/// What a look into the pipe found.
+/// The record of a child's exit.
 #[derive(Debug)]
-pub(crate) enum Look {
-    /// The child runs, or has not been collected yet.
-    Nothing,
-    /// The child has ended.
-    Ended(Exit),
-    /// There will be no record: who would have written it is gone.
+pub(crate) enum Record {
+    /// Not written yet: the child runs, or its template has not reaped it.
+    Pending,
+    Exit(Exit),
+    /// Never written: every process that could write it has exited.
     Lost,
 }
 
 impl StatusPipe {
     pub(crate) fn new(pipe: OwnedFd) -> StatusPipe {
-        let seen = Mutex::default();
-        StatusPipe { pipe, seen }
+        StatusPipe {
+            pipe,
+            frames: Mutex::default(),
+        }
     }
 
-    /// Looks without waiting.
-    pub(crate) fn look(&self) -> Result<Look> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads the frames that have come, without waiting.
+    pub(crate) fn try_read(&self) -> Result<Record> {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = [0; 4096];
-        while seen.end.is_none() {
+        loop {
+            if let Some(exit) = &frames.exit {
+                return Ok(Record::Exit(exit.clone()));
+            }
             match fd::read(self.pipe.as_fd(), &mut buffer) {
-                Ok(0) => return Ok(Look::Lost),
-                Ok(n) => seen.take(&buffer[..n])?,
+                Ok(0) => return Ok(Record::Lost),
+                Ok(n) => frames.take(&buffer[..n])?,
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(Look::Nothing),
+                    io::ErrorKind::WouldBlock => return Ok(Record::Pending),
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(Error::io("read a worker's status", error)),
                 },
             }
         }
-        let ended = seen.end.clone().map(Look::Ended);
-        Ok(ended.unwrap_or(Look::Nothing))
     }
 
-    /// What the child has said of its failure, if it has.
+    /// Why the child failed, if it has written that, and it was read.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.failure.clone()
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.failure.clone()
     }
 }
 
-impl Seen {
+impl Frames {
+    /// Takes the complete frames out of the bytes, and keeps the rest.
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        self.bytes.extend_from_slice(bytes);
-        let all = mem::take(&mut self.bytes);
+        self.rest.extend_from_slice(bytes);
+        let all = mem::take(&mut self.rest);
         let mut rest = &all[..];
-        while self.end.is_none()
+        while self.exit.is_none()
             && let Some((frame, behind)) = status::take(rest)?
         {
             match frame {
                 Frame::Failure(failure) => self.failure = Some(failure),
                 Frame::Exit(exit) => {
                     let failure = self.failure.clone();
-                    self.end = Some(Exit { failure, ..exit });
+                    self.exit = Some(Exit { failure, ..exit });
                 }
             }
             rest = behind;
         }
-        self.bytes = rest.to_vec();
+        self.rest = rest.to_vec();
         Ok(())
     }
 }
@@ -100,7 +104,7 @@ impl AsFd for StatusPipe {
     }
 }
 
-/// The error for a status that nobody will tell.
+/// The error for a status that no process and no kernel reports.
 pub(crate) fn lost(failure: Option<Failure>) -> Error {
     let message = "the worker has ended and its status is lost: its template was killed before it \
                    could report it, and this kernel does not keep it (Linux 6.15 and later do)";

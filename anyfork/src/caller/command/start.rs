@@ -1,5 +1,6 @@
-//! From a [`Command`] to a launch: what is inherited from the caller is looked
-//! at here, at the last moment.
+//! From a [`Command`] to a launch: reads what the program inherits from the caller, at
+//! the last moment.
+//! RUNS IN: caller
 
 use std::env;
 use std::ffi::OsString;
@@ -8,13 +9,15 @@ use std::process::Output;
 use std::sync::Arc;
 
 use crate::caller::child::Child;
+use crate::caller::child::pending::PendingChild;
 use crate::caller::command::Command;
-use crate::caller::launch::{Launch, SpawnSpec};
-use crate::caller::options::Options;
-use crate::caller::spec::Setup;
+use crate::caller::launch::{Launch, Target, sealed};
+use crate::caller::spawn::spec::SpawnSpec;
+use crate::caller::spec::{Options, Setup};
 use crate::caller::stdio::{Stdio, Streams};
 use crate::caller::templates;
 use crate::caller::templates::handle::TemplateHandle;
+use crate::caller::trace::Trace;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::protocol::request::{Role, Surroundings};
@@ -22,12 +25,12 @@ use crate::spec::name::FunctionName;
 use crate::spec::{Attributes, Inherit, Program, Setting};
 use crate::sys::attributes::Status;
 
-/// What a standard stream is that nothing was said about.
+/// The standard streams of a program for which none were set.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Usually {
-    /// What the caller has.
+enum DefaultStreams {
+    /// The caller's.
     Inherited,
-    /// Standard input is `/dev/null`, the others are pipes.
+    /// `/dev/null` for standard input, pipes for the others.
     Captured,
 }
 
@@ -46,29 +49,46 @@ impl Command {
     /// A directory that cannot be entered, or another setting, names itself; in
     /// each case no process is left.
     pub fn spawn(&mut self) -> Launch<Child> {
-        Launch::program(self.spec(Usually::Inherited))
+        self.launch(DefaultStreams::Inherited)
     }
 
-    /// Starts the program, and waits for its end.
+    /// Starts the program, and waits for its exit.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn) and [`Child::wait`].
+    /// See [`spawn`](Command::spawn) and [`Child::wait`].
     pub fn status(&mut self) -> Launch<Exit> {
-        Launch::program(self.spec(Usually::Inherited))
+        self.launch(DefaultStreams::Inherited)
     }
 
-    /// Starts the program, and collects what it prints until its end.
+    /// Starts the program, and reads what it prints until its exit.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn) and [`Child::wait_with_output`].
+    /// See [`spawn`](Command::spawn) and [`Child::wait_with_output`].
     pub fn output(&mut self) -> Launch<Output> {
-        Launch::program(self.spec(Usually::Captured))
+        self.launch(DefaultStreams::Captured)
     }
 
-    /// What is to be started, and the caller's ends of the pipes.
-    fn spec(&mut self, usually: Usually) -> Result<(Arc<TemplateHandle>, SpawnSpec, Streams)> {
+    /// Asks the template for the program.
+    fn launch<T>(&self, default_streams: DefaultStreams) -> Launch<T>
+    where
+        T: Target + sealed::Target<Pending = PendingChild>,
+    {
+        let (template, spec, streams) = match self.spawn_spec(default_streams) {
+            Ok(spec) => spec,
+            Err(error) => return Launch::failed(error),
+        };
+        let trace = Trace::launch(&spec.what(), || template.pid());
+        let pending = PendingChild::start(&template, spec, streams, &trace);
+        Launch::new(pending, trace)
+    }
+
+    /// The template, the request, and the caller's ends of the pipes.
+    fn spawn_spec(
+        &self,
+        default_streams: DefaultStreams,
+    ) -> Result<(Arc<TemplateHandle>, SpawnSpec, Streams)> {
         let what = self.program.display();
         self.refuse_nul()
             .map_err(|error| Error::io(format_args!("start `{what}`"), error))?;
@@ -83,7 +103,7 @@ impl Command {
         let mut options = self.options.clone();
         let status = Status::now();
         let mut setup = self
-            .inherited(usually, &mut options, &status)
+            .inherited(default_streams, &mut options, &status)
             .map_err(failed)?;
         setup.append(self.setup.try_clone().map_err(failed)?);
         let streams = setup.open_pipes(&options)?;
@@ -94,7 +114,7 @@ impl Command {
             ..setup.surroundings()
         };
         let mut body = setup.into_body(FunctionName::default(), &options);
-        body.program = Some(self.image().map_err(failed)?);
+        body.program = Some(self.to_program().map_err(failed)?);
         let spec = SpawnSpec {
             role: Role::Program,
             body,
@@ -110,7 +130,7 @@ impl Command {
     /// The environment and the attributes of the caller, and the streams that are set.
     fn inherited(
         &self,
-        usually: Usually,
+        default_streams: DefaultStreams,
         options: &mut Options,
         status: &Status,
     ) -> io::Result<Setup> {
@@ -123,18 +143,19 @@ impl Command {
             what: Inherit::Attributes(Attributes::now(status)),
             prepared: self.is_prepared(),
         });
+        let captures = default_streams == DefaultStreams::Captured;
         for number in 0..=2 {
             let index = usize::from(number);
-            let given = match &self.streams[index] {
-                Some(given) => given.try_clone()?,
+            let stream = match &self.streams[index] {
+                Some(stream) => stream.try_clone()?,
                 None if self.setup.has_stream(number) || options.piped[index] => continue,
-                None if usually == Usually::Captured && number == 0 => Stdio::null(),
-                None if usually == Usually::Captured => Stdio::piped(),
+                None if captures && number == 0 => Stdio::null(),
+                None if captures => Stdio::piped(),
                 None => continue,
             };
-            options.piped[index] = given.is_piped();
-            if !given.is_piped() {
-                let to = given.resolve(number);
+            options.piped[index] = stream.is_piped();
+            if !stream.is_piped() {
+                let to = stream.resolve(number);
                 setup.set(Setting::Stream { number, to });
             }
         }
@@ -146,18 +167,19 @@ impl Command {
         self.base.is_some()
     }
 
-    fn image(&self) -> io::Result<Program> {
-        let placed = self.placed.iter();
-        let placed = placed.map(|(fd, number)| Ok((fd.try_clone()?, *number)));
+    /// The program as the request has it, with duplicates of the descriptors.
+    fn to_program(&self) -> io::Result<Program> {
+        let fds = self.fds.iter();
+        let fds = fds.map(|(number, fd)| Ok((fd.try_clone()?, *number)));
         Ok(Program {
             path: self.program.clone(),
             arg0: self.arg0.clone().unwrap_or_else(|| self.program.clone()),
             args: self.args.clone(),
-            fds: placed.collect::<io::Result<_>>()?,
+            fds: fds.collect::<io::Result<_>>()?,
         })
     }
 
-    /// Text for the kernel cannot have a NUL in it.
+    /// An error as std's for a text with a NUL in it, which the kernel refuses.
     fn refuse_nul(&self) -> io::Result<()> {
         let mut texts = [&self.program]
             .into_iter()

@@ -1,4 +1,5 @@
-//! Where a [`Process`] comes from.
+//! Makes a [`Process`]: of a default template, by exec, or from another process's hands.
+//! RUNS IN: caller
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -29,7 +30,7 @@ impl Process {
     ///
     /// As [`new_exec`](Process::new_exec), if a template has to be exec'ed.
     ///
-    /// Seed: `new`.
+    /// AnyEvent::Fork: `new`.
     pub fn new() -> Result<Process> {
         templates::default().map(|template| Process::with(template, false))
     }
@@ -45,20 +46,20 @@ impl Process {
     /// # Errors
     ///
     /// [`ErrorKind::ExecFailed`] if the program's file cannot be executed;
-    /// [`ErrorKind::NotAnyfork`] if it does not answer within ten seconds. What
-    /// goes wrong in a preload function is reported by the launches.
+    /// [`ErrorKind::NotAnyfork`] if it does not answer within ten seconds. The launches
+    /// report the failure of a preload function.
     ///
     /// # Caveats
     ///
-    /// Waits, about as long as the program takes to load; not for its preloads.
+    /// Waits about as long as the program takes to load, and not for its preloads.
     ///
-    /// Seed: `new_exec`.
+    /// AnyEvent::Fork: `new_exec`.
     pub fn new_exec() -> Result<Process> {
         exec::this_program().map(Process::from_template)
     }
 
-    /// The same from another program that links anyfork: its workers can be run
-    /// by their names.
+    /// A freshly exec'ed copy of another program that links anyfork: its workers can be
+    /// run by their names.
     ///
     /// ```
     /// use anyfork::{ErrorKind, Process};
@@ -79,13 +80,13 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// A program that is none of ours runs until it is found out. Waits as
+    /// A program that does not link anyfork runs until it is found out. Waits as
     /// [`new_exec`](Process::new_exec) does.
     ///
-    /// Seed: `$AnyEvent::Fork::PERL`.
+    /// AnyEvent::Fork: `$AnyEvent::Fork::PERL`.
     #[doc(alias = "PERL")]
     pub fn exec_program(path: impl AsRef<Path>) -> Result<Process> {
-        Process::exec_program_within(path, exec::PATIENCE)
+        Process::exec_program_within(path, exec::TIMEOUT_HELLO)
     }
 
     /// [`exec_program`](Process::exec_program) with another limit than ten
@@ -93,7 +94,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// See [`exec_program`](Process::exec_program).
     pub fn exec_program_within(path: impl AsRef<Path>, limit: Duration) -> Result<Process> {
         exec::program(path.as_ref(), limit).map(Process::from_template)
     }
@@ -102,24 +103,24 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TemplateGone`] or [`ErrorKind::ForkFailed`], with the reason
-    /// that there is none: nothing in the program is annotated with
+    /// [`ErrorKind::TemplateGone`] or [`ErrorKind::ForkFailed`], with the reason why
+    /// there is none: nothing in the program is annotated with
     /// `#[anyfork::early]`, threads existed before `main`, the fork failed, a
     /// preload function failed, or the template has been killed.
     ///
-    /// Seed: `$AnyEvent::Fork::EARLY`.
+    /// AnyEvent::Fork: `$AnyEvent::Fork::EARLY`.
     #[doc(alias = "EARLY")]
     pub fn early() -> Result<Process> {
         templates::early().map(|template| Process::with(template, false))
     }
 
     /// Ends the early template: it and its spares exit once the last of its children is
-    /// reaped, and nobody can start anything from it any more, also who has a process of
-    /// it in preparation.
+    /// reaped. Nothing can be started from it any more, also not by a [`Process`] that was
+    /// made from it before.
     ///
-    /// For programs that change what a child may reach and that no look shows, such as
-    /// the namespaces of unshare(2) and setns(2). Rights that a program gives up are
-    /// noticed without this: see [`early`](macro@crate::early).
+    /// For programs that change what a child can reach in a way that anyfork does not
+    /// compare, such as the namespaces of unshare(2) and setns(2). anyfork notices rights
+    /// that a program gives up without this: see [`early`](macro@crate::early).
     ///
     /// ```
     /// use anyfork::Process;
@@ -130,7 +131,7 @@ impl Process {
     /// # fn main() -> anyfork::Result<()> {
     /// Process::end_early();
     /// assert!(Process::early().is_err());
-    /// // From here on a copy of the program that is executed now:
+    /// // From here on, a copy of the program that is executed now:
     /// let process = Process::new()?;
     /// # drop(process);
     /// # Ok(())
@@ -140,23 +141,24 @@ impl Process {
         templates::end_early();
     }
 
-    /// Forgets, and ends, the template that [`Process::new`] has exec'ed: the next call
-    /// makes another one, with the program as it is then.
+    /// Ends the template that [`Process::new`] has exec'ed, and forgets it: the next call
+    /// makes another one, by executing the program as it is then.
     ///
-    /// After unshare(2) or setns(2), beside [`end_early`](Process::end_early).
+    /// To be called after unshare(2) or setns(2), beside
+    /// [`end_early`](Process::end_early).
     pub fn reset_default() {
         templates::reset_default();
     }
 
     /// A process that another process has handed over with
-    /// [`into_fd`](Process::into_fd): usually it comes through a worker's
+    /// [`into_fd`](Process::into_fd): usually its descriptor comes through a worker's
     /// socket.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Protocol`] if the descriptor is none of this kind.
+    /// [`ErrorKind::Protocol`] if the descriptor is of another kind.
     ///
-    /// Seed: `new_from_fh`.
+    /// AnyEvent::Fork: `new_from_fh`.
     #[doc(alias = "new_from_fh")]
     pub fn from_fd(fd: impl Into<OwnedFd>) -> Result<Process> {
         let fd = fd.into();
@@ -172,8 +174,8 @@ impl Process {
         ))
     }
 
-    /// A template that nobody else has.
-    pub(crate) fn from_template(end: TemplateSockets) -> Process {
-        Process::with(Arc::new(TemplateHandle::new(end)), true)
+    /// A process that is a template of its own.
+    pub(crate) fn from_template(sockets: TemplateSockets) -> Process {
+        Process::with(Arc::new(TemplateHandle::new(sockets)), true)
     }
 }

@@ -1,12 +1,21 @@
-//! What brings a process into being: as a worker, as a template, or in another
-//! process's hands.
+//! Starts a [`Process`]: as a worker, as a template, or as another process's.
+//! RUNS IN: caller
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
 
 use crate::caller::child::Worker;
-use crate::caller::launch::Launch;
+use crate::caller::child::pending::PendingChild;
+use crate::caller::launch::{Launch, Target, sealed};
 use crate::caller::process::Process;
+use crate::caller::spawn::spec::SpawnSpec;
+use crate::caller::spec::{Options, Setup};
+use crate::caller::templates::handle::TemplateHandle;
+use crate::caller::trace::Trace;
+use crate::caller::wait;
 use crate::error::Result;
+use crate::protocol::request::Role;
 use crate::spec::Setting;
 use crate::spec::name::FunctionName;
 
@@ -21,9 +30,9 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// All come from the launch: see there.
+    /// The launch reports all of them: see [`Launch`].
     ///
-    /// Seed: `run`.
+    /// AnyEvent::Fork: `run`.
     pub fn run(self, name: impl AsRef<str>) -> Launch<Worker> {
         self.start(name.as_ref().to_owned().into())
     }
@@ -36,11 +45,13 @@ impl Process {
     }
 
     fn start(self, name: FunctionName<'static>) -> Launch<Worker> {
-        let (base, setup, options) = self.into_parts();
-        match setup.error() {
-            Some(error) => Launch::failed(error),
-            None => Launch::start(&base, name, setup, &options),
+        let (template, setup, options) = self.into_parts();
+        if let Some(error) = setup.error() {
+            return Launch::failed(error);
         }
+        let trace = Trace::launch(&name.name, || template.pid());
+        let pending = start_worker(&template, name, setup, &options, &trace);
+        Launch::new(pending, trace)
     }
 
     /// Creates the process now, and resolves when its preparation has succeeded.
@@ -50,11 +61,13 @@ impl Process {
     ///
     /// As a [`Launch`] of a worker, up to its preparation.
     pub fn prepare(self) -> Launch<Process> {
-        let mut state = self.state();
-        let deadline = state.options.deadline();
-        state.come_into_being();
-        drop(state);
-        Launch::preparing(self, deadline)
+        let deadline = self.materialize();
+        let trace = Trace::launch("", || self.base().0.pid());
+        let pending = PendingTemplate {
+            process: self,
+            deadline,
+        };
+        Launch::new(Ok(pending), trace)
     }
 
     /// As a template, keeps `count` idle children forked in advance: a launch then
@@ -80,31 +93,33 @@ impl Process {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// All that holds for a child that is forked when it is asked for holds for
-    /// these, too. If more are asked for at once, the others are forked then. 0
-    /// ends those that there are. It is not inherited by a [`fork`](Process::fork)
-    /// that becomes a template itself, and a template that is prepared further is
-    /// another one, with as many spares of its own that know the new preparation.
+    /// A spare differs in nothing from a child that is forked on request. If more
+    /// children are asked for at once than there are spares, the template forks the
+    /// others then. 0 ends the present spares. A [`fork`](Process::fork) that becomes a
+    /// template itself has no spares. A template that is prepared further becomes another
+    /// one, with as many spares of its own, which have the new preparation.
     ///
     /// # Errors
     ///
-    /// What goes wrong is reported by every launch from this process.
+    /// Every launch from this process reports them.
     ///
     /// # Caveats
     ///
     /// On a template that serves already this waits for room, as
-    /// [`fork`](Process::fork) does. Each spare takes the memory of an idle worker.
-    /// More than are started at about
-    /// the same time are of no use. Spares go with their template.
+    /// [`fork`](Process::fork) does. Each spare takes the memory of an idle worker. A
+    /// pool larger than your burst wastes memory. Spares exit with their template.
     #[must_use = "the process is consumed and given back"]
     pub fn keep_warm(mut self, count: usize) -> Process {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let state = self.state_mut();
-        state.warm = count;
-        // A template that is not there yet begins with them.
-        if !state.forked_from || !state.setup.is_empty() {
+        state.spares = count;
+        // A template that does not exist yet begins with them.
+        if !state.is_base || !state.setup.is_empty() {
             state.setup.set(Setting::Spares(count));
-        } else if let Err(error) = state.base.keep_warm(count, state.options.deadline()) {
+            return self;
+        }
+        let deadline = state.options.deadline();
+        if let Err(error) = wait::blocking::keep_warm(&state.base, count, deadline) {
             state.setup.fail(error);
         }
         self
@@ -117,7 +132,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// What went wrong in its preparation.
+    /// The first error of its preparation.
     ///
     /// # Caveats
     ///
@@ -125,25 +140,74 @@ impl Process {
     /// [`timeout`](Process::timeout) allows: in async code, await
     /// [`prepare`](Process::prepare) before.
     ///
-    /// Seed: `to_fh`.
+    /// AnyEvent::Fork: `to_fh`.
     #[doc(alias = "to_fh")]
     pub fn into_fd(self) -> Result<OwnedFd> {
-        let deadline = self.state().options.deadline();
-        self.state().come_into_being();
+        let deadline = self.materialize();
         let (base, error) = self.base();
-        match error {
-            Some(error) => Err(error),
-            None => base.wait_prepared(deadline).and_then(|()| base.share()),
-        }
+        error.map_or(Ok(()), Err)?;
+        wait::blocking::prepared(&base, deadline)?;
+        base.share()
     }
 
-    /// The pid, once this process exists: after it was forked from, and has
-    /// answered.
+    /// The pid, once this process exists: it was forked from, and has replied.
     ///
-    /// Seed: `pid`.
+    /// AnyEvent::Fork: `pid`.
     pub fn pid(&self) -> Option<u32> {
         let state = self.state();
         let pid = || state.base.pid();
-        state.forked_from.then(pid).flatten()
+        state.is_base.then(pid).flatten()
+    }
+}
+
+/// Asks the template for a worker. The request is sent, or will be when there is room
+/// for it.
+fn start_worker(
+    template: &Arc<TemplateHandle>,
+    name: FunctionName<'static>,
+    mut setup: Setup,
+    options: &Options,
+    trace: &Trace,
+) -> Result<PendingChild> {
+    let streams = setup.open_pipes(options)?;
+    let surroundings = setup.surroundings();
+    let spec = SpawnSpec {
+        role: Role::Worker,
+        body: setup.into_body(name, options),
+        control: None,
+        kill_on_drop: options.kill_on_drop,
+        surroundings,
+        bounding_set: None,
+        deadline: options.deadline(),
+    };
+    PendingChild::start(template, spec, streams, trace)
+}
+
+/// A template that is being prepared.
+pub struct PendingTemplate {
+    process: Process,
+    deadline: Option<Instant>,
+}
+
+impl Target for Process {
+    type Blocking = Process;
+}
+
+impl sealed::Target for Process {
+    type Pending = PendingTemplate;
+
+    fn blocking(pending: PendingTemplate) -> Result<Process> {
+        let (base, error) = pending.process.base();
+        error.map_or(Ok(()), Err)?;
+        wait::blocking::prepared(&base, pending.deadline)?;
+        Ok(pending.process)
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(pending: PendingTemplate) -> Result<Process> {
+        let (base, error) = pending.process.base();
+        error.map_or(Ok(()), Err)?;
+        wait::tokio::prepared(&base, pending.deadline).await?;
+        Ok(pending.process)
     }
 }

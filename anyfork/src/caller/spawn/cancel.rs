@@ -1,70 +1,80 @@
-//! [`CancelGuard`]: what calls a child off whose launch is given up.
+//! [`CancelGuard`]: kills a child whose launch is given up.
+//! RUNS IN: caller
 
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 
-#[cfg(feature = "tokio")]
+use crate::caller::spawn::reply::{Reply, ReplyReader};
 use crate::error::Result;
-use crate::protocol::reply;
 use crate::sys::{pidfd, socket};
 
-/// The caller's end of an answer socket, as long as no answer has come.
-/// Dropped then, it calls the child off: nobody would know of it.
-pub(crate) struct CancelGuard<S: AsFd>(Option<S>);
+/// The caller's end of a reply socket, and the reader of the replies. Dropped before
+/// it is disarmed, it kills the child: nobody would know of it.
+pub(crate) struct CancelGuard<S: AsFd> {
+    /// `None` only while the guard is taken apart.
+    socket: Option<S>,
+    reader: ReplyReader,
+}
 
 impl<S: AsFd> CancelGuard<S> {
     pub(crate) fn new(socket: S) -> CancelGuard<S> {
-        CancelGuard(Some(socket))
+        CancelGuard {
+            socket: Some(socket),
+            reader: ReplyReader::default(),
+        }
     }
 
-    /// The same socket as another type, which `map` makes of a duplicate: if that
-    /// fails, or panics, the child is called off.
+    /// [`ReplyReader::read`] of this socket.
+    pub(crate) fn read_reply(&mut self) -> Result<Option<Reply>> {
+        let socket = self.socket.as_ref().expect("taken only at the end");
+        self.reader.read(socket.as_fd())
+    }
+
+    pub(crate) fn socket(&self) -> &S {
+        self.socket.as_ref().expect("taken only at the end")
+    }
+
+    /// A guard of the same child that has a duplicate of the socket.
     #[cfg(feature = "tokio")]
-    pub(crate) fn try_map<T: AsFd>(
-        self,
-        map: impl FnOnce(&S) -> Result<T>,
-    ) -> Result<CancelGuard<T>> {
-        let mapped = map(self.get())?;
+    pub(crate) fn with_duplicate<T: AsFd>(mut self, duplicate: T) -> CancelGuard<T> {
+        let reader = mem::take(&mut self.reader);
         drop(self.disarm());
-        Ok(CancelGuard::new(mapped))
+        CancelGuard {
+            socket: Some(duplicate),
+            reader,
+        }
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) fn get(&self) -> &S {
-        self.0.as_ref().expect("taken only at the end")
-    }
-
-    /// The socket of a child that is known now.
+    /// The socket of a child that its caller knows.
     pub(crate) fn disarm(mut self) -> S {
-        self.0.take().expect("taken only here and by drop")
-    }
-}
-
-impl<S: AsFd> AsFd for CancelGuard<S> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        let socket = self.0.as_ref().expect("taken only at the end");
-        socket.as_fd()
+        self.socket.take().expect("taken only here and by the drop")
     }
 }
 
 impl<S: AsFd> Drop for CancelGuard<S> {
     fn drop(&mut self) {
-        if let Some(socket) = self.0.take() {
-            cancel(socket.as_fd());
+        if let Some(socket) = self.socket.take() {
+            cancel(socket.as_fd(), mem::take(&mut self.reader));
         }
     }
 }
 
-/// After the shutdown the child can say "ready" no more, and ends by itself; if
-/// it has said so already, its pidfd is there and it is killed. A program may run
-/// by then, and lead a group, of which nobody would know either.
-fn cancel(socket: BorrowedFd<'_>) {
+/// After the shutdown the child cannot send `Ready` any more, and exits. If it has sent
+/// `Ready` before, its pidfd is here, and it is killed; with its group, because it may
+/// be a program by now that leads one.
+fn cancel(socket: BorrowedFd<'_>, mut reader: ReplyReader) {
     let _ = socket::shut_down_receiving(socket);
-    let (mut head, mut fds) = ([0; reply::HEAD_LEN], Vec::new());
-    let _ = socket::receive(socket, &mut head, &mut fds);
-    if let Ok(reply::Head::Ready { pid }) = reply::parse_head(&head)
-        && let Some(pidfd) = fds.first()
-    {
-        let _ = pidfd::send_signal_to_group(pidfd.as_fd(), pid, libc::SIGKILL);
-        let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+    while let Ok(Some(reply)) = reader.read(socket) {
+        match reply {
+            Reply::Hello => {}
+            Reply::Ready(ready) => {
+                if let Some(pidfd) = ready.pidfd {
+                    let _ = pidfd::send_signal_to_group(pidfd.as_fd(), ready.pid, libc::SIGKILL);
+                    let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+                }
+                return;
+            }
+            Reply::Failed(_) | Reply::End => return,
+        }
     }
 }

@@ -1,157 +1,326 @@
-//! The second half of a spawn: the answer, and what can be known when none
-//! comes.
+//! [`ReplyReader`]: reads `Hello`, `Ready` and `Failed` from a reply socket.
+//! RUNS IN: caller
+//!
+//! The one reader of replies: of a spawn and its cancelling, of a template that is
+//! being prepared, and of a program that is exec'ed as a template. It knows a socket
+//! and the protocol, and no process.
+//!
+//! After `Ready` the socket is the worker's, so the reader asks the kernel for the rest
+//! of one frame and never for a byte more.
 
 use std::io;
+use std::mem;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::caller::child::handle::ExitWatch;
-use crate::caller::child::status::{Look, StatusPipe};
-use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
-use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::request::Role;
-use crate::protocol::{Malformed, reply};
-use crate::sys::poll::Interest;
-use crate::sys::{pidfd, socket};
+use crate::error::{Error, Result};
+use crate::protocol::Malformed;
+use crate::protocol::reply;
+use crate::protocol::reply::{HEAD_LEN, Head};
+use crate::sys::socket;
 
-impl Spawn {
-    /// Reads what has come of the answer. If the record of the child's end has
-    /// come, too, nothing more will: what the child has forked may hold the
-    /// socket open.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
-        match self.receive_once(socket)? {
-            Progress::WaitFor(WaitFor::Answer(Interest::Readable)) if self.has_ended()? => {}
-            step => return Ok(step),
-        }
-        match self.receive_once(socket)? {
-            Progress::WaitFor(WaitFor::Answer(Interest::Readable)) => match self.announced.take() {
-                // It may have been executed: its end tells.
-                Some((pid, fds)) => self.ready(pid, fds),
-                None => self.examine(),
-            },
-            step => Ok(step),
-        }
-    }
+/// A complete frame, or the end of the socket.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// A process that was exec'ed as a template has started.
+    Hello,
+    Ready(ReadyChild),
+    /// The child could not do what it was made for.
+    Failed(Error),
+    /// The child closed the socket, or exited, before a frame or within one: its exit
+    /// says more than half a frame.
+    End,
+}
 
-    fn receive_once(&mut self, socket: BorrowedFd<'_>) -> Result<Progress> {
+/// A child that is about to do what it was made for.
+#[derive(Debug)]
+pub(crate) struct ReadyChild {
+    pub(crate) pid: u32,
+    /// `None`: this process's descriptor table was full when the pidfd arrived.
+    pub(crate) pidfd: Option<OwnedFd>,
+}
+
+/// The state of reading one child's replies. Owns every descriptor that it has
+/// received.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyReader {
+    head: [u8; HEAD_LEN],
+    /// The kind of a failure, and room for its whole text, once its head is complete.
+    failure: Option<(u16, Vec<u8>)>,
+    /// Number of bytes that were read of the head, or of the failure's text.
+    filled: usize,
+    /// The first descriptor that came with the frame.
+    fd: Option<OwnedFd>,
+    progress: Progress,
+}
+
+/// The last complete frame: `Hello` can only be the first, and `Ready` comes once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    #[default]
+    Nothing,
+    Hello,
+    Ready,
+}
+
+impl ReplyReader {
+    /// Reads what the socket has, without waiting: `None` until a frame is complete.
+    ///
+    /// May be called again after each reply; for a worker, not after `Ready`.
+    pub(crate) fn read(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Reply>> {
         loop {
-            match &mut self.state {
-                State::Failure { kind, text, filled } => {
-                    match receive_some(socket, &mut text[*filled..], &mut Vec::new())? {
-                        None => return Ok(Progress::WaitFor(WaitFor::Answer(Interest::Readable))),
-                        Some(0) => self.state = State::AwaitExit,
-                        Some(n) if *filled + n < text.len() => *filled += n,
-                        Some(_) => return Err(reply::parse_failure(*kind, text)?),
-                    }
-                }
-                State::AwaitExit => return self.examine(),
-                _ => {
-                    let (mut head, mut fds) = ([0; reply::HEAD_LEN], Vec::new());
-                    match receive_some(socket, &mut head, &mut fds)? {
-                        None => return Ok(Progress::WaitFor(WaitFor::Answer(Interest::Readable))),
-                        Some(0) => match self.announced.take() {
-                            Some((pid, fds)) => return self.ready(pid, fds),
-                            None => self.state = State::AwaitExit,
-                        },
-                        // A child writes the head at once, so it comes at once.
-                        Some(reply::HEAD_LEN) => match reply::parse_head(&head)? {
-                            reply::Head::Hello => {}
-                            reply::Head::Ready { pid } if self.role == Role::Program => {
-                                self.announced = Some((pid, fds));
-                            }
-                            reply::Head::Ready { pid } => return self.ready(pid, fds),
-                            reply::Head::Failed { kind, rest } => {
-                                let text = vec![0; rest];
-                                self.state = State::Failure {
-                                    kind,
-                                    text,
-                                    filled: 0,
-                                };
-                            }
-                        },
-                        Some(_) => return Err(Malformed::Because("an answer is cut off").into()),
-                    }
-                }
+            match self.receive(socket)? {
+                None => return Ok(None),
+                Some(0) => return Ok(Some(Reply::End)),
+                Some(n) => self.filled += n,
+            }
+            if let Some(reply) = self.take_frame()? {
+                return Ok(Some(reply));
             }
         }
     }
 
-    pub(crate) fn ready(&mut self, pid: u32, mut fds: Vec<OwnedFd>) -> Result<Progress> {
-        let status = self.status.take().expect("there until here");
-        let pidfd = match fds.pop() {
-            Some(pidfd) => Ok(pidfd),
-            // It was cut off, because the table is full. There is a place for one,
-            // unless another thread takes it.
-            None => {
-                self.place = None;
-                reopen(pid, &status)
-            }
-        };
-        let pidfd = pidfd.map_err(|error| {
-            let message = format!("receive the pidfd of `{}`", self.what);
-            Error::io(message, error)
-        })?;
-        // The template has answered before its child did.
-        self.template.poll_startup();
-        self.trace.ready(pid);
-        let trace = self.trace.clone();
-        let running = ExitWatch::new(pid, pidfd, status, self.kill_on_drop, trace);
-        Ok(Progress::Ready(running))
+    /// Whether the socket has given a part of a head, which every child sends in one
+    /// call.
+    pub(crate) fn is_within_head(&self) -> bool {
+        self.failure.is_none() && self.filled > 0
     }
 
-    /// Finds out what a child that is gone died of.
-    fn examine(&mut self) -> Result<Progress> {
-        // It is a write end of the pipe, which has to come to its end.
-        self.find_child();
-        self.place = None;
-        let Some(status) = &self.status else {
-            return Err(self.template.why_gone());
+    /// Receives at most the rest of the head or of the text: `None` if there is nothing
+    /// yet, 0 at the end.
+    fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Option<usize>> {
+        let rest = match &mut self.failure {
+            Some((_, text)) => &mut text[self.filled..],
+            None => &mut self.head[self.filled..],
         };
-        match status.look()? {
-            Look::Nothing => Ok(Progress::WaitFor(WaitFor::Status)),
-            Look::Lost => Err(self.template.why_lost()),
-            Look::Ended(exit)
-                if exit.code() == Some(reply::LOST_SOCKET.into()) && !self.inits.is_empty() =>
-            {
-                let message = format!("start `{}`: {}", self.what, reply::lost_socket(&self.inits));
-                Err(Error::new(ErrorKind::InitFailed, message))
-            }
-            Look::Ended(exit) => {
-                let mut message = format!("`{}` ended before it was ready: {exit}", self.what);
-                if let Some(failure) = exit.failure() {
-                    message += &format!(" ({failure})");
-                }
-                Err(Error::died(message, exit))
-            }
+        let mut fds = Vec::new();
+        let received = socket::receive(socket, rest, &mut fds);
+        if self.fd.is_none() {
+            self.fd = fds.into_iter().next();
         }
+        match received {
+            Ok(received) => Ok(Some(received.len)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(None),
+                // The child exited without having read all that was queued for it.
+                io::ErrorKind::ConnectionReset => Ok(Some(0)),
+                _ => Err(Error::io("read a worker's answer", error)),
+            },
+        }
+    }
+
+    /// Takes the frame, if it is complete. After the head of a failure, its text is
+    /// read.
+    fn take_frame(&mut self) -> Result<Option<Reply>> {
+        let len = self.failure.as_ref().map_or(HEAD_LEN, |it| it.1.len());
+        if self.filled < len {
+            return Ok(None);
+        }
+        self.filled = 0;
+        let fd = self.fd.take();
+        if let Some((kind, text)) = self.failure.take() {
+            return Ok(Some(Reply::Failed(reply::parse_failure(kind, &text)?)));
+        }
+        let (reply, progress) = match reply::parse_head(&self.head)? {
+            Head::Hello => (Reply::Hello, Progress::Hello),
+            Head::Ready { pid } => (Reply::Ready(ReadyChild { pid, pidfd: fd }), Progress::Ready),
+            Head::Failed { kind, rest } => {
+                self.failure = Some((kind, vec![0; rest]));
+                return Ok(None);
+            }
+        };
+        if mem::replace(&mut self.progress, progress) >= progress {
+            return Err(Malformed::Because("it answers the same twice").into());
+        }
+        Ok(Some(reply))
     }
 }
 
-/// Opens a pidfd in place of one that was lost, or ends the child. As long as
-/// the pipe has no record, the child was not collected, and its pid is its own.
-fn reopen(pid: u32, status: &StatusPipe) -> io::Result<OwnedFd> {
-    let pidfd = pidfd::open(pid);
-    if matches!(status.look(), Ok(Look::Nothing)) {
-        if pidfd.is_err() {
-            let _ = pidfd::kill_child(pid);
-        }
-        return pidfd;
-    }
-    Err(io::Error::from_raw_os_error(libc::EMFILE))
-}
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
 
-/// Reads from the answer socket: `None` if there is nothing yet, 0 at its end.
-fn receive_some(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
-) -> Result<Option<usize>> {
-    match socket::receive(socket, buffer, fds) {
-        Ok(received) => Ok(Some(received.len)),
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => Ok(None),
-            // The child went without having read all that was queued for it.
-            io::ErrorKind::ConnectionReset => Ok(Some(0)),
-            _ => Err(Error::io("read a worker's answer", error)),
-        },
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::protocol::MAX_FAILURE;
+
+    /// A reader with the two ends of its socket: ours, and the child's.
+    fn scene() -> (ReplyReader, UnixStream, UnixStream) {
+        let (mine, theirs) = UnixStream::pair().unwrap();
+        (ReplyReader::default(), mine, theirs)
+    }
+
+    fn failure() -> Vec<u8> {
+        let os = io::Error::from_raw_os_error(libc::ENOENT);
+        reply::failed(&Error::os(ErrorKind::ExecFailed, "execute `x`", os))
+    }
+
+    fn assert_failed(reply: Option<Reply>) {
+        let Some(Reply::Failed(error)) = reply else {
+            panic!("{reply:?}");
+        };
+        assert_eq!(error.kind(), ErrorKind::ExecFailed);
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+        assert!(error.to_string().starts_with("execute `x`: "), "{error}");
+    }
+
+    fn assert_ready(reply: Option<Reply>, pid: u32) -> Option<OwnedFd> {
+        match reply {
+            Some(Reply::Ready(ready)) if ready.pid == pid => ready.pidfd,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether every copy of the pipe's write end is closed.
+    fn is_closed(mut read: io::PipeReader) -> bool {
+        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+        nix::fcntl::fcntl(&read, flags).unwrap();
+        matches!(read.read(&mut [0]), Ok(0))
+    }
+
+    #[test]
+    fn whole_frames_are_read_in_order() {
+        let (mut reader, mine, mut theirs) = scene();
+        assert!(reader.read(mine.as_fd()).unwrap().is_none());
+        theirs.write_all(&reply::hello()).unwrap();
+        theirs.write_all(&reply::ready(7)).unwrap();
+        theirs.write_all(&failure()).unwrap();
+        let mut next = || reader.read(mine.as_fd()).unwrap();
+        assert!(matches!(next(), Some(Reply::Hello)));
+        assert!(assert_ready(next(), 7).is_none());
+        assert_failed(next());
+        assert!(next().is_none());
+    }
+
+    #[test]
+    fn split_frames_are_put_together() {
+        let (mut reader, mine, mut theirs) = scene();
+        let bytes = [&reply::hello()[..], &reply::ready(0x1234), &failure()].concat();
+        let mut replies = Vec::new();
+        for (at, byte) in bytes.iter().enumerate() {
+            theirs.write_all(&[*byte]).unwrap();
+            let reply = reader.read(mine.as_fd()).unwrap();
+            let is_end = [HEAD_LEN, 2 * HEAD_LEN, bytes.len()].contains(&(at + 1));
+            assert_eq!(reply.is_some(), is_end, "after {at} bytes: {reply:?}");
+            assert_eq!(reader.is_within_head(), !is_end && at < 3 * HEAD_LEN - 1);
+            replies.extend(reply);
+        }
+        assert_failed(replies.pop());
+        assert!(assert_ready(replies.pop(), 0x1234).is_none());
+        assert!(matches!(replies[..], [Reply::Hello]));
+    }
+
+    #[test]
+    fn the_worker_s_bytes_stay_on_the_socket() {
+        let (mut reader, mut mine, mut theirs) = scene();
+        theirs.write_all(&reply::ready(7)).unwrap();
+        theirs.write_all(b"hello").unwrap();
+        drop(theirs);
+        assert_ready(reader.read(mine.as_fd()).unwrap(), 7);
+        let mut rest = String::new();
+        mine.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "hello");
+    }
+
+    #[test]
+    fn a_failure_comes_in_pieces_of_any_size() {
+        for piece in [1, 3, HEAD_LEN, HEAD_LEN + 1, 64] {
+            let (mut reader, mine, mut theirs) = scene();
+            let mut last = None;
+            for piece in failure().chunks(piece) {
+                assert!(last.is_none());
+                theirs.write_all(piece).unwrap();
+                last = reader.read(mine.as_fd()).unwrap();
+            }
+            assert_failed(last);
+        }
+    }
+
+    #[test]
+    fn the_longest_failure_is_read_and_a_longer_one_refused() {
+        let (mut reader, mine, mut theirs) = scene();
+        let bytes = reply::failed(&Error::new(ErrorKind::Io, "x".repeat(MAX_FAILURE)));
+        theirs.write_all(&bytes).unwrap();
+        let reply = reader.read(mine.as_fd()).unwrap();
+        assert!(
+            matches!(reply, Some(Reply::Failed(error)) if error.to_string().len() == MAX_FAILURE)
+        );
+
+        let len = (MAX_FAILURE as u32 + 5).to_le_bytes();
+        theirs.write_all(&[&bytes[..4], &len].concat()).unwrap();
+        let error = reader.read(mine.as_fd()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn a_socket_that_ends_is_no_error() {
+        // Before a frame, within the head, and within the text.
+        for bytes in [&[][..], &reply::ready(7)[..5], &failure()[..HEAD_LEN + 2]] {
+            let (mut reader, mine, mut theirs) = scene();
+            theirs.write_all(bytes).unwrap();
+            assert!(reader.read(mine.as_fd()).unwrap().is_none());
+            drop(theirs);
+            for _ in 0..2 {
+                let reply = reader.read(mine.as_fd()).unwrap();
+                assert!(matches!(reply, Some(Reply::End)), "{reply:?}");
+            }
+        }
+        // A peer that has not read all: the kernel reports a reset.
+        let (mut reader, mut mine, theirs) = scene();
+        mine.write_all(b"unread").unwrap();
+        drop(theirs);
+        let reply = reader.read(mine.as_fd()).unwrap();
+        assert!(matches!(reply, Some(Reply::End)), "{reply:?}");
+    }
+
+    #[test]
+    fn a_frame_that_comes_twice_is_refused() {
+        let (hello, ready) = (reply::hello(), reply::ready(7));
+        for frames in [[hello, hello], [ready, ready], [ready, hello]] {
+            let (mut reader, mine, mut theirs) = scene();
+            theirs.write_all(&frames.concat()).unwrap();
+            assert!(reader.read(mine.as_fd()).unwrap().is_some());
+            let error = reader.read(mine.as_fd()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_a_protocol_error() {
+        let (mut reader, mine, mut theirs) = scene();
+        theirs.write_all(b"HTTP/1.1 400 Bad Request").unwrap();
+        let error = reader.read(mine.as_fd()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn ready_has_the_descriptor_that_came_with_it() {
+        let (mut reader, mine, theirs) = scene();
+        let (read, write) = io::pipe().unwrap();
+        let ready = reply::ready(7);
+        // A reader may see the head in two pieces; the descriptor comes with the first.
+        socket::send(theirs.as_fd(), &ready[..3], &[write.as_fd()]).unwrap();
+        drop(write);
+        assert!(reader.read(mine.as_fd()).unwrap().is_none());
+        socket::send(theirs.as_fd(), &ready[3..], &[]).unwrap();
+        let pidfd = assert_ready(reader.read(mine.as_fd()).unwrap(), 7);
+        assert!(!is_closed(read.try_clone().unwrap()));
+        drop(pidfd.expect("one was sent"));
+        assert!(is_closed(read));
+    }
+
+    #[test]
+    fn descriptors_that_no_frame_has_are_closed() {
+        let (mut reader, mine, theirs) = scene();
+        let (read, write) = io::pipe().unwrap();
+        let fds = [write.as_fd(), write.as_fd()];
+        socket::send(theirs.as_fd(), &reply::hello(), &fds).unwrap();
+        socket::send(theirs.as_fd(), &failure(), &fds).unwrap();
+        drop(write);
+        assert!(matches!(reader.read(mine.as_fd()), Ok(Some(Reply::Hello))));
+        assert_failed(reader.read(mine.as_fd()).unwrap());
+        assert!(is_closed(read), "without the reader being dropped");
+        assert!(reader.read(mine.as_fd()).unwrap().is_none());
     }
 }

@@ -1,11 +1,15 @@
-//! The way of a request to its template, and of the descriptors that follow it
-//! to the child.
+//! [`RequestSender`]: sends a request to its template, and to the child the descriptors
+//! that do not fit into it.
+//! RUNS IN: caller
+//!
+//! It knows the two sockets, and nothing of the reply.
 
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
+use crate::caller::spawn::wait_for::WaitFor;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, Result};
 use crate::protocol::MAX_INLINE_FDS;
 use crate::protocol::request::Surroundings;
@@ -15,15 +19,16 @@ use crate::sys::{fd, socket};
 /// The message and the descriptors that go with it.
 pub(crate) struct Request {
     pub(crate) message: Vec<u8>,
+    /// All but the standard streams. The second is the write end of the status pipe.
     pub(crate) fds: Vec<OwnedFd>,
     /// The standard streams that go with it, as they are when it is sent.
     pub(crate) surroundings: Surroundings,
-    /// Their place among the descriptors.
+    /// The index in `fds` before which the standard streams go.
     pub(crate) streams_at: usize,
 }
 
 impl Request {
-    /// All descriptors, in their order.
+    /// All descriptors, in the order of the message.
     fn all_fds(&self) -> Vec<BorrowedFd<'_>> {
         let (before, after) = self.fds.split_at(self.streams_at);
         let streams = (0..).zip(self.surroundings.streams);
@@ -47,124 +52,149 @@ impl Request {
     }
 }
 
-/// Where among a request's descriptors the status pipe's write end is.
-const REPORTED: usize = 1;
+/// The index of the status pipe's write end among a request's descriptors.
+const STATUS_WRITER: usize = 1;
 
-/// Descriptors that travel over the answer socket, the next one last.
+/// Descriptors that travel over the reply socket, the next one last.
 pub(crate) type Descriptors = Vec<OwnedFd>;
+
+/// What is not sent yet.
+pub(crate) struct RequestSender {
+    unsent: Unsent,
+    status_writer: Option<OwnedFd>,
+}
+
+enum Unsent {
+    /// Queues on the reply socket the descriptors that do not fit into the request.
+    /// The request follows them.
+    Queueing(Descriptors, Request),
+    /// Waits for room on the control socket.
+    Request(Request, Descriptors),
+    /// The queue is full until the child takes descriptors from it.
+    Descriptors(Descriptors),
+    Nothing,
+}
+
+impl RequestSender {
+    pub(crate) fn new(request: Request, following: Descriptors) -> RequestSender {
+        RequestSender {
+            unsent: Unsent::Queueing(following, request),
+            status_writer: None,
+        }
+    }
+
+    /// Whether the template has not been sent the request.
+    pub(crate) fn has_request(&self) -> bool {
+        matches!(self.unsent, Unsent::Queueing(..) | Unsent::Request(..))
+    }
+
+    /// The write end of the status pipe, once the request is sent, for two purposes: a
+    /// child is found by it when its template has exited, and it reserves an entry of
+    /// the descriptor table for a pidfd.
+    pub(crate) fn status_writer(&self) -> Option<BorrowedFd<'_>> {
+        self.status_writer.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Closes the write end of the status pipe.
+    pub(crate) fn close_status_writer(&mut self) {
+        self.status_writer = None;
+    }
+
+    /// Gives up what is not sent to a child that has exited.
+    pub(crate) fn give_up(&mut self) {
+        self.unsent = Unsent::Nothing;
+    }
+
+    /// Sends as much as there is room for, and returns the event that makes more. `None`:
+    /// everything is sent.
+    pub(crate) fn send(
+        &mut self,
+        template: &TemplateHandle,
+        reply_socket: BorrowedFd<'_>,
+        what: &str,
+    ) -> Result<Option<WaitFor>> {
+        loop {
+            match mem::replace(&mut self.unsent, Unsent::Nothing) {
+                Unsent::Queueing(mut fds, request) => {
+                    queue(reply_socket, &mut fds, what)?;
+                    self.unsent = Unsent::Request(request, fds);
+                }
+                Unsent::Request(mut request, following) => {
+                    if let Some(wait) = send_request(template, &mut request, what)? {
+                        self.unsent = Unsent::Request(request, following);
+                        return Ok(Some(wait));
+                    }
+                    self.status_writer = Some(request.fds.swap_remove(STATUS_WRITER));
+                    if !following.is_empty() {
+                        self.unsent = Unsent::Descriptors(following);
+                    }
+                }
+                Unsent::Descriptors(mut fds) => {
+                    if let Some(wait) = queue(reply_socket, &mut fds, what)? {
+                        self.unsent = Unsent::Descriptors(fds);
+                        return Ok(Some(wait));
+                    }
+                }
+                Unsent::Nothing => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Sends the request, or returns the event that makes room for it.
+fn send_request(
+    template: &TemplateHandle,
+    request: &mut Request,
+    what: &str,
+) -> Result<Option<WaitFor>> {
+    let control = template.control();
+    let mut sent = socket::send(control, &request.message, &request.all_fds());
+    // Most programs have all three streams open, so only a refusal makes it look.
+    if sent.as_ref().is_err_and(is_bad_fd) && request.leave_out_closed_streams() {
+        sent = socket::send(control, &request.message, &request.all_fds());
+    }
+    match sent {
+        Ok(_) => Ok(None),
+        Err(error) if is_too_many_in_flight(&error) => Ok(Some(WaitFor::Later)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(Some(WaitFor::Control)),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Err(template.why_gone()),
+            _ => Err(Error::io(format!("ask the template for `{what}`"), error)),
+        },
+    }
+}
+
+/// Sends descriptors over the reply socket, or returns the event that makes room for
+/// the rest.
+fn queue(
+    reply_socket: BorrowedFd<'_>,
+    fds: &mut Descriptors,
+    what: &str,
+) -> Result<Option<WaitFor>> {
+    while !fds.is_empty() {
+        let first = fds.len().saturating_sub(MAX_INLINE_FDS);
+        let next: Vec<_> = fds[first..].iter().rev().map(AsFd::as_fd).collect();
+        match socket::send(reply_socket, &[0], &next) {
+            Ok(_) => fds.truncate(first),
+            Err(error) if is_too_many_in_flight(&error) => return Ok(Some(WaitFor::Later)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    return Ok(Some(WaitFor::Reply(Interest::Writable)));
+                }
+                // The child has refused already: its reply says why.
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(None),
+                _ => return Err(Error::io(format!("send descriptors to `{what}`"), error)),
+            },
+        }
+    }
+    Ok(None)
+}
 
 fn is_bad_fd(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBADF)
 }
 
-/// Whether there is room but not yet.
-fn later(error: &io::Error) -> bool {
+/// Whether the kernel takes no more descriptors of this user for now (unix(7)).
+fn is_too_many_in_flight(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ETOOMANYREFS)
-}
-
-impl Spawn {
-    /// Sends all, in code that may block.
-    pub(crate) fn send_blocking(&mut self, socket: BorrowedFd<'_>) -> Result<()> {
-        let mut has_waited = false;
-        while let Some(mut wait) = self.send(socket)? {
-            if mem::replace(&mut has_waited, true) {
-                match self.check_template(wait, socket)? {
-                    Progress::WaitFor(next) => wait = next,
-                    Progress::Ready(_) => return Ok(()),
-                }
-            }
-            self.wait_blocking(wait, socket)?;
-        }
-        Ok(())
-    }
-
-    /// Sends what is not sent; tells what for it has to wait.
-    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) -> Result<Option<WaitFor>> {
-        loop {
-            match mem::replace(&mut self.state, State::Answer) {
-                State::Queueing(mut fds, request) => {
-                    self.queue(socket, &mut fds)?;
-                    self.state = State::Sending(request, fds);
-                }
-                State::Sending(mut request, following) => {
-                    if let Some(wait) = self.request(&mut request)? {
-                        self.state = State::Sending(request, following);
-                        return Ok(Some(wait));
-                    }
-                    self.place = Some(request.fds.swap_remove(REPORTED));
-                    if !following.is_empty() {
-                        self.state = State::Following(following);
-                    }
-                }
-                State::Following(mut fds) => {
-                    if let Some(wait) = self.queue(socket, &mut fds)? {
-                        self.state = State::Following(fds);
-                        return Ok(Some(wait));
-                    }
-                }
-                received => {
-                    self.state = received;
-                    return Ok(None);
-                }
-            }
-        }
-    }
-
-    /// Sends the request; tells what for it has to wait.
-    fn request(&self, request: &mut Request) -> Result<Option<WaitFor>> {
-        let mut sent = socket::send(
-            self.template.control(),
-            &request.message,
-            &request.all_fds(),
-        );
-        // Most programs have all three, so nobody looks before.
-        if sent.as_ref().is_err_and(is_bad_fd) && request.leave_out_closed_streams() {
-            sent = socket::send(
-                self.template.control(),
-                &request.message,
-                &request.all_fds(),
-            );
-        }
-        match sent {
-            Ok(_) => Ok(None),
-            Err(error) if later(&error) => Ok(Some(WaitFor::Later)),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(Some(WaitFor::Control)),
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                    Err(self.template.why_gone())
-                }
-                _ => Err(Error::io(
-                    format!("ask the template for `{}`", self.what),
-                    error,
-                )),
-            },
-        }
-    }
-
-    /// Sends descriptors over the answer socket; tells what for the rest has to
-    /// wait.
-    fn queue(&self, socket: BorrowedFd<'_>, fds: &mut Descriptors) -> Result<Option<WaitFor>> {
-        while !fds.is_empty() {
-            let first = fds.len().saturating_sub(MAX_INLINE_FDS);
-            let next: Vec<_> = fds[first..].iter().rev().map(AsFd::as_fd).collect();
-            match socket::send(socket, &[0], &next) {
-                Ok(_) => fds.truncate(first),
-                Err(error) if later(&error) => return Ok(Some(WaitFor::Later)),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        return Ok(Some(WaitFor::Answer(Interest::Writable)));
-                    }
-                    // The child has refused already: its answer says why.
-                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(None),
-                    _ => {
-                        return Err(Error::io(
-                            format!("send descriptors to `{}`", self.what),
-                            error,
-                        ));
-                    }
-                },
-            }
-        }
-        Ok(None)
-    }
 }

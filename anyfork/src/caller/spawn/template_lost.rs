@@ -1,124 +1,135 @@
-//! A spawn whose template has ended while somebody holds the sockets open.
+//! [`TemplateLoss`]: what can become of a spawn whose template has exited while another
+//! process holds its sockets open.
+//! RUNS IN: caller
 //!
-//! Most often the sockets hang up with the template, and this is not needed. But
-//! code of the program's that prepares a template or a child may leave a process
-//! behind, which has all that its parent had. Role the template's pidfd tells of
-//! its end, and what remains to be known is whether a child has taken the
-//! request, which is to have all the time that it needs:
+//! Most often the sockets hang up with the template, and this is not needed. But user's
+//! code that prepares a template or a child may leave a process behind, which has every
+//! descriptor that its parent had. Then the template's pidfd reports the exit of the
+//! template, and the question is whether a child has taken the request, which may take
+//! all the time that it needs:
 //!
-//! | the status pipe | the control socket | |
+//! | who has claimed the status pipe | the control socket | |
 //! |---|---|---|
-//! | a living process's | | that is the child: its end is waited for, too |
-//! | a process's that is gone | | the child has ended, and no answer can come |
-//! | nobody's | all is read | a child has it, and runs no code of the program's yet: what it has hangs up with it |
-//! | nobody's | something is unread | the request, or others behind it: given up after a while |
+//! | a living process | | that is the child: the spawn waits for its exit, too |
+//! | a process that is reaped | | the child has exited, and no reply can come |
+//! | nobody | everything is read | a child has the request, and runs no user's code yet: its descriptors are closed with it |
+//! | nobody | something is unread | the request, or others behind it: given up after [`TIMEOUT`] |
 //!
-//! The pipe becomes a child's before it runs code that may take long, or leave
-//! processes behind.
+//! A child claims the pipe before it runs code that may take long, or leave processes
+//! behind.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::caller::spawn::{Progress, Spawn, State, WaitFor};
-use crate::error::Result;
+use crate::caller::templates::handle::TemplateHandle;
 use crate::sys::peer::Owner;
 use crate::sys::{peer, pidfd};
 
-/// So long a child that was forked at its template's very end may take to come to
-/// code of the program's, or to its answer, if there are unread requests. It does
-/// a few system calls until then.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout, from the template's exit on, for a child to claim its status pipe, if
+/// requests are unread. A child that was forked last does a few system calls until
+/// then.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is known of a child that has not answered.
-pub(crate) enum Child {
+/// What is known of a template that has exited, and of the child that it may have left.
+pub(crate) struct TemplateLoss {
+    /// The time since which the template's exit is known. `None`: it serves.
+    since: Option<Instant>,
+    child: Child,
+}
+
+/// A child that has not replied.
+enum Child {
     /// There may be none.
     Unknown,
-    /// It was there at the last look. `None`: there was no room for its pidfd.
-    Runs(Option<Arc<OwnedFd>>),
-    Ended,
+    /// It ran when it was looked for. `None`: the descriptor table has no room for its
+    /// pidfd.
+    Running(Option<Arc<OwnedFd>>),
+    Exited,
 }
 
-impl Spawn {
-    /// A step came to nothing, though something has come: looks whether there is
-    /// anybody yet who could bring the spawn on.
-    pub(crate) fn check_template(
-        &mut self,
-        wait: WaitFor,
-        socket: BorrowedFd<'_>,
-    ) -> Result<Progress> {
-        self.lost_since = self.lost_since.or_else(|| self.template.ended());
-        let Some(since) = self.lost_since else {
-            return Ok(Progress::WaitFor(wait));
-        };
-        let is_unsent = matches!(self.state, State::Queueing(..) | State::Sending(..));
-        if is_unsent || self.template.has_failed() {
-            return Err(self.template.why_gone());
-        }
-        self.find_child();
-        // After that: it may have answered before its end, or the template's.
-        let wait = match self.advance(socket)? {
-            Progress::WaitFor(wait) => wait,
-            ready => return Ok(ready),
-        };
-        match &self.child {
-            Child::Runs(Some(_)) => Ok(Progress::WaitFor(wait)),
-            Child::Runs(None) => Ok(Progress::WaitFor(WaitFor::Later)),
-            Child::Ended => match self.receive(socket)? {
-                Progress::WaitFor(_) => match self.announced.take() {
-                    // It may have been executed: its end tells.
-                    Some((pid, fds)) => self.ready(pid, fds),
-                    None => Err(self.template.why_gone()),
-                },
-                ready => Ok(ready),
-            },
-            // It has closed its socket, and has run no code of the program's: the
-            // pipe hangs up with it.
-            Child::Unknown if self.place.is_none() => Ok(Progress::WaitFor(wait)),
-            Child::Unknown if since.elapsed() > PATIENCE && self.template.has_unread() => {
-                Err(self.template.why_gone())
-            }
-            Child::Unknown => Ok(Progress::WaitFor(WaitFor::Later)),
+/// What a spawn with a lost template can still expect.
+pub(crate) enum Verdict {
+    /// The events that it waits for, or the exit of the child.
+    Wait,
+    /// Nothing reports the next event.
+    Later,
+    /// A last reply, if the child sent one before its exit.
+    LastReply,
+    /// Nothing: no child has the request.
+    Nothing,
+}
+
+impl TemplateLoss {
+    pub(crate) fn new() -> TemplateLoss {
+        TemplateLoss {
+            since: None,
+            child: Child::Unknown,
         }
     }
 
-    /// What is readable when it is worth it to look after the spawn, beside what
-    /// it waits for.
-    pub(crate) fn end(&self) -> Option<Arc<OwnedFd>> {
-        match (&self.child, self.lost_since) {
-            (_, None) => self.template.exit_fd(),
-            (Child::Runs(pidfd), _) => pidfd.clone(),
-            (Child::Unknown | Child::Ended, _) => None,
-        }
+    /// Whether the template has exited.
+    pub(crate) fn is_known(&mut self, template: &TemplateHandle) -> bool {
+        self.since = self.since.or_else(|| template.lost_since());
+        self.since.is_some()
     }
 
-    /// Finds out what is to be known of the child.
-    pub(crate) fn find_child(&mut self) {
+    /// Looks for the child by the write end of its status pipe.
+    pub(crate) fn find_child(&mut self, status_writer: Option<BorrowedFd<'_>>) {
         self.child = match &self.child {
-            Child::Runs(Some(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Ended,
-            Child::Unknown | Child::Runs(None) => match &self.place {
-                Some(pipe) => child_by(pipe.as_fd()),
+            Child::Running(Some(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Exited,
+            Child::Unknown | Child::Running(None) => match status_writer {
+                Some(pipe) => claimant(pipe),
                 None => return,
             },
-            Child::Runs(Some(_)) | Child::Ended => return,
+            Child::Running(Some(_)) | Child::Exited => return,
         };
+    }
+
+    /// What is to be expected, by the last look for the child.
+    pub(crate) fn verdict(
+        &self,
+        status_writer: Option<BorrowedFd<'_>>,
+        template: &TemplateHandle,
+    ) -> Verdict {
+        let is_over = || self.since.is_some_and(|since| since.elapsed() > TIMEOUT);
+        match &self.child {
+            Child::Running(Some(_)) => Verdict::Wait,
+            Child::Running(None) => Verdict::Later,
+            Child::Exited => Verdict::LastReply,
+            // The reply socket is at its end, and the child has run no user's code: the
+            // status pipe hangs up with the child.
+            Child::Unknown if status_writer.is_none() => Verdict::Wait,
+            Child::Unknown if is_over() && template.has_unread() => Verdict::Nothing,
+            Child::Unknown => Verdict::Later,
+        }
+    }
+
+    /// A descriptor that is readable when the template has exited; once that is known,
+    /// when the child has. `None` if nothing reports it.
+    pub(crate) fn exit_fd(&self, template: &TemplateHandle) -> Option<Arc<OwnedFd>> {
+        match (&self.child, self.since) {
+            (_, None) => template.exit_fd(),
+            (Child::Running(pidfd), _) => pidfd.clone(),
+            (Child::Unknown | Child::Exited, _) => None,
+        }
     }
 }
 
-/// The child whose status pipe this is.
-fn child_by(pipe: BorrowedFd<'_>) -> Child {
+/// The child that has claimed the status pipe.
+fn claimant(pipe: BorrowedFd<'_>) -> Child {
     let owner = || peer::owner(pipe).unwrap_or(Owner::Nobody);
     match owner() {
         Owner::Nobody => Child::Unknown,
-        Owner::Gone => Child::Ended,
+        Owner::Gone => Child::Exited,
         Owner::Process(pid) => {
             let pidfd = pidfd::open(pid);
             match (owner(), pidfd) {
-                // It was collected between the two, and the pid may be another's.
-                (Owner::Gone, _) => Child::Ended,
-                (_, Ok(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Ended,
-                (_, Ok(pidfd)) => Child::Runs(Some(Arc::new(pidfd))),
-                (_, Err(_)) => Child::Runs(None),
+                // It was reaped between the two calls, and the pid may be another's.
+                (Owner::Gone, _) => Child::Exited,
+                (_, Ok(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Exited,
+                (_, Ok(pidfd)) => Child::Running(Some(Arc::new(pidfd))),
+                (_, Err(_)) => Child::Running(None),
             }
         }
     }

@@ -1,15 +1,14 @@
-//! Templates by exec: this program's file, or another program's that links
-//! anyfork.
+//! Templates by exec: this program's file, or another program's that links anyfork.
+//! RUNS IN: caller
 //!
 //! Works from any thread of a process of any size, because `posix_spawn` copies
-//! nothing. The new process never reaches its `main`: the constructor in
-//! `template::boot` finds the marker in the environment. It forks the template
-//! off and ends, so the template is nobody's child and never a zombie.
+//! nothing. The new process never reaches its `main`: the constructor in `boot` finds
+//! the marker in the environment. It forks the template off and exits, so the template
+//! is not this process's child, and leaves no zombie.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,15 +16,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::caller::spawn::reply::{Reply, ReplyReader};
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::{hello, reply};
+use crate::protocol::hello;
 use crate::sys::poll::Interest;
 use crate::sys::{poll, posix_spawn, socket, startup, wait};
 
-/// So long a program may take to say that it is one of ours. It says so before
-/// it prepares anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout for a program to say that it is one of ours, which it does before it
+/// prepares anything.
+pub(crate) const TIMEOUT_HELLO: Duration = Duration::from_secs(10);
+
+/// Timeout for reaping a program that was sent SIGKILL.
+const TIMEOUT_REAP: Duration = Duration::from_secs(1);
 
 /// Executes this program's own file, also if its path leads elsewhere now.
 pub(crate) fn this_program() -> Result<TemplateSockets> {
@@ -40,7 +43,7 @@ pub(crate) fn this_program() -> Result<TemplateSockets> {
              its own file is unknown, and cannot be executed again";
         return Err(Error::new(ErrorKind::ExecFailed, message));
     }
-    program_with(&program, env::args_os(), PATIENCE)
+    program_with(&program, env::args_os(), TIMEOUT_HELLO)
 }
 
 /// Whether the link leads to the loader (`ld.so ./program argument`), which
@@ -63,23 +66,23 @@ fn path_without_proc() -> Option<PathBuf> {
 }
 
 /// Executes another program.
-pub(crate) fn program(path: &Path, patience: Duration) -> Result<TemplateSockets> {
-    program_with(path, [path.as_os_str().to_owned()], patience)
+pub(crate) fn program(path: &Path, timeout: Duration) -> Result<TemplateSockets> {
+    program_with(path, [path.as_os_str().to_owned()], timeout)
 }
 
 fn program_with(
     program: &Path,
     args: impl IntoIterator<Item = OsString>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<TemplateSockets> {
     let name = program.display();
     let failed = |error| Error::io(format_args!("exec a template from `{name}`"), error);
     // None: longer than a clock can tell.
-    let deadline = Instant::now().checked_add(patience);
+    let deadline = Instant::now().checked_add(timeout);
     let (control, served) = socket::control_pair().map_err(failed)?;
-    let (answer, answering) = socket::stream_pair().map_err(failed)?;
-    socket::send(control.as_fd(), &hello::MESSAGE, &[answering.as_fd()]).map_err(failed)?;
-    drop(answering);
+    let (reply, replying) = socket::stream_pair().map_err(failed)?;
+    socket::send(control.as_fd(), &hello::MESSAGE, &[replying.as_fd()]).map_err(failed)?;
+    drop(replying);
 
     let marker = (
         hello::VARIABLE.into(),
@@ -95,62 +98,51 @@ fn program_with(
             )
         })?;
     drop(served);
-    let born = await_birth(program, &answer, deadline);
-    if let Err(error) = born {
-        // Not one of ours, or not able to: it may run on without us.
+    let greeted = await_hello(program, &reply, deadline);
+    if let Err(error) = greeted {
+        // Another program, or one that failed: without this it might run on.
         posix_spawn::kill_group(pid);
-        collect(pid);
+        reap_killed(pid);
         return Err(error);
     }
     wait::reap_blocking(pid).map_err(failed)?;
-    Ok(TemplateSockets::new(control, answer))
+    Ok(TemplateSockets::new(control, reply))
 }
 
-/// Collects a child that was killed. One that changed its user cannot be: that
-/// one is waited for elsewhere.
-fn collect(pid: u32) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    let (done, collected) = mpsc::channel();
+/// Reaps a program that was sent SIGKILL. One that changed its user cannot be killed:
+/// after [`TIMEOUT_REAP`] a thread goes on waiting for it.
+fn reap_killed(pid: u32) {
+    let (done, reaped) = mpsc::channel();
     thread::spawn(move || {
         let _ = wait::reap_blocking(pid);
         let _ = done.send(());
     });
-    let _ = collected.recv_timeout(PATIENCE);
+    let _ = reaped.recv_timeout(TIMEOUT_REAP);
 }
 
 /// Waits until the program says that it is one of ours.
-fn await_birth(program: &Path, answer: &UnixStream, deadline: Option<Instant>) -> Result<()> {
+fn await_hello(program: &Path, reply: &UnixStream, deadline: Option<Instant>) -> Result<()> {
     let name = program.display();
-    let failed = |error| Error::io(format_args!("wait for `{name}`"), error);
-    let stranger = |why: String| {
+    let not_anyfork = |why: &str| {
         let message = format!("`{name}` {why}: is it a program that links anyfork?");
         Error::new(ErrorKind::NotAnyfork, message)
     };
-    if !poll::wait(answer.as_fd(), Interest::Readable, deadline).map_err(failed)? {
-        return Err(stranger("did not answer in time and was killed".to_owned()));
-    }
-    let (mut head, mut fds) = ([0; reply::HEAD_LEN], Vec::new());
-    match socket::receive(answer.as_fd(), &mut head, &mut fds) {
-        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => return Err(failed(error)),
-        Ok(received) if received.len == reply::HEAD_LEN => {}
-        _ => {
-            return Err(stranger(
-                "ended, or closed its descriptors, without an answer".to_owned(),
-            ));
+    let mut reader = ReplyReader::default();
+    loop {
+        let reply_or_later = reader.read(reply.as_fd());
+        match reply_or_later.map_err(|error| error.during(format_args!("`{name}`")))? {
+            Some(Reply::Hello) => return Ok(()),
+            Some(Reply::Failed(error)) => return Err(error),
+            Some(Reply::Ready(_)) => return Err(not_anyfork("answered out of turn")),
+            None if !reader.is_within_head() => {}
+            None | Some(Reply::End) => {
+                let why = "ended, or closed its descriptors, without an answer";
+                return Err(not_anyfork(why));
+            }
+        }
+        let came = poll::wait(reply.as_fd(), Interest::Readable, deadline);
+        if !came.map_err(|error| Error::io(format_args!("wait for `{name}`"), error))? {
+            return Err(not_anyfork("did not answer in time and was killed"));
         }
     }
-    match reply::parse_head(&head).map_err(|what| stranger_version(program, what.into()))? {
-        reply::Head::Hello => Ok(()),
-        reply::Head::Failed { kind, rest } => {
-            let mut text = vec![0; rest];
-            let read = socket::receive(answer.as_fd(), &mut text, &mut fds).map_err(failed)?;
-            Err(reply::parse_failure(kind, &text[..read.len])?)
-        }
-        reply::Head::Ready { .. } => Err(stranger("answered out of turn".to_owned())),
-    }
-}
-
-/// A protocol error, with the program's name.
-fn stranger_version(program: &Path, error: Error) -> Error {
-    Error::new(error.kind(), format!("`{}`: {error}", program.display()))
 }

@@ -1,0 +1,230 @@
+//! [`Worker`] and [`Child`]: running processes for async code.
+//! RUNS IN: caller
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::pin;
+use std::process::Output;
+use std::task::Poll;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::UnixStream;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+
+use crate::caller::child::exit_watch::ExitWatch;
+use crate::caller::child::handle::ChildHandle;
+use crate::caller::child::methods::{as_pidfd, child_methods, worker_methods};
+use crate::caller::stdio::registered::RegisteredStreams;
+use crate::caller::wait;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+
+/// A worker that runs: its socket and its process.
+///
+/// The socket is close-on-exec, and gives end-of-file when the worker has exited. The
+/// fields can be moved out of it. In code without async,
+/// [`Launch::blocking`](crate::Launch::blocking) gives a
+/// [`blocking::Worker`](crate::blocking::Worker).
+///
+/// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
+/// process, or kills it with [`kill_on_drop`](crate::Process::kill_on_drop).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Worker {
+    /// Connected to the worker's first parameter.
+    pub socket: UnixStream,
+    /// The process.
+    pub child: Child,
+}
+
+/// A process that runs, and the caller's ends of its piped streams.
+///
+/// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
+/// process, which leaves no zombie when it exits. With
+/// [`kill_on_drop`](crate::Process::kill_on_drop) that kills the process.
+#[derive(Debug)]
+pub struct Child {
+    /// Writes to the process's standard input, if that is piped.
+    pub stdin: Option<ChildStdin>,
+    /// Reads the process's standard output, if that is piped.
+    pub stdout: Option<ChildStdout>,
+    /// Reads the process's standard error, if that is piped.
+    pub stderr: Option<ChildStderr>,
+    watch: ExitWatch,
+}
+
+impl Worker {
+    pub(crate) fn new(socket: UnixStream, watch: ExitWatch, streams: RegisteredStreams) -> Worker {
+        let child = Child::new(watch, streams);
+        Worker { socket, child }
+    }
+
+    worker_methods!();
+
+    /// Waits for the process's exit: see [`Child::wait`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::wait`].
+    pub async fn wait(&mut self) -> Result<Exit> {
+        self.child.wait().await
+    }
+
+    /// The exit, if the process has exited: see [`Child::try_wait`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::try_wait`].
+    pub fn try_wait(&mut self) -> Result<Option<Exit>> {
+        self.child.try_wait()
+    }
+
+    /// Sends SIGKILL, and waits for the exit: see [`Child::kill`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::kill`].
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await
+    }
+}
+
+impl Child {
+    pub(crate) fn new(watch: ExitWatch, streams: RegisteredStreams) -> Child {
+        let RegisteredStreams {
+            stdin,
+            stdout,
+            stderr,
+        } = streams;
+        Child {
+            stdin,
+            stdout,
+            stderr,
+            watch,
+        }
+    }
+
+    child_methods!();
+
+    /// Another handle of the process, without the streams: for other tasks that wait for
+    /// the process, signal it, or keep it from being detached.
+    pub fn handle(&self) -> ChildHandle {
+        ChildHandle::new(self.watch.clone())
+    }
+
+    /// Waits for the process's exit. May be called again. A piped standard input is
+    /// closed before, as tokio does it.
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Died`](crate::ErrorKind::Died), with an [`Exit`] that has
+    /// neither code nor signal, if the template was killed, the process did not exit by
+    /// itself, and the kernel (before Linux 6.15) has not kept the status.
+    ///
+    /// # Caveats
+    ///
+    /// While its template is stopped (SIGSTOP), the exit of a process that was killed
+    /// is not reported.
+    pub async fn wait(&mut self) -> Result<Exit> {
+        drop(self.stdin.take());
+        wait::tokio::exit(&self.watch).await
+    }
+
+    /// The exit, if the process has exited.
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::wait`].
+    pub fn try_wait(&mut self) -> Result<Option<Exit>> {
+        self.watch.try_exit()
+    }
+
+    /// Waits for the process's exit, and reads its piped streams until then: both at the
+    /// same time, so that the process never waits for its reader. A stream that is not
+    /// piped gives nothing. A piped standard input is closed before.
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::wait`]; and if reading fails.
+    ///
+    /// # Caveats
+    ///
+    /// Reads until the streams are at their end: a process that the child leaves
+    /// behind may hold them open. Dropping the future drops the [`Child`].
+    pub async fn wait_with_output(mut self) -> Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        let (stdout, stderr) = both(read_to_end(stdout), read_to_end(stderr)).await;
+        let failed = |error| Error::io("read what a process prints", error);
+        Ok(Output {
+            status: self.wait().await?.status(),
+            stdout: stdout.map_err(failed)?,
+            stderr: stderr.map_err(failed)?,
+        })
+    }
+
+    /// Sends SIGKILL, and does not wait for the exit. A process that has exited already
+    /// is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the kernel refuses, as for a
+    /// process of another user.
+    pub fn start_kill(&mut self) -> Result<()> {
+        self.watch.kill()
+    }
+
+    /// Sends SIGKILL, and waits for the exit. A process that has exited already is no
+    /// error.
+    ///
+    /// Dropping the future loses nothing: the signal is sent when it is first
+    /// polled.
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::start_kill`] and [`Child::wait`].
+    pub async fn kill(&mut self) -> Result<()> {
+        self.start_kill()?;
+        self.wait().await.map(drop)
+    }
+}
+
+as_pidfd!(Child);
+
+/// Reads a stream to its end, if there is one.
+async fn read_to_end(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_end(&mut all).await?;
+    }
+    Ok(all)
+}
+
+/// Waits until both are done.
+async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|context| {
+        if first.is_none()
+            && let Poll::Ready(done) = one.as_mut().poll(context)
+        {
+            first = Some(done);
+        }
+        if second.is_none()
+            && let Poll::Ready(done) = other.as_mut().poll(context)
+        {
+            second = Some(done);
+        }
+        match (first.take(), second.take()) {
+            (Some(one), Some(other)) => Poll::Ready((one, other)),
+            early => {
+                (first, second) = early;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

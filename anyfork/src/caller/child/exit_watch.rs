@@ -1,0 +1,190 @@
+//! [`ExitWatch`]: the exit of a child that was ready once, shared by all its handles.
+//! RUNS IN: caller
+//!
+//! A child that exits by itself writes its exit code into the status pipe; the template
+//! writes a record of every exit there, and then reaps the child. Either counts only
+//! once the process has exited, which its pidfd reports. So the exit of a child that
+//! wrote its own needs no template. A child that was reaped without a record, or whose
+//! pipe is at its end, has lost its template: then the kernel is asked.
+//!
+//! It never waits: see [`wait`](crate::caller::wait).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::caller::child::status;
+use crate::caller::child::status::{Record, StatusPipe};
+use crate::caller::trace::Trace;
+use crate::error::{Error, Result};
+use crate::exit::{Exit, Usage};
+use crate::sys::pidfd::ProcessState;
+use crate::sys::{pidfd, poll, wait};
+
+/// A child, before and after its exit. A clone watches the same child.
+#[derive(Clone, Debug)]
+pub(crate) struct ExitWatch(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pid: u32,
+    pidfd: OwnedFd,
+    status: StatusPipe,
+    kill_on_drop: bool,
+    trace: Trace,
+    /// Locked while one handle looks: a child is reaped only once.
+    exit: Mutex<Option<Exit>>,
+}
+
+/// How far a child is.
+#[derive(Debug)]
+pub(crate) enum ExitState {
+    Exited(Exit),
+    /// The pidfd is readable when the child has exited.
+    Running,
+    /// The child has exited, and its template has not reported it yet. The status pipe
+    /// is readable when it has, and the pidfd is hung up when the child is reaped.
+    AwaitsRecord,
+}
+
+impl ExitWatch {
+    pub(crate) fn new(
+        pid: u32,
+        pidfd: OwnedFd,
+        status: StatusPipe,
+        kill_on_drop: bool,
+        trace: Trace,
+    ) -> ExitWatch {
+        ExitWatch(Arc::new(Shared {
+            pid,
+            pidfd,
+            status,
+            kill_on_drop,
+            trace,
+            exit: Mutex::new(None),
+        }))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.pid
+    }
+
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.0.pidfd.as_fd()
+    }
+
+    /// The status pipe.
+    pub(crate) fn status(&self) -> BorrowedFd<'_> {
+        self.0.status.as_fd()
+    }
+
+    /// Looks how far the child is.
+    pub(crate) fn try_wait(&self) -> Result<ExitState> {
+        let shared = &*self.0;
+        let mut exit = shared.exit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(exit) = &*exit {
+            return Ok(ExitState::Exited(exit.clone()));
+        }
+        let state = shared.look();
+        let state = state.inspect_err(|error| shared.trace.failed(error))?;
+        if let ExitState::Exited(found) = &state {
+            shared.trace.exited(found);
+            *exit = Some(found.clone());
+        }
+        Ok(state)
+    }
+
+    /// The exit, if the child has exited and it is known.
+    pub(crate) fn try_exit(&self) -> Result<Option<Exit>> {
+        match self.try_wait()? {
+            ExitState::Exited(exit) => Ok(Some(exit)),
+            ExitState::Running | ExitState::AwaitsRecord => Ok(None),
+        }
+    }
+
+    /// Sends a signal. A child that has exited is no error.
+    pub(crate) fn signal(&self, signal: i32) -> Result<()> {
+        sent(signal, pidfd::send_signal(self.pidfd(), signal))
+    }
+
+    /// Sends a signal to the process group that the child leads. An empty group is no
+    /// error.
+    pub(crate) fn signal_group(&self, signal: i32) -> Result<()> {
+        let result = pidfd::send_signal_to_group(self.pidfd(), self.pid(), signal);
+        sent(signal, result)
+    }
+
+    /// Sends SIGKILL.
+    pub(crate) fn kill(&self) -> Result<()> {
+        self.signal(libc::SIGKILL)
+    }
+}
+
+fn sent(signal: i32, result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        result => {
+            result.map_err(|error| Error::io(format_args!("send a worker signal {signal}"), error))
+        }
+    }
+}
+
+impl Shared {
+    fn look(&self) -> Result<ExitState> {
+        // Before the pipe: a record that is not there after the child was reaped never
+        // will be.
+        let state = pidfd::state(self.pidfd.as_fd())
+            .map_err(|error| Error::io("look how far a worker is", error))?;
+        if state == ProcessState::Running {
+            return Ok(ExitState::Running);
+        }
+        Ok(match self.status.try_read()? {
+            Record::Exit(exit) => {
+                // A child that this process has adopted has no other parent to reap it.
+                if state == ProcessState::Exited {
+                    wait::reap_adopted(self.pidfd.as_fd());
+                }
+                ExitState::Exited(exit)
+            }
+            Record::Pending if state == ProcessState::Exited => ExitState::AwaitsRecord,
+            Record::Pending | Record::Lost => ExitState::Exited(self.ask_kernel()?),
+        })
+    }
+
+    /// The exit of a child whose template did not live to report it.
+    fn ask_kernel(&self) -> Result<Exit> {
+        let (pidfd, failure) = (self.pidfd.as_fd(), self.status.failure());
+        if let Some(reaped) = wait::reap_adopted(pidfd) {
+            let (user, system) = (reaped.user_micros, reaped.system_micros);
+            return Ok(Exit {
+                status: reaped.status,
+                usage: Usage::new(user, system, reaped.peak_memory),
+                failure,
+            });
+        }
+        let status = pidfd::exit_status(pidfd)
+            .or_else(|| wait::zombie_status(self.pid, pidfd))
+            // There is no `/proc`, or the process is another user's. If its parent reaps
+            // it, then about now, after which the kernel may tell.
+            .or_else(|| poll::hangs_up_soon(pidfd).then(|| pidfd::exit_status(pidfd))?);
+        match status {
+            None => Err(status::lost(failure)),
+            Some(status) => Ok(Exit {
+                status,
+                usage: Usage::default(),
+                failure,
+            }),
+        }
+    }
+}
+
+/// The last handle is gone. The template kills the child too, when it sees the status
+/// pipe closed; this is sooner, and needs no template.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let exit = self.exit.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if self.kill_on_drop && exit.is_none() {
+            let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        }
+    }
+}

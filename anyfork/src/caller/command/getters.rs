@@ -1,0 +1,110 @@
+//! std's getters of a [`Command`], and the iterators that they return.
+//! RUNS IN: caller
+
+use std::collections::{BTreeMap, btree_map};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::slice;
+
+use crate::caller::command::Command;
+use crate::spec::Setting;
+
+/// With the names and the meaning of std's.
+///
+/// ```
+/// use anyfork::Command;
+///
+/// let mut command = Command::new("ls");
+/// command.args(["-l", "-a"]).current_dir("/").env("LANG", "C").env_remove("HOME");
+/// assert_eq!(command.get_program(), "ls");
+/// assert!(command.get_args().eq(["-l", "-a"]));
+/// assert_eq!(command.get_current_dir(), Some("/".as_ref()));
+/// let envs: Vec<_> = command.get_envs().collect();
+/// assert_eq!(envs, [("HOME".as_ref(), None), ("LANG".as_ref(), Some("C".as_ref()))]);
+/// ```
+impl Command {
+    /// The program, as it was given.
+    pub fn get_program(&self) -> &OsStr {
+        &self.program
+    }
+
+    /// The arguments, without the program's name for itself.
+    pub fn get_args(&self) -> CommandArgs<'_> {
+        CommandArgs(self.args.iter())
+    }
+
+    /// The variables that were set, and with `None` those that were removed; in the order
+    /// of their names. Inherited variables are not among them.
+    pub fn get_envs(&self) -> CommandEnvs<'_> {
+        let mut envs = BTreeMap::new();
+        let mut is_cleared = false;
+        for setting in self.setup.settings() {
+            match setting {
+                Setting::EnvClear => {
+                    envs.clear();
+                    is_cleared = true;
+                }
+                // As with std, nothing is left to remove.
+                Setting::Env(name, None) if is_cleared => {
+                    envs.remove(name.as_os_str());
+                }
+                Setting::Env(name, value) => {
+                    envs.insert(name.as_os_str(), value.as_deref());
+                }
+                _ => {}
+            }
+        }
+        CommandEnvs(envs.into_iter())
+    }
+
+    /// The directory, if one was set.
+    pub fn get_current_dir(&self) -> Option<&Path> {
+        let settings = self.setup.settings().iter();
+        settings.rev().find_map(|setting| match setting {
+            Setting::Directory(path) => Some(path.as_path()),
+            _ => None,
+        })
+    }
+}
+
+/// The arguments of a [`Command`]: [`Command::get_args`].
+#[derive(Clone, Debug)]
+pub struct CommandArgs<'a>(slice::Iter<'a, OsString>);
+
+impl<'a> Iterator for CommandArgs<'a> {
+    type Item = &'a OsStr;
+
+    fn next(&mut self) -> Option<&'a OsStr> {
+        self.0.next().map(OsString::as_os_str)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for CommandArgs<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(OsString::as_os_str)
+    }
+}
+
+impl ExactSizeIterator for CommandArgs<'_> {}
+
+/// The variables of a [`Command`]: [`Command::get_envs`].
+#[derive(Debug)]
+pub struct CommandEnvs<'a>(btree_map::IntoIter<&'a OsStr, Option<&'a OsStr>>);
+
+impl<'a> Iterator for CommandEnvs<'a> {
+    type Item = (&'a OsStr, Option<&'a OsStr>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for CommandEnvs<'_> {}

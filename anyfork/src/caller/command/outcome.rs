@@ -1,0 +1,83 @@
+//! [`Exit`] and [`Output`] as targets of a launch: programs that are waited for until
+//! they exit.
+//! RUNS IN: caller
+
+use std::process::Output;
+
+#[cfg(feature = "tokio")]
+use crate::caller::child::ChildHandle;
+use crate::caller::child::pending::PendingChild;
+use crate::caller::child::{Child, blocking};
+use crate::caller::launch::{Target, sealed};
+use crate::error::Result;
+use crate::exit::Exit;
+
+impl Target for Exit {
+    type Blocking = Exit;
+}
+
+impl sealed::Target for Exit {
+    type Pending = PendingChild;
+
+    fn blocking(pending: PendingChild) -> Result<Exit> {
+        let mut child: blocking::Child = <Child as sealed::Target>::blocking(pending)?;
+        child.wait()
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(pending: PendingChild) -> Result<Exit> {
+        let mut child = <Child as sealed::Target>::asynchronous(pending).await?;
+        let guard = KillGuard::new(&child);
+        let exit = child.wait().await?;
+        guard.disarm();
+        Ok(exit)
+    }
+}
+
+impl Target for Output {
+    type Blocking = Output;
+}
+
+impl sealed::Target for Output {
+    type Pending = PendingChild;
+
+    fn blocking(pending: PendingChild) -> Result<Output> {
+        let child: blocking::Child = <Child as sealed::Target>::blocking(pending)?;
+        child.wait_with_output()
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn asynchronous(pending: PendingChild) -> Result<Output> {
+        let child = <Child as sealed::Target>::asynchronous(pending).await?;
+        let guard = KillGuard::new(&child);
+        let output = child.wait_with_output().await?;
+        guard.disarm();
+        Ok(output)
+    }
+}
+
+/// Dropped before it is disarmed, kills a program whose exit nobody waits for any more,
+/// and the group that it leads.
+#[cfg(feature = "tokio")]
+struct KillGuard(Option<ChildHandle>);
+
+#[cfg(feature = "tokio")]
+impl KillGuard {
+    fn new(child: &Child) -> KillGuard {
+        KillGuard(Some(child.handle()))
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for KillGuard {
+    fn drop(&mut self) {
+        if let Some(child) = &self.0 {
+            let _ = child.signal_group(libc::SIGKILL);
+            let _ = child.start_kill();
+        }
+    }
+}

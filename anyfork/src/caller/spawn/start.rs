@@ -1,0 +1,93 @@
+//! Begins a spawn: makes its descriptors and its message, and sends what there is room
+//! for.
+//! RUNS IN: caller
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use crate::caller::child::status::StatusPipe;
+use crate::caller::spawn::send::{Request, RequestSender};
+use crate::caller::spawn::spec::SpawnSpec;
+use crate::caller::spawn::{Job, Spawn};
+use crate::caller::templates;
+use crate::caller::templates::handle::TemplateHandle;
+use crate::caller::trace::Trace;
+use crate::error::{Error, Result};
+use crate::protocol::request::{BodyAt, Head};
+use crate::sys::{fd, memfd, socket};
+
+impl Spawn<UnixStream> {
+    /// Asks the template, or another one with the caller's present rights, for a
+    /// process. The request is sent, or will be when there is room for it.
+    pub(crate) fn start(
+        template: &Arc<TemplateHandle>,
+        spec: SpawnSpec,
+        trace: Trace,
+    ) -> Result<Spawn<UnixStream>> {
+        let template = templates::with_present_rights(template, spec.bounding_set)?;
+        if template.known_lost_since().is_some() {
+            return Err(template.why_gone());
+        }
+        let what = spec.what();
+        let SpawnSpec {
+            role,
+            body,
+            control,
+            kill_on_drop,
+            mut surroundings,
+            bounding_set: _,
+            deadline,
+        } = spec;
+        let failed = |step| {
+            let message = format!("start `{what}`: {step}");
+            move |error: io::Error| Error::io(message, error)
+        };
+        let inits = body.inits();
+        let (body, mut passed) = body.encode();
+        // A directory that may not be looked at is not sent.
+        let directory = match surroundings.directory {
+            true => fd::open_current_directory().ok(),
+            false => None,
+        };
+        surroundings.directory = directory.is_some();
+        let head = Head {
+            kill_on_drop,
+            surroundings,
+            ..Head::new(role, &body, passed.len())
+        };
+
+        let (mine, theirs) = socket::stream_pair().map_err(failed("socketpair"))?;
+        let (status, status_writer) = fd::nonblocking_pipe().map_err(failed("pipe"))?;
+        let mut fds = vec![theirs.into(), status_writer];
+        fds.extend(control);
+        if head.body_at == BodyAt::Memfd {
+            fds.push(memfd::store(&body).map_err(failed("store the arguments"))?);
+        }
+        let streams_at = fds.len();
+        fds.extend(directory);
+        let mut following = passed.split_off(head.inline_fds as usize);
+        following.reverse();
+        fds.extend(passed);
+
+        let request = Request {
+            message: head.encode(&body),
+            fds,
+            surroundings,
+            streams_at,
+        };
+        let job = Job {
+            template,
+            what,
+            role,
+            kill_on_drop,
+            inits,
+            deadline,
+            trace,
+        };
+        let sender = RequestSender::new(request, following);
+        let mut spawn = Spawn::new(job, StatusPipe::new(status), sender, mine);
+        spawn.send()?;
+        Ok(spawn)
+    }
+}

@@ -1,0 +1,110 @@
+//! Waiting in a thread that may block (poll(2)).
+//! RUNS IN: caller
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Instant;
+
+use crate::caller::child::exit_watch::{ExitState, ExitWatch};
+use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
+use crate::caller::spawn::{Progress, Spawn};
+use crate::caller::templates::handle::TemplateHandle;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::sys::poll;
+use crate::sys::poll::Interest;
+
+/// Waits until a child is ready.
+pub(crate) fn ready(mut spawn: Spawn<UnixStream>) -> Result<(UnixStream, ExitWatch)> {
+    loop {
+        match spawn.step()? {
+            Progress::Ready(watch) => return Ok((spawn.into_socket(), watch)),
+            Progress::WaitFor(wait) => event(&spawn, wait)?,
+        }
+    }
+}
+
+/// Waits until everything is sent, and returns the reply socket.
+pub(crate) fn sent(mut spawn: Spawn<UnixStream>) -> Result<UnixStream> {
+    while let Some(wait) = spawn.send_step()? {
+        event(&spawn, wait)?;
+    }
+    Ok(spawn.into_socket())
+}
+
+/// Waits for the event that a spawn needs, or for the spawn's deadline, which is an
+/// error.
+fn event(spawn: &Spawn<UnixStream>, wait: WaitFor) -> Result<()> {
+    let came = if wait == WaitFor::Later {
+        thread::sleep(INTERVAL);
+        Ok(spawn.deadline().is_none_or(|it| Instant::now() < it))
+    } else {
+        let exit_fd = spawn.exit_fd();
+        let exit_fd = exit_fd.as_ref().map(|it| (it.as_fd(), Interest::Readable));
+        let status = match wait {
+            WaitFor::Reply(Interest::Readable) | WaitFor::Executed => spawn.status(),
+            _ => None,
+        };
+        let mut fds = vec![spawn.source(wait)];
+        fds.extend(status.map(|it| (it, Interest::Readable)));
+        fds.extend(exit_fd);
+        poll::wait_any(&fds, spawn.deadline())
+    };
+    match came {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::too_late(spawn.what())),
+        Err(error) => Err(Error::io(format!("wait for `{}`", spawn.what()), error)),
+    }
+}
+
+/// Waits for a child's exit. `None`: the deadline was first.
+pub(crate) fn exit(watch: &ExitWatch, deadline: Option<Instant>) -> Result<Option<Exit>> {
+    loop {
+        let came = match watch.try_wait()? {
+            ExitState::Exited(exit) => return Ok(Some(exit)),
+            ExitState::Running => poll::wait(watch.pidfd(), Interest::Readable, deadline),
+            ExitState::AwaitsRecord => {
+                let record = (watch.status(), Interest::Readable);
+                let reaped = (watch.pidfd(), Interest::HungUp);
+                poll::wait_any(&[record, reaped], deadline)
+            }
+        };
+        if !came.map_err(|error| Error::io("wait for a worker", error))? {
+            return Ok(None);
+        }
+    }
+}
+
+/// Waits until a template is prepared.
+pub(crate) fn prepared(template: &TemplateHandle, deadline: Option<Instant>) -> Result<()> {
+    while let Some(reply) = template.try_prepared()? {
+        let came = poll::wait(reply.as_fd(), Interest::Readable, deadline);
+        if !came.map_err(failed_template)? {
+            return Err(Error::too_late("the preparation of a template"));
+        }
+    }
+    Ok(())
+}
+
+/// Has a template keep so many spares, and waits until there is room for the message.
+pub(crate) fn keep_warm(
+    template: &TemplateHandle,
+    count: u32,
+    deadline: Option<Instant>,
+) -> Result<()> {
+    while !template.try_keep_warm(count)? {
+        let exit_fd = template.exit_fd();
+        let mut fds = vec![(template.control(), Interest::Writable)];
+        fds.extend(exit_fd.as_ref().map(|it| (it.as_fd(), Interest::Readable)));
+        if !poll::wait_any(&fds, deadline).map_err(failed_template)? {
+            return Err(Error::too_late("a template"));
+        }
+    }
+    Ok(())
+}
+
+fn failed_template(error: io::Error) -> Error {
+    Error::io("wait for a template", error)
+}
