@@ -18,7 +18,8 @@ fn main() {
     // SAFETY: it was left open for this program.
     let control = unsafe { OwnedFd::from_raw_fd(number) };
     let control = UnixDatagram::from(control);
-    let (mut greeting, mut fds) = ([0; 8], [0; 2]);
+    // Room for the sender's credentials, too, which the kernel puts before.
+    let (mut greeting, mut fds) = ([0; 8], [0; 16]);
     let received = control.recv_with_fd(&mut greeting, &mut fds);
     assert_eq!(received.expect("a greeting"), (4, 1));
     assert_eq!(greeting[..2], *b"AF");
