@@ -42,7 +42,7 @@
 //! 5. It finds the worker ([`child::functions`](crate::child::functions)), decodes the
 //!    arguments ([`entry`](crate::entry)), and answers `Ready` with its pidfd
 //!    ([`child::reply`](crate::child::reply)).
-//! 6. The caller reads the answer ([`caller::spawn::reply`](crate::caller::spawn)): the
+//! 6. The caller reads the answer ([`caller::spawn::reply`](crate::caller::spawn::reply)): the
 //!    launch resolves. The child calls the worker ([`child::run`](crate::child::run)).
 //! 7. The worker returns: the child writes why it failed, if it did, and its exit code
 //!    ([`child::report`](crate::child::report)), and leaves by `_exit`.
@@ -56,9 +56,10 @@
 //! |---|---|
 //! | add a setting of a process | `spec.rs` (`Setting`); then `caller/process/settings.rs` and `caller/command.rs` (the method), `protocol/setting.rs` (its bytes), `child/settings.rs` (applying it) |
 //! | add an argument type | `args/convert.rs`, for a descriptor `args/descriptor.rs`, of tokio's `args/tokio.rs` |
-//! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/spawn/template_lost.rs` (when nobody answers) |
-//! | a wrong exit code or status | `caller/child/handle.rs` (where a status comes from), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
+//! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/wait/` (how), `caller/spawn/template_lost.rs` (when nobody answers) |
+//! | a wrong exit code or status | `caller/child/exit_watch.rs` (where a status comes from), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
 //! | starts got slower | `template.rs` (the system calls of a start), `child/fast_path.rs`, `template/server.rs` |
+//! | a process is started differently | `caller/process/start.rs` (a worker), `caller/process/fork.rs` (a template), `caller/command/start.rs` (a program) |
 //! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
 //! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
 //! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `child/exec.rs` |

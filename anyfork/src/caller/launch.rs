@@ -13,15 +13,15 @@ use crate::error::{Error, Result};
 
 /// An operation under way.
 ///
-/// Finished with `.await` (feature `tokio`) or [`blocking`](Launch::blocking).
-/// Either resolves when the worker is about to be entered: the process exists,
-/// the name was found, the arguments were decoded.
+/// Finished with `.await` (feature `tokio`) or [`blocking`](Launch::blocking). A launch
+/// of a worker resolves when the worker is about to be entered: the process exists, the
+/// name was found, the arguments were decoded. A launch of an external program resolves
+/// when the program is executed, or, for its [`Exit`] or its [`Output`], when it has
+/// exited.
 ///
-/// A launch of an external program resolves when it is executed; one that is to
-/// give its [`Exit`] or its [`Output`], when it has ended.
-///
-/// Dropped before, directly or as a future, it leaves no process behind; nor, if
-/// a program leads a [process group](Process::process_group), one of the group.
+/// Dropped before, as a launch or as a future, it leaves no process behind; nor, if a
+/// program leads a [process group](crate::Process::process_group), any process of the
+/// group.
 ///
 /// # Errors
 ///
@@ -31,33 +31,37 @@ use crate::error::{Error, Result};
 /// |---|---|
 /// | [`UnknownWorker`], [`AmbiguousName`] | the name fits no worker, or several |
 /// | [`BadArgument`] | an argument does not parse, or there are too few or too many |
-/// | [`TemplateGone`] | the template has ended, or ends before the worker is ready |
+/// | [`TemplateGone`] | the template has exited, or exits before the worker is ready |
 /// | [`ExecFailed`] | a program cannot be executed |
 /// | [`ForkFailed`] | the kernel refuses the template's fork, as over `RLIMIT_NPROC` |
-/// | [`InitFailed`], [`PluginFailed`] | an init function or a plugin refuses |
-/// | [`Died`] | the process ends before it is ready |
-/// | [`TimedOut`] | it is not ready in the time that [`Process::timeout`] allows |
+/// | [`InitFailed`], [`PluginFailed`] | an init function or a plugin fails |
+/// | [`Died`] | the process exits before it is ready |
+/// | [`TimedOut`] | the process is not ready in the time that [`timeout`] allows |
 /// | [`Io`] | a system call fails, as when the descriptor table is full, or for a setting that is not allowed |
 ///
 /// # Panics
 ///
-/// Awaited in a tokio runtime that was built without I/O, as tokio's own types do.
-/// One without time is enough.
+/// Awaited in a tokio runtime that was built without I/O, as tokio's own types do. The
+/// runtime may be built without time.
 ///
 /// # Caveats
 ///
 /// While the template is stopped (SIGSTOP), a launch waits for it, for as long as
-/// [`Process::timeout`] allows.
+/// [`timeout`] allows.
 ///
-/// A process that a preload or init function has forked and left behind holds the
-/// sockets that its parent had. If the template is killed then, its launches end
-/// all the same: those whose request it has not read after about a second, and
-/// those whose child was forked already with that child, which is waited for as
-/// long as it prepares itself. Only `timeout` ends a launch, or a
-/// [`prepare`](Process::prepare), if a template is killed while it is still being
-/// prepared, and has left such a process behind; if its own template is killed so
-/// before it was forked; or if it was handed over by another process.
+/// A preload or init function may fork a process and leave it behind, which then holds
+/// its parent's sockets open. If the template is killed after that, its launches end all
+/// the same: those whose request the template has not read, after about a second; those
+/// whose child exists already, with that child, which gets the time that it needs to
+/// prepare itself. Only [`timeout`] ends a launch or a
+/// [`prepare`](crate::Process::prepare) in three cases: the template is killed while it
+/// is prepared, and has left such a process behind; the template's own template is
+/// killed so before it forks the first; or the template was handed over by another
+/// process.
 ///
+/// [`Exit`]: crate::Exit
+/// [`Output`]: std::process::Output
+/// [`timeout`]: crate::Process::timeout
 /// [`UnknownWorker`]: crate::ErrorKind::UnknownWorker
 /// [`AmbiguousName`]: crate::ErrorKind::AmbiguousName
 /// [`BadArgument`]: crate::ErrorKind::BadArgument

@@ -8,7 +8,7 @@
 //! there never was one. Then the status pipe has the record of the child's exit, which
 //! its template wrote, or is at its end, too, and the template has exited. Where another
 //! process holds these open, the pidfds report the exits: see
-//! [`template_lost`](crate::caller::spawn::template_lost).
+//! [`template_lost`].
 
 pub(crate) mod cancel;
 pub(crate) mod reply;
