@@ -12,11 +12,11 @@ use std::process;
 use crate::error::{Error, Result};
 use crate::sys::fd;
 
-/// What a standard stream of a process becomes: as std's type of this name,
-/// which cannot be looked into.
+/// What a standard stream of a process becomes: std's type of this name has no way to
+/// read it back, so this is our own.
 ///
-/// Any owned descriptor is one: a file, a socket, an end of a pipe, the other
-/// stream of another process.
+/// Made from any owned descriptor: a file, a socket, an end of a pipe, a stream of
+/// another process.
 ///
 /// ```
 /// use anyfork::Stdio;
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
 }
 
 impl Stdio {
-    /// The caller's stream, as it is when this is given to a process.
+    /// The caller's stream, as it is when this is set.
     ///
     /// A stream that nothing is said about is the template's, which is what the
     /// program was started with.
@@ -53,8 +53,8 @@ impl Stdio {
 
     /// A pipe, whose other end is in the [`Child`](crate::Child).
     ///
-    /// A process that is forked from has nothing to read it with: its stream is
-    /// `/dev/null`, and each process that is forked from it gets a pipe of its
+    /// Nobody has the other end of a template's pipe: a process that is forked from has
+    /// `/dev/null` instead, and each process that is forked from it gets a pipe of its
     /// own.
     pub fn piped() -> Stdio {
         Stdio(Kind::Piped)
@@ -97,13 +97,13 @@ impl From<io::Stderr> for Stdio {
     }
 }
 
-/// A stream that is closed is one that leads nowhere.
+/// A duplicate of the caller's own stream; `/dev/null` if that is closed.
 fn duplicate(number: u8) -> Stdio {
     let fd = inherited(number);
     Stdio(fd.map_or(Kind::Null, Kind::Fd))
 }
 
-/// The caller's own stream; `None` if it is closed.
+/// A duplicate of the caller's own stream; `None` if that is closed.
 fn inherited(number: u8) -> Option<OwnedFd> {
     match number {
         0 => io::stdin().as_fd().try_clone_to_owned().ok(),
@@ -113,7 +113,7 @@ fn inherited(number: u8) -> Option<OwnedFd> {
 }
 
 impl Stdio {
-    /// The same once more, with a duplicate of its descriptor.
+    /// A copy, with a duplicate of the descriptor.
     pub(crate) fn try_clone(&self) -> io::Result<Stdio> {
         Ok(Stdio(match &self.0 {
             Kind::Inherit => Kind::Inherit,
@@ -127,8 +127,8 @@ impl Stdio {
         matches!(self.0, Kind::Piped)
     }
 
-    /// The descriptor for stream `number` of a process. `None` stands for
-    /// `/dev/null`, which is what a pipe without a reader is, too.
+    /// The descriptor for stream `number` of a process. `None` stands for `/dev/null`,
+    /// which is also what a template has in place of a pipe.
     pub(crate) fn resolve(self, number: u8) -> Option<OwnedFd> {
         match self.0 {
             Kind::Inherit => inherited(number),

@@ -1,11 +1,9 @@
-//! The templates that a program has without asking for one: the early one, and one that
-//! is exec'ed at first need and kept.
+//! A program's default templates: the early one, and one that is exec'ed at first need.
 //! RUNS IN: caller
 //!
-//! Both keep the rights that the program had when they were made. So whenever one is
-//! about to be used, the program's rights are compared with those: a program that has
-//! given something up gets another default template, which it executes as it is now, and
-//! the old one is ended.
+//! Both keep the rights that the program had when they were made. So the program's rights
+//! are compared with those before each use: a program that has given up rights gets
+//! another default template, which it executes as it is now, and the old one is ended.
 
 pub(crate) mod adopted;
 pub(crate) mod exec;
@@ -39,8 +37,8 @@ pub(crate) fn early() -> Result<Arc<TemplateHandle>> {
     early_for(Rights::now().ok().as_ref())
 }
 
-/// The template to send a request to that was to go to `template`: another one if that is
-/// the program's default and has other rights than the program has now.
+/// The template for a request to `template`: another one if that is the program's default
+/// and has other rights than the program has now.
 pub(crate) fn with_present_rights(
     template: &Arc<TemplateHandle>,
     bounding_set: Option<u64>,
@@ -73,34 +71,35 @@ pub(crate) fn end_early() {
     }
 }
 
-/// Forgets the default template that was exec'ed, and ends it: the next need makes
-/// another.
+/// Ends the default template that was exec'ed, and forgets it: the next use makes another
+/// one.
 pub(crate) fn reset_default() {
     if let Some(before) = lock_kept().take() {
         before.end();
     }
 }
 
-/// Whether the program has ended the early template, or has other rights than that.
+/// Whether the early template was ended: by the program, or because the program has other
+/// rights than it.
 static EARLY_ENDED: AtomicBool = AtomicBool::new(false);
 
-/// A template of the program's, as the process of a generation has it.
+/// The default template that was exec'ed, by the process of a generation.
 struct Kept {
     generation: u32,
-    /// What its control socket was when it was made.
+    /// The identity of its control socket when it was made.
     identity: Option<Identity>,
     template: Arc<TemplateHandle>,
 }
 
 impl Kept {
-    /// Whether the template's sockets are this process's still: their numbers may be
-    /// another's.
+    /// Whether this process still has the template's sockets: their numbers may lead to
+    /// others by now.
     fn is_ours(&self) -> bool {
         let control = fd_identity::identity(self.template.control());
         self.generation == early::generation() && self.identity == control
     }
 
-    /// Ends the template, if its sockets are this process's.
+    /// Ends the template, if this process still has its sockets.
     fn end(self) {
         match self.is_ours() {
             true => self.template.shut_down(),
@@ -115,8 +114,8 @@ fn lock_kept() -> MutexGuard<'static, Option<Kept>> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The exec'ed template, made if there is none for these rights. Many threads that come
-/// at the same time wait for one of them to make it.
+/// The exec'ed template, made if there is none for these rights. Of several threads at
+/// the same time, one makes it and the others wait.
 fn kept(rights: Option<Rights>) -> Result<Arc<TemplateHandle>> {
     let mut kept = lock_kept();
     if let Some(before) = kept.take_if(|before| !before.serves(rights.as_ref())) {
@@ -148,14 +147,14 @@ impl Kept {
     }
 }
 
-/// Whether the early template was given up for its rights.
+/// Whether the program has other rights than the early template.
 fn has_other_rights() -> bool {
     let early = EARLY.get().and_then(|early| early.rights.as_ref());
     let now = Rights::now();
     early.is_some_and(|then| now.is_ok_and(|now| !now.are_those_of(then)))
 }
 
-/// The early template, if it fits a caller with these rights.
+/// The early template, if a caller with these rights may use it.
 fn early_for(rights: Option<&Rights>) -> Result<Arc<TemplateHandle>> {
     static EARLY_HANDLE: OnceLock<Result<Arc<TemplateHandle>>> = OnceLock::new();
     let gone = |why: &str| Err(Error::new(ErrorKind::TemplateGone, why));

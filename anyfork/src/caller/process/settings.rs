@@ -1,5 +1,7 @@
-//! The settings of a [`Process`], with the names and meaning of std's `Command`
-//! and `CommandExt`, and tokio's.
+//! The settings of a [`Process`], named as those of std's `Command` and tokio's.
+//! RUNS IN: caller
+//!
+//! They are only collected here: the new process applies them.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -12,19 +14,20 @@ use crate::spec::Setting;
 
 /// # Settings
 ///
-/// They are applied in the new process before any code of the user's runs there
-/// (also before [`after_fork`](macro@crate::after_fork) functions), in this
+/// They have the names and the meaning of the methods of std's `Command` and
+/// `CommandExt`, and of tokio's. The new process applies them before any of your code
+/// runs in it (also before [`after_fork`](macro@crate::after_fork) functions), in this
 /// order, whatever the order of the calls: standard streams, process group,
 /// resource limits, nice value, supplementary groups, group, user, directory,
-/// environment. Within one of these the calls' order counts.
+/// environment. Several calls for one of these are applied in their order.
 ///
-/// What a template was set to, its forks inherit as children of any process do.
+/// A fork inherits its template's settings, as any child its parent's.
 /// [`kill_on_drop`](Process::kill_on_drop), [`timeout`](Process::timeout),
 /// [`title`](Process::title) and [`Stdio::piped`] hold for every process that is
-/// forked from it as for itself.
+/// forked from this one, too.
 ///
-/// A setting that cannot be applied fails the launch: the error's message names
-/// it, its source is the system's, and no process is left.
+/// A setting that cannot be applied fails the launch: the error's message names the
+/// setting, its source is the system's error, and no process is left.
 ///
 /// ```
 /// # mod doctest {
@@ -52,8 +55,8 @@ use crate::spec::Setting;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 impl Process {
-    /// Sets a variable of the environment, beside those that the template has. A
-    /// name that is empty or has a `=` in it, and a NUL, are refused by the launch.
+    /// Sets a variable of the environment, beside those that the template has. The
+    /// launch refuses a name that is empty or has a `=` in it, and a NUL in either.
     #[must_use = "the process is consumed and given back"]
     pub fn env(self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Process {
         let value = value.as_ref().to_owned();
@@ -79,18 +82,19 @@ impl Process {
         self.set(Setting::Env(name.as_ref().to_owned(), None))
     }
 
-    /// Removes all variables of the environment that were there or given before.
+    /// Removes all variables of the environment: the template's, and those that were set
+    /// before.
     #[must_use = "the process is consumed and given back"]
     pub fn env_clear(self) -> Process {
         self.set(Setting::EnvClear)
     }
 
-    /// The directory that the process works in. A relative path is taken relative
-    /// to the caller's.
+    /// Sets the working directory. A relative path is taken relative to the caller's
+    /// directory at this call.
     #[must_use = "the process is consumed and given back"]
     pub fn current_dir(self, path: impl AsRef<Path>) -> Process {
         let path = path.as_ref();
-        // Without a directory of one's own the path is as good as it gets.
+        // A caller without a directory has nothing better than the path itself.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.set(Setting::Directory(absolute))
     }
@@ -101,49 +105,49 @@ impl Process {
         self.stream(0, stream.into())
     }
 
-    /// The standard output.
+    /// Sets the standard output.
     #[must_use = "the process is consumed and given back"]
     pub fn stdout(self, stream: impl Into<Stdio>) -> Process {
         self.stream(1, stream.into())
     }
 
-    /// The standard error.
+    /// Sets the standard error.
     #[must_use = "the process is consumed and given back"]
     pub fn stderr(self, stream: impl Into<Stdio>) -> Process {
         self.stream(2, stream.into())
     }
 
-    /// The process group: 0 for one of its own, else the number of a group in
-    /// the caller's session (setpgid(2)). What a terminal sends on Ctrl-C goes to
+    /// Sets the process group: 0 for one of its own, else the number of a group in
+    /// the caller's session (setpgid(2)). A terminal sends the signal of Ctrl-C to
     /// a group.
     #[must_use = "the process is consumed and given back"]
     pub fn process_group(self, group: i32) -> Process {
         self.set(Setting::ProcessGroup(group))
     }
 
-    /// The user id, all three of it (setuid(2)). If root gives up its rights so,
-    /// and [`groups`](Process::groups) are not set, the process has none, as with
-    /// std.
+    /// Sets the real, effective and saved user id (setuid(2)). If root gives up its
+    /// rights by this, and [`groups`](Process::groups) are not set, the process has no
+    /// supplementary groups, as with std.
     #[must_use = "the process is consumed and given back"]
     pub fn uid(self, id: u32) -> Process {
         self.set(Setting::User(id))
     }
 
-    /// The group id, all three of it (setgid(2)).
+    /// Sets the real, effective and saved group id (setgid(2)).
     #[must_use = "the process is consumed and given back"]
     pub fn gid(self, id: u32) -> Process {
         self.set(Setting::Group(id))
     }
 
-    /// The supplementary groups (setgroups(2)).
+    /// Sets the supplementary groups (setgroups(2)).
     #[must_use = "the process is consumed and given back"]
     pub fn groups(self, ids: impl AsRef<[u32]>) -> Process {
         self.set(Setting::Groups(ids.as_ref().to_owned()))
     }
 
-    /// The soft and the hard limit of a resource (setrlimit(2)), in the resource's
+    /// Sets the soft and the hard limit of a resource (setrlimit(2)), in the resource's
     /// unit; `u64::MAX` for no limit. [`Resource`] has the resources by name;
-    /// `libc::RLIMIT_NOFILE` and the like are taken, too.
+    /// `libc::RLIMIT_NOFILE` and the like are accepted, too.
     ///
     /// ```
     /// # mod doctest {
@@ -173,38 +177,38 @@ impl Process {
         })
     }
 
-    /// What is added to the nice value: more is less urgent (nice(2)).
+    /// Adds to the nice value: a higher one is less urgent (nice(2)).
     #[must_use = "the process is consumed and given back"]
     pub fn nice(self, step: i32) -> Process {
         self.set(Setting::Nice(step))
     }
 
-    /// Whether the process is killed when the last
-    /// [`Child`](crate::Child) of it is dropped, and when this whole program is
-    /// gone, however it ended.
+    /// Sets whether the process is killed when the last one of its
+    /// [`Child`](crate::Child) and [handles](crate::Child::handle) is dropped, and when
+    /// this whole program exits, also by SIGKILL.
     ///
     /// # Caveats
     ///
-    /// When the program is gone, the template kills the process, or a monitor (a
-    /// process of the template's own) does once many of the template's children
-    /// live. If the template or that monitor is killed before, the process stays.
+    /// When the program has exited, the template kills the process; if the template has
+    /// many children, one of its monitors, which are processes of its own. If the
+    /// template or that monitor is killed before, the process stays.
     #[must_use = "the process is consumed and given back"]
     pub fn kill_on_drop(mut self, kill: bool) -> Process {
         self.options().kill_on_drop = kill;
         self
     }
 
-    /// What `ps` shows, in place of `anyfork: greet of 4711 (myapp)`; its first
-    /// 15 bytes are the short name.
+    /// Sets the title that `ps` shows, in place of `anyfork: greet of 4711 (myapp)`. Its
+    /// first 15 bytes are the short name.
     #[must_use = "the process is consumed and given back"]
     pub fn title(mut self, title: impl Into<String>) -> Process {
         self.options().title = Some(title.into());
         self
     }
 
-    /// How long a launch may take to be ready, from the call that starts it. One
-    /// that is waited for longer is killed, and fails with
-    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut).
+    /// Sets how long a launch may take to be ready, from the call that starts it. A
+    /// launch that takes longer fails with
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut), and its process is killed.
     #[must_use = "the process is consumed and given back"]
     pub fn timeout(mut self, limit: Duration) -> Process {
         self.options().timeout = Some(limit);

@@ -23,8 +23,7 @@ use crate::protocol::hello;
 use crate::sys::poll::Interest;
 use crate::sys::{poll, posix_spawn, socket, startup, wait};
 
-/// Timeout for a program to say that it is one of ours, which it does before it
-/// prepares anything.
+/// Timeout for the `Hello` of a program, which sends it before it prepares anything.
 pub(crate) const TIMEOUT_HELLO: Duration = Duration::from_secs(10);
 
 /// Timeout for reaping a program that was sent SIGKILL.
@@ -120,7 +119,7 @@ fn reap_killed(pid: u32) {
     let _ = reaped.recv_timeout(TIMEOUT_REAP);
 }
 
-/// Waits until the program says that it is one of ours.
+/// Waits for the `Hello` of a program that links anyfork.
 fn await_hello(program: &Path, reply: &UnixStream, deadline: Option<Instant>) -> Result<()> {
     let name = program.display();
     let not_anyfork = |why: &str| {
