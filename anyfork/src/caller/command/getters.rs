@@ -108,3 +108,35 @@ impl<'a> Iterator for CommandEnvs<'a> {
 }
 
 impl ExactSizeIterator for CommandEnvs<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes the same calls of both builders, and compares what they return then.
+    macro_rules! assert_same {
+        ($($method:ident($($arg:expr),*)).*) => {{
+            let mut ours = Command::new("program");
+            ours.$($method($($arg),*)).*;
+            let mut stds = std::process::Command::new("program");
+            stds.$($method($($arg),*)).*;
+            assert_eq!(ours.get_program(), stds.get_program());
+            assert!(ours.get_args().eq(stds.get_args()));
+            assert_eq!(ours.get_args().len(), stds.get_args().len());
+            assert!(ours.get_envs().eq(stds.get_envs()), "{:?}", ours.get_envs());
+            assert_eq!(ours.get_envs().len(), stds.get_envs().len());
+            assert_eq!(ours.get_current_dir(), stds.get_current_dir());
+        }};
+    }
+
+    #[test]
+    fn getters_return_what_stds_do() {
+        assert_same!(arg("one").args(["two", "three"]));
+        assert_same!(current_dir("/").current_dir("relative"));
+        assert_same!(env("B", "1").env("A", "2").env_remove("C").env("B", "3"));
+        assert_same!(env("A", "1").env_remove("A"));
+        assert_same!(env("A", "1").env_clear().env_remove("A").env("B", "2"));
+        assert_same!(env_clear().env("A", "1").env_remove("A"));
+        assert_same!(envs([("A", "1"), ("B", "2")]).env_remove("B"));
+    }
+}
