@@ -95,7 +95,7 @@ pub use crate::args::Args;
 pub use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 #[cfg(feature = "tokio")]
 pub use crate::caller::child::ChildHandle;
-pub use crate::caller::child::{Child, Worker, blocking};
+pub use crate::caller::child::{Child, Worker};
 pub use crate::caller::command::Command;
 pub use crate::caller::command::getters::{CommandArgs, CommandEnvs};
 pub use crate::caller::launch::{Launch, Target};
@@ -106,6 +106,12 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::exit::{Exit, Usage};
 pub use crate::failure::Failure;
 pub use crate::resource::Resource;
+
+/// Running processes for code without a runtime: what [`Launch::blocking`] gives.
+pub mod blocking {
+    pub use crate::caller::child::blocking::handle::ChildHandle;
+    pub use crate::caller::child::blocking::{Child, Worker};
+}
 
 /// The items that the code of this version's attributes refers to. No part of the
 /// interface.

@@ -6,7 +6,7 @@
 
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
-pub mod blocking;
+pub(crate) mod blocking;
 pub(crate) mod exit_watch;
 #[cfg(feature = "tokio")]
 pub(crate) mod handle;

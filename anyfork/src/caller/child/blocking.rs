@@ -1,6 +1,8 @@
-//! Running processes for code without a runtime: what
-//! [`Launch::blocking`](crate::Launch::blocking) gives.
+//! Running processes for code without a runtime.
 //! RUNS IN: caller
+//!
+//! [`Launch::blocking`](crate::Launch::blocking) gives them; users find them in
+//! [`anyfork::blocking`](crate::blocking).
 
 pub(crate) mod handle;
 
@@ -9,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Output};
 use std::time::{Duration, Instant};
 
-pub use crate::caller::child::blocking::handle::ChildHandle;
+use crate::caller::child::blocking::handle::ChildHandle;
 use crate::caller::child::exit_watch::ExitWatch;
 use crate::caller::child::methods::{as_pidfd, child_methods, worker_methods};
 use crate::caller::stdio::Streams;

@@ -1,5 +1,4 @@
-//! [`StatusPipe`]: the read end of a status pipe, which has why a child failed and how
-//! it exited.
+//! [`StatusPipe`]: reads from a status pipe why a child failed, and how it exited.
 //! RUNS IN: caller
 
 use std::io;

@@ -1,5 +1,4 @@
-//! [`Exit`] and [`Output`] as targets of a launch: programs that are waited for until
-//! they exit.
+//! [`Exit`] and [`Output`] as targets of a launch, which waits until a program exits.
 //! RUNS IN: caller
 
 use std::process::Output;

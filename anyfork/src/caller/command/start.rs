@@ -1,5 +1,4 @@
-//! From a [`Command`] to a launch: reads what the program inherits from the caller, at
-//! the last moment.
+//! Starts a [`Command`]: reads what the program inherits, and asks the template.
 //! RUNS IN: caller
 
 use std::env;

@@ -1,5 +1,4 @@
-//! [`InitArgs`]: the arguments of an init function, as the attribute's code collects
-//! them.
+//! [`InitArgs`]: the arguments that the companion of an init function collects.
 //! RUNS IN: caller
 //!
 //! The companion that `#[anyfork::init]` makes calls this, in place of [`Args`], so

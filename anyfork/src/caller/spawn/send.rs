@@ -1,5 +1,4 @@
-//! [`RequestSender`]: sends a request to its template, and to the child the descriptors
-//! that do not fit into it.
+//! [`RequestSender`]: sends a request, and the descriptors that do not fit into it.
 //! RUNS IN: caller
 //!
 //! It knows the two sockets, and nothing of the reply.

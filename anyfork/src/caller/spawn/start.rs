@@ -1,5 +1,4 @@
-//! Begins a spawn: makes its descriptors and its message, and sends what there is room
-//! for.
+//! Begins a spawn: makes its descriptors and its message, and sends them.
 //! RUNS IN: caller
 
 use std::io;

@@ -1,5 +1,4 @@
-//! [`TemplateLoss`]: what can become of a spawn whose template has exited while another
-//! process holds its sockets open.
+//! [`TemplateLoss`]: what a spawn can still expect once its template has exited.
 //! RUNS IN: caller
 //!
 //! Most often the sockets hang up with the template, and this is not needed. But user's
