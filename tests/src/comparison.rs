@@ -220,8 +220,8 @@ fn run(result: Result<Output, (io::ErrorKind, Option<i32>)>) -> Run {
 
 /// What was printed, as text, for a difference to be seen; without the signals
 /// that are ignored, which for std depends on who has started this program.
-pub fn lines(octets: &[u8]) -> Vec<String> {
-    let lines = octets.split(|octet| *octet == b'\n');
+pub fn lines(bytes: &[u8]) -> Vec<String> {
+    let lines = bytes.split(|byte| *byte == b'\n');
     let kept = lines.filter(|line| !line.starts_with(b"SigIgn"));
     kept.map(|line| line.escape_ascii().to_string()).collect()
 }

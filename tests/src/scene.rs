@@ -27,7 +27,7 @@ impl Scene {
     /// Looks at a template, once it has closed what the children had that were
     /// reaped before.
     pub fn settled(template: u32) -> Scene {
-        // A process that collects a child counts as asleep, too: it has closed
+        // A process that reaps a child counts as asleep, too: it has closed
         // what it held of that child when the pidfd is gone.
         until("the template waits", || {
             let open = descriptors(template);

@@ -29,7 +29,7 @@ fn tell(mut socket: UnixStream, args: Args) -> io::Result<()> {
     Ok(())
 }
 
-fn told(process: Process) -> String {
+fn reported(process: Process) -> String {
     let mut worker = process.run("tell").blocking().unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -52,7 +52,7 @@ fn calls_of_every_kind_mix() {
         .send_arg(pipe_with("4"))
         .send_args(anyfork::args!["d", pipe_with("5"), 'e'])
         .send_arg("f");
-    assert_eq!(told(process), "a[1]bc[2][3][4]d[5]ef");
+    assert_eq!(reported(process), "a[1]bc[2][3][4]d[5]ef");
 }
 
 #[test]
@@ -60,10 +60,10 @@ fn what_came_before_a_fork_comes_first() {
     let _alone = alone();
     let template = new().send_fd(pipe_with("1")).send_arg("a");
     let child = template.fork().send_arg("b").send_fd(pipe_with("2"));
-    assert_eq!(told(child), "[1]ab[2]");
+    assert_eq!(reported(child), "[1]ab[2]");
     // Whether it is forked from or not, it is the same for those that follow.
-    assert_eq!(told(template.fork().send_arg("c")), "[]ac");
-    assert_eq!(told(template), "[]a");
+    assert_eq!(reported(template.fork().send_arg("c")), "[]ac");
+    assert_eq!(reported(template), "[]a");
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn later_calls_change_no_fork_and_no_worker() {
     let after = template.fork();
     let template = template.send_arg("c");
 
-    assert_eq!(told(before), "a1");
-    assert_eq!(told(after.send_arg("4")), "ab[x]4");
-    assert_eq!(told(template.fork()), "ab[]c");
+    assert_eq!(reported(before), "a1");
+    assert_eq!(reported(after.send_arg("4")), "ab[x]4");
+    assert_eq!(reported(template.fork()), "ab[]c");
     running.socket.write_all(b"\n").unwrap();
     let mut text = String::new();
     running.socket.read_to_string(&mut text).unwrap();
@@ -98,7 +98,7 @@ fn later_calls_change_no_fork_and_no_worker() {
         .read_to_string(&mut text)
         .unwrap();
     assert_eq!(text, "a3");
-    assert_eq!(told(template), "ab[]c");
+    assert_eq!(reported(template), "ab[]c");
 }
 
 /// As [`tell`], once a byte has come.
@@ -123,12 +123,12 @@ fn forks_nest_five_deep() {
     // The deepest first, since a pipe gives its text but once.
     let deepest = levels.last().unwrap();
     assert_eq!(
-        told(deepest.fork().send_arg("!")),
+        reported(deepest.fork().send_arg("!")),
         expected[5].clone() + "!"
     );
     for (level, process) in levels.iter().enumerate() {
         let names: String = (1..=level).map(|level| format!("a{level}[]")).collect();
-        assert_eq!(told(process.fork()), names);
+        assert_eq!(reported(process.fork()), names);
     }
 
     // Each level is a child of the one above.
@@ -144,7 +144,7 @@ fn forks_nest_five_deep() {
     // A level that is dropped takes nothing from those below.
     let deepest = levels.pop().unwrap();
     drop(levels);
-    assert_eq!(told(deepest.fork()), "a1[]a2[]a3[]a4[]a5[]");
+    assert_eq!(reported(deepest.fork()), "a1[]a2[]a3[]a4[]a5[]");
     let last = held(deepest);
     release(last);
     scene.must_return();
@@ -160,7 +160,7 @@ fn a_chain_of_forks_needs_no_owner_but_the_last() {
         for level in 0..5 {
             process = process.send_arg(level).fork();
         }
-        assert_eq!(told(process), "01234");
+        assert_eq!(reported(process), "01234");
     }
     scene.must_return();
 }
@@ -179,7 +179,7 @@ fn eight_threads_fork_one_template_at_once() {
                 for worker in 0..WORKERS {
                     let name = format!("{thread}/{worker}");
                     let process = template.fork().send_arg(&name).send_fd(pipe_with(&name));
-                    assert_eq!(told(process), format!("t[]{name}[{name}]"));
+                    assert_eq!(reported(process), format!("t[]{name}[{name}]"));
                 }
             });
         }
@@ -192,7 +192,7 @@ fn eight_threads_fork_one_template_at_once() {
 
 /// More requests than a template's queue takes: the rest waits in the callers.
 #[test]
-fn launches_that_are_under_way_at_once_are_told_apart() {
+fn launches_that_are_under_way_at_once_are_not_mixed_up() {
     let _alone = alone();
     let template = new().send_arg("t");
     let launches: Vec<_> = (0..300)

@@ -20,7 +20,7 @@ fn weigh(socket: UnixStream, args: Args) -> io::Result<()> {
     let mut socket = io::BufWriter::new(socket);
     for arg in args {
         let line = match arg {
-            Arg::Bytes(octets) => octets_line(&octets),
+            Arg::Bytes(bytes) => bytes_line(&bytes),
             Arg::Fd(fd) => descriptor_line(&content(fd)?),
         };
         socket.write_all(line.as_bytes())?;
@@ -28,15 +28,15 @@ fn weigh(socket: UnixStream, args: Args) -> io::Result<()> {
     socket.flush()
 }
 
-fn octets_line(octets: &[u8]) -> String {
-    if octets.len() > 1 << 20 {
+fn bytes_line(bytes: &[u8]) -> String {
+    if bytes.len() > 1 << 20 {
         // To compare is faster than to hash.
-        let whole = octets == made(octets.len());
-        return format!("{} octets, whole: {whole}\n", octets.len());
+        let whole = bytes == made(bytes.len());
+        return format!("{} bytes, whole: {whole}\n", bytes.len());
     }
     let mut hasher = DefaultHasher::new();
-    hasher.write(octets);
-    format!("{} octets, {:x}\n", octets.len(), hasher.finish())
+    hasher.write(bytes);
+    format!("{} bytes, {:x}\n", bytes.len(), hasher.finish())
 }
 
 fn descriptor_line(content: &str) -> String {
@@ -58,19 +58,19 @@ fn weighed(process: Process) -> String {
     text
 }
 
-/// Octets of every value, no two stretches alike.
+/// Bytes of every value, no two stretches alike.
 fn made(len: usize) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(len + 4_104);
+    let mut bytes = Vec::with_capacity(len + 4_104);
     let mut block = [0; 4_096];
-    for (n, octet) in block.iter_mut().enumerate() {
-        *octet = (n * n / 7) as u8;
+    for (n, byte) in block.iter_mut().enumerate() {
+        *byte = (n * n / 7) as u8;
     }
-    while octets.len() < len {
-        octets.extend(octets.len().to_le_bytes());
-        octets.extend_from_slice(&block);
+    while bytes.len() < len {
+        bytes.extend(bytes.len().to_le_bytes());
+        bytes.extend_from_slice(&block);
     }
-    octets.truncate(len);
-    octets
+    bytes.truncate(len);
+    bytes
 }
 
 /// Pipes that carry their number, and what a worker tells of them.
@@ -85,25 +85,25 @@ fn numbered(numbers: std::ops::Range<usize>) -> (Vec<OwnedFd>, String) {
 #[test]
 fn sixty_four_mebibytes_arrive() {
     let whole = made(64 << 20);
-    let line = octets_line(&whole);
+    let line = bytes_line(&whole);
     assert!(line.ends_with("whole: true\n"));
     let process = Process::new().unwrap().send_arg("before").send_arg(whole);
-    let told = weighed(process.send_arg("after"));
+    let reported = weighed(process.send_arg("after"));
     assert_eq!(
-        told,
-        octets_line(b"before") + &line + &octets_line(b"after")
+        reported,
+        bytes_line(b"before") + &line + &bytes_line(b"after")
     );
 }
 
 #[test]
 fn sixty_four_mebibytes_arrive_through_a_template() {
     let whole = made(64 << 20);
-    let line = octets_line(&whole);
+    let line = bytes_line(&whole);
     let template = Process::new().unwrap().send_arg(whole);
     for n in ["1", "2"] {
         assert_eq!(
             weighed(template.fork().send_arg(n)),
-            line.clone() + &octets_line(n.as_bytes())
+            line.clone() + &bytes_line(n.as_bytes())
         );
     }
 }
@@ -128,10 +128,10 @@ fn many_large_arguments_and_descriptors_arrive_together() {
     let mut process = Process::new().unwrap();
     let mut lines = String::new();
     for (n, pipe) in pipes.into_iter().enumerate() {
-        let octets = made(n * 97);
-        lines += &octets_line(&octets);
+        let bytes = made(n * 97);
+        lines += &bytes_line(&bytes);
         lines += &descriptor_line(&n.to_string());
-        process = process.send_arg(octets).send_fd(pipe);
+        process = process.send_arg(bytes).send_fd(pipe);
     }
     assert_eq!(weighed(process), lines);
 }
@@ -142,12 +142,12 @@ fn many_large_arguments_and_descriptors_arrive_together() {
 fn every_size_around_the_message_limit_arrives() {
     let template = Process::new().unwrap().send_arg("t");
     for len in (65_536 - 120..=65_536 + 8).chain([65_575]) {
-        let octets = made(len);
-        let line = octets_line(&octets);
-        assert_eq!(weighed(Process::new().unwrap().send_arg(&octets)), line);
+        let bytes = made(len);
+        let line = bytes_line(&bytes);
+        assert_eq!(weighed(Process::new().unwrap().send_arg(&bytes)), line);
         if len % 8 == 0 {
-            let told = weighed(template.fork().send_arg(octets));
-            assert_eq!(told, octets_line(b"t") + &line);
+            let reported = weighed(template.fork().send_arg(bytes));
+            assert_eq!(reported, bytes_line(b"t") + &line);
         }
     }
 }
@@ -156,9 +156,9 @@ fn every_size_around_the_message_limit_arrives() {
 #[test]
 fn every_size_around_the_message_limit_can_be_inherited() {
     for len in 65_536 - 60..=65_536 + 8 {
-        let octets = made(len);
-        let template = Process::new().unwrap().send_arg(&octets);
-        assert_eq!(weighed(template.fork()), octets_line(&octets));
+        let bytes = made(len);
+        let template = Process::new().unwrap().send_arg(&bytes);
+        assert_eq!(weighed(template.fork()), bytes_line(&bytes));
     }
 }
 
@@ -172,23 +172,23 @@ fn every_number_around_the_descriptor_limit_arrives() {
             let mut process = Process::new().unwrap().send_fds(pipes);
             if let Some(large) = large {
                 process = process.send_arg(large);
-                lines += &octets_line(large);
+                lines += &bytes_line(large);
             }
             // Inherited and straight.
-            let told = match count % 2 {
+            let reported = match count % 2 {
                 0 => weighed(process),
                 _ => weighed(process.fork()),
             };
-            assert_eq!(told, lines, "{count} descriptors");
+            assert_eq!(reported, lines, "{count} descriptors");
         }
     }
 }
 
 #[test]
-fn empty_arguments_and_every_octet_arrive() {
+fn empty_arguments_and_every_byte_arrive() {
     let every: Vec<u8> = (0..=255).collect();
     let args: [&[u8]; 7] = [b"", b"\0", b"", &every, b"\0\0", b"a\0b", b""];
-    let lines: String = args.iter().map(|arg| octets_line(arg)).collect();
+    let lines: String = args.iter().map(|arg| bytes_line(arg)).collect();
     assert_eq!(weighed(Process::new().unwrap().send_args(args)), lines);
     let template = Process::new().unwrap().send_args(args);
     assert_eq!(weighed(template.fork().send_args(args)), lines.repeat(2));
@@ -199,7 +199,7 @@ fn empty_arguments_and_every_octet_arrive() {
 #[test]
 fn a_hundred_thousand_small_arguments_arrive() {
     let lines: String = (0..100_000u32)
-        .map(|n| octets_line(n.to_string().as_bytes()))
+        .map(|n| bytes_line(n.to_string().as_bytes()))
         .collect();
     assert_eq!(
         weighed(Process::new().unwrap().send_args(0..100_000u32)),

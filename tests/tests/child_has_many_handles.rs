@@ -193,7 +193,7 @@ fn a_wait_that_is_dropped_loses_nothing() {
 }
 
 #[test]
-fn a_timeout_tells_nothing_but_the_end() {
+fn a_timeout_reports_nothing_but_the_exit() {
     let _alone = alone();
     let (socket, mut child) = ending("return");
     for limit in [Duration::ZERO, Duration::from_millis(5)] {

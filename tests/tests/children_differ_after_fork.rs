@@ -62,7 +62,7 @@ fn tell(mut socket: UnixStream) -> io::Result<()> {
     write!(socket, "{} {}", LOG.lock().unwrap().join(";"), id())
 }
 
-fn told(process: Process, worker: &str) -> String {
+fn reported(process: Process, worker: &str) -> String {
     let mut worker = bounded("a launch", || process.run(worker).blocking()).unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -78,7 +78,7 @@ fn hooks_run_in_every_child_in_the_order_of_their_paths() {
     let template = Process::new().unwrap().init("init", ());
     let deeper = template.fork().init("init", ());
     for _ in 0..3 {
-        let text = told(deeper.fork().init("init", ()), "tell");
+        let text = reported(deeper.fork().init("init", ()), "tell");
         let (log, worker) = text.rsplit_once(' ').unwrap();
         let log: Vec<_> = log
             .split(';')
@@ -195,7 +195,7 @@ fn numbers(mut socket: UnixStream) -> io::Result<()> {
 fn different(template: &Process, workers: usize) -> HashMap<String, usize> {
     let mut seen: HashMap<String, BTreeSet<String>> = HashMap::new();
     for _ in 0..workers {
-        for line in told(template.fork(), "numbers").lines() {
+        for line in reported(template.fork(), "numbers").lines() {
             let (kind, number) = line.split_once(' ').unwrap();
             seen.entry(kind.into()).or_default().insert(number.into());
         }

@@ -20,8 +20,8 @@ fn run(cases: &[Case]) {
     compare(env!("CARGO_TARGET_TMPDIR"), cases);
 }
 
-fn octets(octets: &[u8]) -> OsString {
-    OsString::from_vec(octets.to_vec())
+fn bytes(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn arguments() {
         ),
         case!("an empty one", |_| TELL, arg(""), arg("x"), arg("")),
         case!("lines", |_| TELL, arg("a\nb\tc\r")),
-        case!("octets", |_| TELL, arg(octets(b"\xff\xfe\x80 \x01"))),
+        case!("bytes", |_| TELL, arg(bytes(b"\xff\xfe\x80 \x01"))),
         case!("dashes", |_| TELL, args(["-", "--", "-x", "--x=y"])),
         case!(
             "a thousand",
@@ -66,7 +66,7 @@ fn environments() {
         case!("two values", |_| TELL, env("A", "1"), env("A", "2")),
         case!("an empty value", |_| TELL, env("A", "")),
         case!("signs in a value", |_| TELL, env("A", "=b=\n'c")),
-        case!("octets", |_| TELL, env(octets(b"\xff"), octets(b"\xfe "))),
+        case!("bytes", |_| TELL, env(bytes(b"\xff"), bytes(b"\xfe "))),
         case!("several", |_| TELL, envs([("A", "1"), ("B", "2")])),
         case!(
             "many",

@@ -79,7 +79,7 @@ macro_rules! in_one_line {
     };
 }
 
-fn told(launch: Launch<Worker>) -> String {
+fn reported(launch: Launch<Worker>) -> String {
     let mut worker = bounded("a launch", || launch.blocking()).unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -104,13 +104,13 @@ fn each_starts_its_own_worker() {
         ("lib::resize", "lib::resize")
     );
     for process in templates() {
-        assert_eq!(told(one::resize::run(process(), Args::new())), "one");
-        assert_eq!(told(two::resize::run(process(), Args::new())), "two");
-        assert_eq!(told(first(process())), "first");
-        assert_eq!(told(second(process())), "second");
+        assert_eq!(reported(one::resize::run(process(), Args::new())), "one");
+        assert_eq!(reported(two::resize::run(process(), Args::new())), "two");
+        assert_eq!(reported(first(process())), "first");
+        assert_eq!(reported(second(process())), "second");
     }
     let several: [fn(Process) -> Launch<Worker>; 3] = in_one_line!(b"a" b"b" b"c");
-    let several = several.map(|run| told(run(Process::new().unwrap())));
+    let several = several.map(|run| reported(run(Process::new().unwrap())));
     assert_eq!(several, ["a", "b", "c"]);
 }
 
@@ -118,9 +118,9 @@ fn each_starts_its_own_worker() {
 fn each_adds_its_own_init_function() {
     for process in templates() {
         let prepared = two::load::init(one::load::init(process()));
-        assert_eq!(told(loaded::run(prepared)), "one two");
+        assert_eq!(reported(loaded::run(prepared)), "one two");
         let forked = two::load::init(process()).fork();
-        assert_eq!(told(loaded::run(forked)), "two");
+        assert_eq!(reported(loaded::run(forked)), "two");
     }
 }
 
@@ -155,5 +155,5 @@ fn another_program_is_asked_by_the_name() {
         unreachable!("here, for {name}");
     }
     let process = Process::exec_program(env!("CARGO_BIN_EXE_async_main")).unwrap();
-    assert_eq!(told(greet::run(process, "you".into())), "hello you");
+    assert_eq!(reported(greet::run(process, "you".into())), "hello you");
 }

@@ -186,7 +186,7 @@ fn a_child_that_is_dropped_goes_on_and_leaves_no_zombie() {
     for _ in 0..20 {
         let mut command = Command::new("cat");
         let (read, write) = io::pipe().unwrap();
-        let (mut told, tell) = io::pipe().unwrap();
+        let (mut reported, tell) = io::pipe().unwrap();
         let child = command.stdin(read).stdout(tell).spawn().blocking().unwrap();
         drop(command);
         let pid = child.pid();
@@ -196,9 +196,9 @@ fn a_child_that_is_dropped_goes_on_and_leaves_no_zombie() {
         assert!(matches!(stat(pid), Some((state, _)) if state != 'Z'));
         drop(write);
         let mut text = String::new();
-        told.read_to_string(&mut text).unwrap();
+        reported.read_to_string(&mut text).unwrap();
         assert_eq!(text, "it is there");
-        drop(told);
+        drop(reported);
         scene.must_return();
     }
 }

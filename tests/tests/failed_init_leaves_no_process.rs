@@ -101,7 +101,7 @@ fn every_launch_from_the_process_reports_it() {
 }
 
 #[test]
-fn one_that_ends_the_process_is_told_by_its_status() {
+fn one_that_ends_the_process_is_reported_by_its_status() {
     let _alone = alone();
     let scene = Scene::early();
     for (how, code, signal) in [("exit", Some(7), None), ("kill", None, Some(libc::SIGKILL))] {

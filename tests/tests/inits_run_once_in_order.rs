@@ -32,7 +32,7 @@ fn note(text: String, more: Option<u32>) {
 fn take() {
     let text: Vec<String> = take_args()
         .map(|arg| match arg {
-            Arg::Bytes(octets) => String::from_utf8(octets).unwrap(),
+            Arg::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
             Arg::Fd(fd) => io::read_to_string(File::from(fd)).unwrap(),
         })
         .collect();
@@ -57,7 +57,7 @@ fn tell(mut socket: UnixStream, rest: Args) -> io::Result<()> {
 
 /// What a worker told: entries of the log with their pids; its own; the
 /// arguments.
-fn told(process: Process) -> (Vec<(String, u32)>, u32, usize) {
+fn reported(process: Process) -> (Vec<(String, u32)>, u32, usize) {
     let mut worker = bounded("a launch", || process.run("tell").blocking()).unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -85,7 +85,7 @@ fn they_run_in_the_order_given() {
         .init("note", args!["first"])
         .init(note::NAME, args!["second", 2]);
     let process = note::init(process, "third".to_owned(), None);
-    let (log, worker, _) = told(process);
+    let (log, worker, _) = reported(process);
     assert_eq!(texts(&log), ["preload", "first", "second+2", "third"]);
     assert!(log[1..].iter().all(|(_, pid)| *pid == worker), "{log:?}");
 }
@@ -98,7 +98,7 @@ fn they_run_once_in_the_process_that_is_forked_from() {
     let deeper = template.fork().init("note", args!["d"]);
     let (template_pid, deeper_pid) = (serving(&template), serving(&deeper));
     for _ in 0..3 {
-        let (log, worker, _) = told(deeper.fork().init("note", args!["w"]));
+        let (log, worker, _) = reported(deeper.fork().init("note", args!["w"]));
         let ran = [
             ("preload", scene.template()),
             ("t", template_pid),
@@ -109,7 +109,7 @@ fn they_run_once_in_the_process_that_is_forked_from() {
         assert_eq!(log, ran);
     }
     // What is given to a process that exists already makes a further one.
-    let (log, ..) = told(template.init("note", args!["later"]).fork());
+    let (log, ..) = reported(template.init("note", args!["later"]).fork());
     assert_eq!(texts(&log), ["preload", "t", "later"]);
     drop(deeper);
     scene.must_return();
@@ -130,13 +130,13 @@ fn they_take_what_was_collected_before_them() {
         .init("take", ())
         .init("take_one", args![pipe_with("own"), "x", 1, 2])
         .send_args(["d", "e"]);
-    let (log, _, rest) = told(process);
+    let (log, _, rest) = reported(process);
     let wanted = ["preload", "(a,b)", "(c,in a pipe)", "()", "x2=own"];
     assert_eq!(texts(&log), wanted);
     assert_eq!(rest, 2);
     // What nobody takes is the worker's.
     let process = template.fork().send_arg("c").init("note", args!["n"]);
-    assert_eq!(told(process.send_arg("d")).2, 2);
+    assert_eq!(reported(process.send_arg("d")).2, 2);
 }
 
 static MODEL: OnceLock<Vec<u8>> = OnceLock::new();
@@ -150,7 +150,7 @@ fn load(size: usize) {
 #[anyfork::worker]
 fn use_model(mut socket: UnixStream) -> io::Result<()> {
     let model = MODEL.get().expect("it was loaded");
-    assert!(model.iter().step_by(1024).all(|octet| *octet == 7));
+    assert!(model.iter().step_by(1024).all(|byte| *byte == 7));
     socket.write_all(b"!")?;
     io::copy(&mut socket, &mut io::sink())?;
     Ok(())
@@ -205,11 +205,11 @@ fn threads_of_theirs_may_not_outlive_them_in_a_template() {
         template.prepare().blocking().unwrap();
     }
     let template = Process::new().unwrap().init("leave_a_thread", ());
-    let error = told_error(template.fork());
+    let error = error_of(template.fork());
     assert_eq!(error.kind(), ErrorKind::InitFailed, "{error}");
     assert!(error.to_string().contains("1 threads"), "{error}");
     // A worker may have as many as it wants.
-    told(Process::new().unwrap().init("leave_a_thread", ()));
+    reported(Process::new().unwrap().init("leave_a_thread", ()));
 }
 
 #[anyfork::init]
@@ -232,11 +232,11 @@ fn they_find_the_callers_limit_of_descriptors() {
     set_soft_limit(id(), libc::RLIMIT_NOFILE, before).unwrap();
     let template = exec.init("note_limit", ());
     let deeper = template.fork().init("note_limit", ());
-    let (log, ..) = told(deeper.fork().init("note_limit", ()));
+    let (log, ..) = reported(deeper.fork().init("note_limit", ()));
     assert_eq!(texts(&log), ["preload", "500", "500", "500"]);
 }
 
-fn told_error(process: Process) -> Error {
+fn error_of(process: Process) -> Error {
     bounded("a launch", || process.run("tell").blocking()).unwrap_err()
 }
 
@@ -268,7 +268,7 @@ fn a_call_that_cannot_be_made_has_its_kind() {
         ),
     ] {
         let template = process.init("note", args!["not reached"]);
-        for error in [told_error(template.fork()), told_error(template)] {
+        for error in [error_of(template.fork()), error_of(template)] {
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.to_string().contains(text), "{error}");
         }

@@ -1,6 +1,6 @@
 //! Hundreds of workers that live at once are each told as they were, and cost
-//! their template next to no descriptors: keepers hold these. There are never many
-//! keepers, none outlives its template, and one that is killed takes nobody with
+//! their template next to no descriptors: monitors hold these. There are never many
+//! monitors, none outlives its template, and one that is killed takes nobody with
 //! it.
 
 use std::fs;
@@ -19,10 +19,10 @@ use anyfork_tests::{set_soft_limit, stat, until};
 #[anyfork::early]
 fn preload() {}
 
-/// So many live at once: in the hands of two keepers, and the rest in their
+/// So many live at once: in the hands of two monitors, and the rest in their
 /// template's.
 const MANY: usize = 600;
-const KEEPERS: usize = 2;
+const MONITORS: usize = 2;
 
 /// Ends when its caller closes the socket, as its number says.
 #[anyfork::worker]
@@ -49,9 +49,9 @@ fn panics(number: usize) -> bool {
     number % 60 == 1
 }
 
-fn assert_told(exit: &Exit, number: usize) {
+fn assert_reported(exit: &Exit, number: usize) {
     let failure = exit.failure().map(|it| it.message());
-    let told = (exit.code(), exit.signal(), failure);
+    let reported = (exit.code(), exit.signal(), failure);
     let expected = match number % 4 {
         0 => (None, Some(signal(number)), None),
         1 if panics(number) => (Some(101), None, Some(format!("the {number}th panics"))),
@@ -59,7 +59,7 @@ fn assert_told(exit: &Exit, number: usize) {
         _ => (Some((number % 256) as i32), None, None),
     };
     let expected = (expected.0, expected.1, expected.2.as_deref());
-    assert_eq!(told, expected, "the {number}th: {exit}");
+    assert_eq!(reported, expected, "the {number}th: {exit}");
 }
 
 /// A template of a test's own, and its pid.
@@ -97,27 +97,27 @@ fn many(template: &Process) -> Vec<(usize, blocking::Worker)> {
 }
 
 /// Has workers end, and asserts that each is told as it was.
-fn must_be_told(workers: Vec<(usize, blocking::Worker)>) {
+fn must_be_reported(workers: Vec<(usize, blocking::Worker)>) {
     for (_, worker) in &workers {
         worker.socket.shutdown(Shutdown::Write).unwrap();
     }
     for (number, mut worker) in workers {
         let exit = bounded("an end", || worker.wait()).unwrap();
-        assert_told(&exit, number);
+        assert_reported(&exit, number);
         // Of those that were killed, only their template knows.
         assert!(exit.usage().peak_memory > 0, "the {number}th: {exit}");
     }
 }
 
-/// The same of those whose keeper was killed: of some, only the kernel knows, or
+/// The same of those whose monitor was killed: of some, only the kernel knows, or
 /// nobody (before Linux 6.15).
-fn must_be_told_or_lost(workers: Vec<(usize, blocking::Worker)>) {
+fn must_be_reported_or_lost(workers: Vec<(usize, blocking::Worker)>) {
     for (_, worker) in &workers {
         worker.socket.shutdown(Shutdown::Write).unwrap();
     }
     for (number, mut worker) in workers {
         match bounded("an end", || worker.wait()) {
-            Ok(exit) => assert_told(&exit, number),
+            Ok(exit) => assert_reported(&exit, number),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Died, "{error}");
                 assert_eq!(number % 4, 0, "{error}");
@@ -126,23 +126,23 @@ fn must_be_told_or_lost(workers: Vec<(usize, blocking::Worker)>) {
     }
 }
 
-/// The keepers among a template's children that have not ended.
-fn keepers(template: u32) -> Vec<u32> {
+/// The monitors among a template's children that have not ended.
+fn monitors(template: u32) -> Vec<u32> {
     let alive = children(template)
         .into_iter()
         .filter(|(_, state)| *state != 'Z');
-    let keepers = alive.map(|(pid, _)| pid).filter(|pid| {
+    let monitors = alive.map(|(pid, _)| pid).filter(|pid| {
         let title = fs::read(format!("/proc/{pid}/cmdline"));
         title.is_ok_and(|title| title.starts_with(b"anyfork: monitor of "))
     });
-    keepers.collect()
+    monitors.collect()
 }
 
-/// Waits until so many keepers are there and called so.
-fn until_kept(template: u32, count: usize) -> Vec<u32> {
+/// Waits until so many monitors are there and called so.
+fn until_monitored(template: u32, count: usize) -> Vec<u32> {
     let mut found = Vec::new();
-    until(&format!("{count} keepers"), || {
-        found = keepers(template);
+    until(&format!("{count} monitors"), || {
+        found = monitors(template);
         found.len() == count
     });
     found
@@ -162,13 +162,13 @@ fn must_hold(pid: u32, what: &[String]) {
 }
 
 #[test]
-fn each_is_told_as_it_was() {
+fn each_is_reported_as_it_was() {
     let _alone = alone();
     for spares in [0, 4] {
         let (template, pid) = template(spares);
         let before = held_by(pid);
         let mut workers = many(&template);
-        until_kept(pid, KEEPERS);
+        until_monitored(pid, MONITORS);
         let held = descriptors(pid).len();
         assert!(held < MANY / 2, "{held} descriptors");
         // All run, and the last has no more than the first.
@@ -179,10 +179,10 @@ fn each_is_told_as_it_was() {
         assert_eq!(first, last);
         // One after the other, from the hands of each in turn.
         for step in [0, 100, 200, 300, 400, 500] {
-            must_be_told(workers.drain(step / 2..step / 2 + 10).collect());
+            must_be_reported(workers.drain(step / 2..step / 2 + 10).collect());
         }
         // And all at once.
-        must_be_told(workers);
+        must_be_reported(workers);
         until_settled(pid, spares, &[]);
         must_hold(pid, &before);
         drop(template);
@@ -197,23 +197,23 @@ fn few_are_given_back() {
     let before = held_by(pid);
     for _ in 0..2 {
         let workers = many(&template);
-        until_kept(pid, KEEPERS);
+        until_monitored(pid, MONITORS);
         let (few, workers) = workers.into_iter().partition(|(it, _)| it % 20 == 7);
-        must_be_told(workers);
-        until_kept(pid, 0);
+        must_be_reported(workers);
+        until_monitored(pid, 0);
         let few: Vec<_> = few;
         let pids: Vec<_> = few.iter().map(|(_, it)| it.pid()).collect();
         until_settled(pid, 0, &pids);
         release(held(template.fork()));
-        must_be_told(few);
+        must_be_reported(few);
         until_settled(pid, 0, &[]);
         must_hold(pid, &before);
     }
 }
 
-/// However long each lives, there are no more keepers than one for 64 of them.
+/// However long each lives, there are no more monitors than one for 64 of them.
 #[test]
-fn keepers_do_not_become_many() {
+fn monitors_do_not_become_many() {
     let _alone = alone();
     let (template, pid) = template(0);
     let mut alive: Vec<(usize, blocking::Worker)> = Vec::new();
@@ -221,13 +221,13 @@ fn keepers_do_not_become_many() {
         let numbers = round * MANY..(round + 1) * MANY;
         alive.extend(numbers.map(|it| (it, started(&template, it))));
         let (few, others) = alive.into_iter().partition(|(it, _)| it % 4 == 3);
-        must_be_told(others);
+        must_be_reported(others);
         alive = few;
-        until("keepers with few have left", || {
-            keepers(pid).len() <= alive.len() / 64
+        until("monitors with few have left", || {
+            monitors(pid).len() <= alive.len() / 64
         });
     }
-    must_be_told(alive);
+    must_be_reported(alive);
     until_settled(pid, 0, &[]);
 }
 
@@ -258,11 +258,11 @@ fn those_whose_caller_is_killed_are_killed() {
     let pids = pids
         .iter()
         .map(|it| u32::from_le_bytes((*it).try_into().unwrap()));
-    let keepers = until_kept(pid, KEEPERS);
+    let monitors = until_monitored(pid, MONITORS);
     assert!(pids.clone().all(|it| !has_ended(it)));
     bounded("an end", || caller.kill()).unwrap();
     until_settled(pid, 0, &[]);
-    assert!(pids.chain(keepers).all(has_ended));
+    assert!(pids.chain(monitors).all(has_ended));
     let template = Process::from_fd(end).unwrap();
     release(held(template));
 }
@@ -273,37 +273,37 @@ fn those_whose_handle_is_dropped_are_killed() {
     let (template, pid) = template(0);
     let template = template.kill_on_drop(true);
     let workers = many(&template);
-    until_kept(pid, KEEPERS);
+    until_monitored(pid, MONITORS);
     let (dropped, others): (Vec<_>, Vec<_>) = workers.into_iter().partition(|(it, _)| it % 2 == 0);
     let pids: Vec<_> = dropped.iter().map(|(_, it)| it.pid()).collect();
     drop(dropped);
     until("they are gone", || {
         pids.iter().all(|it| stat(*it).is_none())
     });
-    must_be_told(others);
+    must_be_reported(others);
     until_settled(pid, 0, &[]);
 }
 
 #[test]
-fn a_killed_keeper_takes_nobody_with_it() {
+fn a_killed_monitor_takes_nobody_with_it() {
     let _alone = alone();
     let (template, pid) = template(0);
     let before = held_by(pid);
     for killed in [1, 2] {
         let workers = many(&template);
-        let keepers = until_kept(pid, KEEPERS);
-        for keeper in &keepers[..killed] {
-            kill_now(*keeper);
+        let monitors = until_monitored(pid, MONITORS);
+        for monitor in &monitors[..killed] {
+            kill_now(*monitor);
         }
         until("no zombie is left", || {
-            keepers[..killed].iter().all(|it| stat(*it).is_none())
+            monitors[..killed].iter().all(|it| stat(*it).is_none())
         });
         assert!(workers.iter().all(|(_, it)| !has_ended(it.pid())));
         // Who was nobody's is somebody's again.
         release(held(template.fork()));
-        until_kept(pid, KEEPERS);
+        until_monitored(pid, MONITORS);
         assert!(descriptors(pid).len() < MANY);
-        must_be_told_or_lost(workers);
+        must_be_reported_or_lost(workers);
         until_settled(pid, 0, &[]);
         must_hold(pid, &before);
     }
@@ -311,48 +311,48 @@ fn a_killed_keeper_takes_nobody_with_it() {
 
 /// It takes its time, but nobody else's.
 #[test]
-fn a_stopped_keeper_holds_nobody_elses_up() {
+fn a_stopped_monitor_holds_nobody_elses_up() {
     let _alone = alone();
     let (template, pid) = template(0);
     let workers = many(&template);
-    let keepers = until_kept(pid, KEEPERS);
-    stop(keepers[0]);
+    let monitors = until_monitored(pid, MONITORS);
+    stop(monitors[0]);
     let mut workers = workers.into_iter();
     let theirs: Vec<_> = workers.by_ref().take(MANY / 4).collect();
     // Those that the template watches itself.
-    must_be_told(workers.by_ref().rev().take(MANY / 10).collect());
+    must_be_reported(workers.by_ref().rev().take(MANY / 10).collect());
     for _ in 0..10 {
         release(held(template.fork()));
     }
-    end(keepers[0]);
-    must_be_told_or_lost(theirs);
-    must_be_told_or_lost(workers.collect());
+    end(monitors[0]);
+    must_be_reported_or_lost(theirs);
+    must_be_reported_or_lost(workers.collect());
     until_settled(pid, 0, &[]);
 }
 
 #[test]
-fn keepers_go_with_their_template() {
+fn monitors_go_with_their_template() {
     let _alone = alone();
     for killed in [true, false] {
         let (template, pid) = template(0);
         let mut workers = many(&template);
-        let keepers = until_kept(pid, KEEPERS);
+        let monitors = until_monitored(pid, MONITORS);
         if killed {
             end(pid);
-            until("the keepers are gone", || {
-                keepers.iter().all(|it| has_ended(*it))
+            until("the monitors are gone", || {
+                monitors.iter().all(|it| has_ended(*it))
             });
             assert!(workers.iter().all(|(_, it)| !has_ended(it.pid())));
-            must_be_told_or_lost(workers);
+            must_be_reported_or_lost(workers);
         } else {
             // Its workers need it still, and them.
             drop(template);
             let last = workers.split_off(MANY - 1);
-            must_be_told(workers);
+            must_be_reported(workers);
             assert!(!has_ended(pid));
-            must_be_told(last);
+            must_be_reported(last);
             until("the template is gone", || has_ended(pid));
-            assert!(keepers.iter().all(|it| stat(*it).is_none()));
+            assert!(monitors.iter().all(|it| stat(*it).is_none()));
         }
     }
 }
@@ -373,8 +373,8 @@ fn few_descriptors_do_for_many() {
         let workers = many(&template);
         assert!(descriptors(pid).len() <= FEW as usize);
         let (few, workers) = workers.into_iter().partition(|(it, _)| it % 5 == 3);
-        must_be_told(workers);
-        must_be_told(few);
+        must_be_reported(workers);
+        must_be_reported(few);
         until_settled(pid, spares, &[]);
         must_hold(pid, &before);
     }

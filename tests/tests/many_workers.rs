@@ -38,7 +38,7 @@ fn started(process: Process, waits: bool, number: u32) -> blocking::Worker {
         .unwrap_or_else(|error| panic!("{number}: {error}"))
 }
 
-fn assert_told(worker: &mut blocking::Worker, number: u32) {
+fn assert_reported(worker: &mut blocking::Worker, number: u32) {
     let exit = bounded("wait", || worker.wait()).unwrap();
     assert_eq!(exit.code(), Some(expected(number)), "{number}: {exit}");
 }
@@ -76,7 +76,7 @@ fn one_after_the_other() {
     let _alone = alone();
     let run = |numbers: std::ops::Range<u32>| {
         for number in numbers {
-            assert_told(&mut started(Process::new().unwrap(), false, number), number);
+            assert_reported(&mut started(Process::new().unwrap(), false, number), number);
         }
     };
     // So many touch what a template touches at all.
@@ -105,7 +105,7 @@ fn at_the_same_time() {
             worker.socket.shutdown(Shutdown::Write).unwrap();
         }
         for (worker, number) in workers.iter_mut().zip(0..count).rev() {
-            assert_told(worker, number);
+            assert_reported(worker, number);
             assert_eq!(worker.socket.read(&mut [0]).unwrap(), 0);
         }
     };

@@ -20,12 +20,12 @@ fn preload() {}
 #[anyfork::init]
 fn prepare() {}
 
-/// Answers every octet, until the caller closes the socket.
+/// Answers every byte, until the caller closes the socket.
 #[anyfork::worker]
 fn echo(mut socket: UnixStream) -> io::Result<()> {
-    let mut octet = [0];
-    while socket.read(&mut octet)? == 1 {
-        socket.write_all(&octet)?;
+    let mut byte = [0];
+    while socket.read(&mut byte)? == 1 {
+        socket.write_all(&byte)?;
     }
     Ok(())
 }
@@ -46,10 +46,8 @@ fn echoing(process: Process) -> blocking::Worker {
 /// what has become of its handles: it takes what comes one after the other.
 fn answers(mut socket: &UnixStream) -> bool {
     release(held(new()));
-    let mut octet = [0];
-    let answered = socket
-        .write_all(b"x")
-        .and_then(|()| socket.read(&mut octet));
+    let mut byte = [0];
+    let answered = socket.write_all(b"x").and_then(|()| socket.read(&mut byte));
     answered.is_ok_and(|n| n == 1)
 }
 
@@ -112,11 +110,11 @@ fn the_last_handle_kills_in_async_code() {
         release(held(new()));
         runtime.block_on(async {
             let mut socket = socket;
-            let mut octet = [0];
+            let mut byte = [0];
             socket.write_all(b"x").await.unwrap();
-            assert_eq!(socket.read(&mut octet).await.unwrap(), 1);
+            assert_eq!(socket.read(&mut byte).await.unwrap(), 1);
             drop(second);
-            assert_eq!(socket.read(&mut octet).await.unwrap(), 0);
+            assert_eq!(socket.read(&mut byte).await.unwrap(), 0);
         });
         until("the worker is gone", || has_ended(pid));
     }
@@ -291,7 +289,7 @@ fn a_template_goes_when_nobody_needs_it() {
     for pid in pids {
         until("a template is gone", || has_ended(pid));
     }
-    // It has been collected, as all children of templates.
+    // It has been reaped, as all children of templates.
     for pid in [last, pids[1], pids[2]] {
         until("it is no zombie", || stat(pid).is_none());
     }

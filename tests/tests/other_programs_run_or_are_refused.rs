@@ -187,7 +187,7 @@ fn one_that_cannot_be_executed_is_an_error_of_its_own() {
 
 /// The other way round: this version is exec'ed by another one.
 #[test]
-fn a_caller_of_another_version_is_told() {
+fn a_caller_of_another_version_gets_the_reason() {
     let _alone = alone();
     let (_control, served, mut answer) = boot_by_hand(9);
     let mut program = Command::new(PLAIN);

@@ -114,10 +114,10 @@ fn only_one_is_piped() {
     }
 }
 
-/// What goes in, with every octet at its place.
+/// What goes in, with every byte at its place.
 fn pattern() -> Vec<u8> {
-    let octets = (0..SIZE as u32 / 4).flat_map(u32::to_le_bytes);
-    octets.collect()
+    let bytes = (0..SIZE as u32 / 4).flat_map(u32::to_le_bytes);
+    bytes.collect()
 }
 
 #[test]

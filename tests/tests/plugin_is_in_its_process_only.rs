@@ -32,7 +32,7 @@ fn with_plugin() -> Process {
     Process::new().unwrap().require(plugin())
 }
 
-fn told(process: Process, worker: &str) -> String {
+fn reported(process: Process, worker: &str) -> String {
     let mut worker = bounded("a launch", || process.run(worker).blocking()).unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -62,14 +62,14 @@ fn its_functions_are_named_like_the_programs_own() {
         let process = template.fork().init("plugin_note", args!["w"]);
         let process = process.send_fd(pipe_with("text")).send_arg(7);
         let process = process.send_args(args!["x", pipe_with("")]);
-        assert_eq!(told(process, name), "2 taken,n,hook,w text 7 2");
+        assert_eq!(reported(process, name), "2 taken,n,hook,w text 7 2");
     }
     // Arguments that the plugin's init functions leave are the worker's.
     let process = with_plugin().send_fd(pipe_with("kept")).send_arg(1);
     let process = process.init("plugin_note", args!["n"]);
-    assert_eq!(told(process, "plugin_tell"), "n kept 1 0");
+    assert_eq!(reported(process, "plugin_tell"), "n kept 1 0");
     assert_eq!(
-        told(with_plugin().send_arg("upper"), "plugin_async"),
+        reported(with_plugin().send_arg("upper"), "plugin_async"),
         "UPPER"
     );
     // The program's own are there as ever.
@@ -108,7 +108,7 @@ fn its_workers_end_like_the_programs_own() {
         let exit = worker.unwrap().wait().unwrap();
         assert_eq!(exit.code(), Some(code));
     }
-    let pid = told(with_plugin(), "plugin_starts_more");
+    let pid = reported(with_plugin(), "plugin_starts_more");
     assert_ne!(pid, id().to_string());
 }
 
@@ -167,7 +167,7 @@ fn it_may_be_required_again() {
     let process = with_plugin().require(plugin()).fork().require(plugin());
     let process = process.fork().init("plugin_note", args!["n"]);
     let process = process.send_fd(pipe_with("")).send_arg(1);
-    assert_eq!(told(process, "plugin_tell"), "hook,hook,n  1 0");
+    assert_eq!(reported(process, "plugin_tell"), "hook,hook,n  1 0");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn its_hooks_run_in_every_child() {
     let template = with_plugin().init("plugin_note", args!["a"]);
     for _ in 0..3 {
         let process = template.fork().send_fd(pipe_with("")).send_arg(1);
-        assert_eq!(told(process, "plugin_tell"), "a,hook  1 0");
+        assert_eq!(reported(process, "plugin_tell"), "a,hook  1 0");
     }
     let broken = template.init("plugin_note", args!["break"]);
     let error = refused(broken.fork(), "hold");
@@ -193,7 +193,7 @@ fn its_templates_are_each_processs_own() {
     let _alone = alone();
     let template = with_plugin().init("plugin_starts_some", ());
     for _ in 0..3 {
-        told(template.fork(), "plugin_starts_more");
+        reported(template.fork(), "plugin_starts_more");
     }
 }
 
@@ -205,7 +205,7 @@ fn a_relative_path_is_the_callers() {
     let path = Path::new(&up).join(plugin().strip_prefix("/").unwrap());
     assert!(path.is_relative() && path.exists());
     let process = Process::new().unwrap().require(path);
-    assert_eq!(told(process.send_arg("a"), "plugin_async"), "A");
+    assert_eq!(reported(process.send_arg("a"), "plugin_async"), "A");
 }
 
 /// Compiles a library of a few lines.

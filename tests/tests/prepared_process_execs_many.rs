@@ -27,15 +27,15 @@ fn prepare(name: String, directory: String) {
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
 }
 
-fn told(command: &mut Command) -> Vec<String> {
+fn reported(command: &mut Command) -> Vec<String> {
     let output = bounded("output", || command.output().blocking()).unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
-fn has(told: &[String], line: &str) -> bool {
-    told.iter().any(|it| it == line)
+fn has(reported: &[String], line: &str) -> bool {
+    reported.iter().any(|it| it == line)
 }
 
 fn text(command: &mut Command) -> String {
@@ -62,7 +62,7 @@ fn fifty_programs_and_workers_in_between() {
             .send_fd(pipe_with(""))
             .init(prepare::NAME, args!["so", "/"]);
         for n in 0..50 {
-            let told = told(template.fork().exec(TELL).arg(n.to_string()));
+            let reported = reported(template.fork().exec(TELL).arg(n.to_string()));
             for line in [
                 "argument 1 first",
                 &format!("argument 2 {n}"),
@@ -70,13 +70,14 @@ fn fifty_programs_and_workers_in_between() {
                 "variable A=1",
                 "variable PREPARED=so",
             ] {
-                assert!(has(&told, line), "no `{line}` in {told:?}");
+                assert!(has(&reported, line), "no `{line}` in {reported:?}");
             }
             assert!(
-                told.iter()
+                reported
+                    .iter()
                     .any(|it| it.starts_with("descriptor 3 is a pipe"))
             );
-            assert!(!told.iter().any(|it| it.starts_with("variable HOME=")));
+            assert!(!reported.iter().any(|it| it.starts_with("variable HOME=")));
             if n % 10 == 0 {
                 release(held(template.fork()));
                 let refused = template.fork().exec("no-such-program").spawn();
@@ -255,7 +256,7 @@ fn a_group_gets_its_signal() {
 }
 
 #[test]
-fn an_end_is_told_as_of_a_worker() {
+fn an_exit_is_reported_as_of_a_worker() {
     let _alone = alone();
     let scene = Scene::early();
     let mut command = Command::new("sh");

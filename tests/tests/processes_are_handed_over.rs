@@ -32,7 +32,7 @@ fn tell(mut socket: UnixStream, own: Option<String>, rest: Args) -> io::Result<(
     write!(socket, "{} {loaded} {}", id(), own.unwrap_or_default())?;
     for arg in rest {
         match arg {
-            anyfork::Arg::Bytes(octets) => socket.write_all(&octets)?,
+            anyfork::Arg::Bytes(bytes) => socket.write_all(&bytes)?,
             anyfork::Arg::Fd(fd) => {
                 socket.write_all(io::read_to_string(File::from(fd))?.as_bytes())?
             }
@@ -42,7 +42,7 @@ fn tell(mut socket: UnixStream, own: Option<String>, rest: Args) -> io::Result<(
 }
 
 /// What one of `process`'s workers told, and its pid.
-fn told(process: Process) -> (u32, String) {
+fn reported(process: Process) -> (u32, String) {
     let mut worker = bounded("a launch", || process.run("tell").blocking()).unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -66,7 +66,7 @@ fn use_it(mut socket: UnixStream, threads: usize, first: usize, step: usize, end
     let start = |thread| {
         let numbers = (first + thread * step..end).step_by(step * threads);
         let pids = numbers.map(|number| {
-            let (pid, text) = told(process.fork().send_arg(number).send_arg("."));
+            let (pid, text) = reported(process.fork().send_arg(number).send_arg("."));
             assert_eq!(text, format!("all of it {number}."));
             pid
         });
@@ -124,7 +124,7 @@ fn eight_processes_with_four_threads_each_use_one_template() {
     // Here, too, at the same time.
     for n in 0..100 {
         assert_eq!(
-            told(template.fork().send_arg(n)).1,
+            reported(template.fork().send_arg(n)).1,
             format!("all of it {n}")
         );
     }
@@ -148,11 +148,11 @@ fn arguments_and_descriptors_stay_with_it() {
     let fd = process.send_arg("d").into_fd().unwrap();
     let process = Process::from_fd(fd.try_clone().unwrap()).unwrap();
     let deeper = process.send_arg("e").fork().send_arg("f");
-    assert_eq!(told(deeper).1, "nothing abcdef");
+    assert_eq!(reported(deeper).1, "nothing abcdef");
     // The descriptor is at its end; the process can be used again.
     let process = Process::from_fd(fd).unwrap();
-    assert_eq!(told(process.fork().send_arg("g")).1, "nothing acdg");
-    assert_eq!(told(process).1, "nothing acd");
+    assert_eq!(reported(process.fork().send_arg("g")).1, "nothing acdg");
+    assert_eq!(reported(process).1, "nothing acd");
 }
 
 #[test]

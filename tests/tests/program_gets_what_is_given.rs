@@ -17,22 +17,22 @@ fn preload() {}
 const TELL: &str = env!("CARGO_BIN_EXE_tell");
 
 /// What the program tells of itself.
-fn told(command: &mut Command) -> Vec<String> {
+fn reported(command: &mut Command) -> Vec<String> {
     let output = bounded("output", || command.output().blocking()).unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
-fn with_word<'a>(told: &'a [String], word: &str) -> Vec<&'a str> {
-    let lines = told.iter().filter_map(|line| line.strip_prefix(word));
+fn with_word<'a>(reported: &'a [String], word: &str) -> Vec<&'a str> {
+    let lines = reported.iter().filter_map(|line| line.strip_prefix(word));
     lines.map(str::trim).collect()
 }
 
 /// The numbers above 2 that are open.
-fn open(told: &[String]) -> Vec<i32> {
+fn open(reported: &[String]) -> Vec<i32> {
     let number = |line: &str| line.split(' ').next().unwrap().parse().unwrap();
-    let numbers = with_word(told, "descriptor ").into_iter().map(number);
+    let numbers = with_word(reported, "descriptor ").into_iter().map(number);
     numbers.filter(|number| *number > 2).collect()
 }
 
@@ -58,15 +58,15 @@ fn place(command: &mut Command, numbers: impl IntoIterator<Item = i32>) {
 
 #[track_caller]
 fn assert_placed(command: &mut Command, mut numbers: Vec<i32>) {
-    let told = told(command);
-    let lines = with_word(&told, "read ");
+    let reported = reported(command);
+    let lines = with_word(&reported, "read ");
     let expected: Vec<_> = numbers
         .iter()
         .map(|number| format!("{number} true for {number}"))
         .collect();
     assert_eq!(lines, expected);
     numbers.sort_unstable();
-    assert_eq!(open(&told), numbers);
+    assert_eq!(open(&reported), numbers);
 }
 
 #[test]
@@ -134,9 +134,9 @@ fn one_descriptor_under_two_numbers() {
     each_way(|mut command| {
         let pipe = pipe_with("");
         command.fd(9, pipe.try_clone().unwrap()).fd(4, pipe);
-        let told = told(&mut command);
-        assert_eq!(open(&told), [4, 9]);
-        let lines = with_word(&told, "descriptor 9 ");
+        let reported = reported(&mut command);
+        assert_eq!(open(&reported), [4, 9]);
+        let lines = with_word(&reported, "descriptor 9 ");
         assert!(lines[0].starts_with("is a pipe, as 4,"), "{lines:?}");
     });
 }
@@ -155,9 +155,9 @@ fn a_descriptor_for_a_standard_stream() {
     each_way(|mut command| {
         let (mut read, write) = io::pipe().unwrap();
         command.arg("--brief").arg("--err=x").fd(2, write);
-        let told = told(&mut command);
+        let reported = reported(&mut command);
         drop(command);
-        assert_eq!(open(&told), []);
+        assert_eq!(open(&reported), []);
         assert_eq!(io::read_to_string(&mut read).unwrap(), "x");
     });
 }
@@ -168,7 +168,7 @@ fn descriptors_are_there_each_time() {
         let file = File::open("/proc/self/stat").unwrap();
         command.fd(8, file);
         for _ in 0..3 {
-            assert_eq!(open(&told(&mut command)), [8]);
+            assert_eq!(open(&reported(&mut command)), [8]);
         }
     });
 }
@@ -180,9 +180,9 @@ fn nothing_that_a_template_has_kept() {
     let _alone = alone();
     let mut command = Command::new(env!("CARGO_BIN_EXE_keeps"));
     command.arg(TELL).fd(9, pipe_with("text"));
-    let told = told(&mut command);
-    assert_eq!(told[0], "kept", "{told:?}");
-    assert_eq!(open(&told), []);
+    let reported = reported(&mut command);
+    assert_eq!(reported[0], "kept", "{reported:?}");
+    assert_eq!(open(&reported), []);
 }
 
 #[test]
@@ -196,15 +196,15 @@ fn what_a_process_has_collected() {
         let mut command = process.exec(TELL);
         command.args(["--read=3", "--read=4", "--read=5"]);
         command.fd(5, pipe_with("for 5"));
-        let told = told(&mut command);
+        let reported = reported(&mut command);
         let expected = ["one", "", "\\xff", "--read=3", "--read=4", "--read=5"];
-        let arguments = with_word(&told, "argument ");
+        let arguments = with_word(&reported, "argument ");
         let expected = (1..).zip(expected).map(|(n, arg)| format!("{n} {arg}"));
         let expected: Vec<_> = expected.map(|line| line.trim().to_owned()).collect();
         assert_eq!(arguments[1..], expected);
-        let read = with_word(&told, "read ");
+        let read = with_word(&reported, "read ");
         assert_eq!(read, ["3 true for 3", "4 true for 4", "5 true for 5"]);
-        assert_eq!(open(&told), [3, 4, 5]);
+        assert_eq!(open(&reported), [3, 4, 5]);
     }
     scene.must_return();
 }
@@ -241,41 +241,41 @@ fn what_an_init_has_made() {
         command.env("OF_COMMAND", "set").arg("last");
         let args = args!["/", "its value", pipe_with("")];
         place(command.init(prepare::NAME, args), [4]);
-        let told = told(&mut command);
-        assert_eq!(told[0], format!("init was here, argument 0 {TELL}"));
-        assert_eq!(with_word(&told, "directory "), ["/"]);
-        let variables = with_word(&told, "variable ");
+        let reported = reported(&mut command);
+        assert_eq!(reported[0], format!("init was here, argument 0 {TELL}"));
+        assert_eq!(with_word(&reported, "directory "), ["/"]);
+        let variables = with_word(&reported, "variable ");
         assert!(variables.contains(&"FROM_INIT=its value"), "{variables:?}");
         assert!(variables.contains(&"OF_COMMAND=set"), "{variables:?}");
-        assert_eq!(open(&told), [4]);
+        assert_eq!(open(&reported), [4]);
         // What the init has ignored or blocked stays, as with std's `pre_exec`. SIGPIPE
         // is as a program expects it, and exec has no use for a handler.
         let ignored = [libc::SIGINT, libc::SIGUSR1, libc::SIGRTMAX()];
         let set = |signals: &[i32]| signals.iter().fold(0, |set, it| set | 1u64 << (it - 1));
-        assert_eq!(signals(&told, "SigIgn "), set(&ignored));
+        assert_eq!(signals(&reported, "SigIgn "), set(&ignored));
         let unblockable = set(&[libc::SIGKILL, libc::SIGSTOP]);
-        assert_eq!(signals(&told, "SigBlk "), !(unblockable | 3 << 31));
-        assert_eq!(signals(&told, "SigCgt "), 0);
+        assert_eq!(signals(&reported, "SigBlk "), !(unblockable | 3 << 31));
+        assert_eq!(signals(&reported, "SigCgt "), 0);
     });
 }
 
 #[track_caller]
-fn assert_default_signals(told: &[String]) {
+fn assert_default_signals(reported: &[String]) {
     for field in ["SigBlk ", "SigIgn ", "SigCgt "] {
-        assert_eq!(signals(told, field), 0, "{field}");
+        assert_eq!(signals(reported, field), 0, "{field}");
     }
 }
 
 /// A set of signals, without the two that belong to the C library, which nobody can
 /// set.
-fn signals(told: &[String], field: &str) -> u64 {
-    let lines = with_word(told, field);
+fn signals(reported: &[String], field: &str) -> u64 {
+    let lines = with_word(reported, field);
     u64::from_str_radix(lines[0], 16).unwrap() & !(3 << 31)
 }
 
 #[test]
 fn default_signals() {
-    each_way(|mut command| assert_default_signals(&told(&mut command)));
+    each_way(|mut command| assert_default_signals(&reported(&mut command)));
     // In a pipeline, as in a shell: its reader goes early.
     let _alone = alone();
     let exit = Command::new("sh")
@@ -310,23 +310,23 @@ fn inits_run_in_their_order_with_their_arguments() {
     command.init(count::NAME, ()).init(append::NAME, args!["d"]);
     // Each time anew.
     for _ in 0..2 {
-        let told = told(&mut command);
-        let variables = with_word(&told, "variable ");
+        let reported = reported(&mut command);
+        let variables = with_word(&reported, "variable ");
         assert!(variables.contains(&"TEXT=abcd"), "{variables:?}");
         assert!(variables.contains(&"COUNTED=2"), "{variables:?}");
-        assert_eq!(with_word(&told, "argument ").len(), 1);
-        assert_eq!(open(&told), []);
+        assert_eq!(with_word(&reported, "argument ").len(), 1);
+        assert_eq!(open(&reported), []);
     }
 }
 
 #[test]
 fn settings() {
     each_way(|mut command| {
-        let before = told(&mut command);
-        let nice = |told: &[String]| with_word(told, "nice ")[0].parse::<i32>().unwrap();
+        let before = reported(&mut command);
+        let nice = |reported: &[String]| with_word(reported, "nice ")[0].parse::<i32>().unwrap();
         command.nice(3).process_group(0);
         command.rlimit(libc::RLIMIT_CORE, 0, 0);
-        let after = told(&mut command);
+        let after = reported(&mut command);
         assert_eq!(nice(&after), (nice(&before) + 3).min(19));
         assert_eq!(with_word(&after, "group "), ["its own"]);
         let limits = with_word(&after, "Max core file size ");

@@ -98,11 +98,11 @@ fn refuse_secret(_socket: UnixStream, secret: String, number: u32) {
     unreachable!("entered with {} and {number}", secret.len());
 }
 
-fn is_secret(octets: &[u8]) -> bool {
-    octets
+fn is_secret(bytes: &[u8]) -> bool {
+    bytes
         .iter()
         .zip(&SECRET)
-        .all(|(octet, it)| octet ^ KEY == *it)
+        .all(|(byte, it)| byte ^ KEY == *it)
 }
 
 /// Looks for the secret in all of its memory that it can write to, and tells how
@@ -116,9 +116,9 @@ fn look_for_it(mut socket: UnixStream) -> io::Result<()> {
         let (from, to) = range.split_once('-').unwrap();
         let [from, to] = [from, to].map(|it| u64::from_str_radix(it, 16).unwrap());
         if rest.starts_with("rw") {
-            let mut octets = vec![0; (to - from) as usize];
-            memory.read_exact_at(&mut octets, from)?;
-            found += octets
+            let mut bytes = vec![0; (to - from) as usize];
+            memory.read_exact_at(&mut bytes, from)?;
+            found += bytes
                 .windows(SECRET.len())
                 .filter(|it| is_secret(it))
                 .count();
@@ -151,7 +151,7 @@ fn one_workers_arguments_are_in_no_others_memory() {
             let mut worker = look_for_it::run(process()).blocking().unwrap();
             let mut found = String::new();
             worker.socket.read_to_string(&mut found).unwrap();
-            assert_eq!(found, "0", "of {len} octets");
+            assert_eq!(found, "0", "of {len} bytes");
         }
     }
 }

@@ -58,7 +58,7 @@ fn variables(mut socket: UnixStream) -> io::Result<()> {
 }
 
 /// The lines that a worker tells.
-fn told(process: Process, name: &str) -> Vec<String> {
+fn reported(process: Process, name: &str) -> Vec<String> {
     let mut worker = bounded("a launch", || process.run(name).blocking()).unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -101,7 +101,7 @@ fn group_of(worker: &blocking::Worker) -> u32 {
 
 #[test]
 fn variables_are_set_and_removed_in_the_calls_order() {
-    let inherited = told(new(), "variables");
+    let inherited = reported(new(), "variables");
     assert!(inherited.iter().any(|it| it.starts_with("PATH=")));
     let with = |more: &[&str]| {
         let mut all = inherited.clone();
@@ -109,29 +109,29 @@ fn variables_are_set_and_removed_in_the_calls_order() {
         all.sort();
         all
     };
-    let one = told(new().env("ANYFORK_A", "1"), "variables");
+    let one = reported(new().env("ANYFORK_A", "1"), "variables");
     assert_eq!(one, with(&["ANYFORK_A=1"]));
     let several = new().envs([("ANYFORK_A", "x=y"), ("ANYFORK_B", "")]);
     assert_eq!(
-        told(several, "variables"),
+        reported(several, "variables"),
         with(&["ANYFORK_A=x=y", "ANYFORK_B="])
     );
     let last = new().env("ANYFORK_A", "1").env("ANYFORK_A", "2");
-    assert_eq!(told(last, "variables"), with(&["ANYFORK_A=2"]));
+    assert_eq!(reported(last, "variables"), with(&["ANYFORK_A=2"]));
     let removed = new().env("ANYFORK_A", "1").env_remove("ANYFORK_A");
-    assert_eq!(told(removed, "variables"), inherited);
+    assert_eq!(reported(removed, "variables"), inherited);
     let impossible = ["", "=", "A=B", "a\0b"];
     let removed = impossible.into_iter().fold(new(), Process::env_remove);
-    assert_eq!(told(removed, "variables"), inherited);
+    assert_eq!(reported(removed, "variables"), inherited);
     let set_again = new().env_remove("ANYFORK_A").env("ANYFORK_A", "1");
-    assert_eq!(told(set_again, "variables"), with(&["ANYFORK_A=1"]));
-    let path = told(new().env_remove("PATH"), "variables");
+    assert_eq!(reported(set_again, "variables"), with(&["ANYFORK_A=1"]));
+    let path = reported(new().env_remove("PATH"), "variables");
     assert!(!path.iter().any(|it| it.starts_with("PATH=")));
     assert_eq!(path.len(), inherited.len() - 1);
     let cleared = new().env("ANYFORK_A", "1").env_clear();
-    assert!(told(cleared, "variables").is_empty());
+    assert!(reported(cleared, "variables").is_empty());
     let cleared = new().env("ANYFORK_A", "1").env_clear().env("B", "2");
-    assert_eq!(told(cleared, "variables"), ["B=2"]);
+    assert_eq!(reported(cleared, "variables"), ["B=2"]);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn all_is_set_before_any_code_of_the_users_runs() {
         format!("init red / {niced}"),
         format!("worker red / {niced}"),
     ];
-    assert_eq!(told(process, "seen"), expected);
+    assert_eq!(reported(process, "seen"), expected);
 
     // In a template it is the template's code that sees its settings.
     let template = new()
@@ -297,12 +297,12 @@ fn all_is_set_before_any_code_of_the_users_runs() {
         format!("init blue / {own}"),
         format!("worker blue / {own}"),
     ];
-    assert_eq!(told(fork, "seen"), expected);
+    assert_eq!(reported(fork, "seen"), expected);
     let expected = [
         format!("after_fork red / {own}"),
         format!("init red / {own}"),
         format!("after_fork red / {own}"),
         format!("worker red / {own}"),
     ];
-    assert_eq!(told(template.fork(), "seen"), expected);
+    assert_eq!(reported(template.fork(), "seen"), expected);
 }

@@ -33,9 +33,9 @@ fn expected(number: usize) -> (Option<i32>, Option<i32>) {
     }
 }
 
-fn assert_told(exit: &Exit, number: usize) {
-    let told = (exit.code(), exit.signal());
-    assert_eq!(told, expected(number), "the {number}th: {exit}");
+fn assert_reported(exit: &Exit, number: usize) {
+    let reported = (exit.code(), exit.signal());
+    assert_eq!(reported, expected(number), "the {number}th: {exit}");
 }
 
 fn started(template: &Process, number: usize) -> blocking::Worker {
@@ -81,7 +81,7 @@ impl Before {
 
     fn must_be_now(&self) {
         // The kernel may have dropped pages of files before, so these have some
-        // room; the rest would not do for an octet a worker.
+        // room; the rest would not do for a byte a worker.
         const SLACK: [u64; 2] = [1024, 64];
         until_settled(self.template, self.spares, &[]);
         assert_eq!(Before::descriptors(self.template), self.descriptors);
@@ -102,7 +102,7 @@ fn short_lives(count: usize) {
     let in_a_row = |numbers: std::ops::Range<usize>| {
         for number in numbers {
             let mut worker = started(&template, number);
-            assert_told(&bounded("an end", || worker.wait()).unwrap(), number);
+            assert_reported(&bounded("an end", || worker.wait()).unwrap(), number);
         }
     };
     let at_once = |first: usize| {
@@ -114,7 +114,7 @@ fn short_lives(count: usize) {
             workers.push(bounded("a launch", || launch.blocking()).unwrap());
         }
         for (number, worker) in numbers.zip(&mut workers) {
-            assert_told(&bounded("an end", || worker.wait()).unwrap(), number);
+            assert_reported(&bounded("an end", || worker.wait()).unwrap(), number);
         }
     };
     in_a_row(0..100);

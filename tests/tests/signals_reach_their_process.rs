@@ -71,10 +71,10 @@ fn launched(process: Process, name: &str) -> blocking::Worker {
     bounded("a launch", || process.run(name).blocking()).unwrap()
 }
 
-fn octet(from: &mut UnixStream) -> u8 {
-    let mut octet = [0];
-    bounded("an octet", || from.read_exact(&mut octet)).unwrap();
-    octet[0]
+fn byte(from: &mut UnixStream) -> u8 {
+    let mut byte = [0];
+    bounded("a byte", || from.read_exact(&mut byte)).unwrap();
+    byte[0]
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn signals_reach_the_process() {
         libc::SIGUSR1,
         libc::SIGRTMIN() + 3,
     ] {
-        assert_eq!(octet(&mut worker.socket), b'?');
+        assert_eq!(byte(&mut worker.socket), b'?');
         match signal {
             libc::SIGUSR1 => worker.signal(signal).unwrap(),
             _ => other.signal(signal).unwrap(),
         }
-        assert_eq!(i32::from(octet(&mut worker.socket)), signal);
+        assert_eq!(i32::from(byte(&mut worker.socket)), signal);
     }
     // None at all: only asks.
     worker.signal(0).unwrap();
@@ -124,7 +124,7 @@ fn a_real_time_signal_ends_it_too() {
 fn leading(process: Process) -> (blocking::Worker, io::PipeReader) {
     let (read, write) = io::pipe().unwrap();
     let mut worker = launched(process.send_fd(write), "lead");
-    assert_eq!(octet(&mut worker.socket), b'!');
+    assert_eq!(byte(&mut worker.socket), b'!');
     (worker, read)
 }
 
@@ -172,7 +172,7 @@ fn one_who_leads_no_group_has_none() {
     release(worker);
 }
 
-/// A worker that has been killed and collected, and of which nobody asked
+/// A worker that has been killed and reaped, and of which nobody asked
 /// whether it has.
 fn gone(process: Process) -> blocking::Child {
     let blocking::Worker {
@@ -180,7 +180,7 @@ fn gone(process: Process) -> blocking::Child {
     } = held(process);
     child.start_kill().unwrap();
     drop(socket);
-    until("a worker is collected", || stat(child.pid()).is_none());
+    until("a worker is reaped", || stat(child.pid()).is_none());
     child
 }
 

@@ -153,16 +153,16 @@ fn workers_have_no_handlers_and_an_empty_mask() {
 }
 
 #[test]
-fn a_program_that_ignores_sigchld_is_told_of_all_ends() {
+fn all_exits_are_reported_to_a_program_that_ignores_sigchld() {
     succeed(program(SIGNALS, "children").arg("ignored"));
 }
 
 #[test]
-fn a_program_that_handles_sigchld_is_told_and_has_none() {
+fn all_exits_are_reported_to_a_program_that_handles_sigchld_and_has_none() {
     succeed(program(SIGNALS, "children").arg("handled"));
 }
 
 #[test]
-fn a_program_that_collects_all_children_is_told_of_all_ends() {
-    succeed(program(SIGNALS, "children").arg("collected"));
+fn all_exits_are_reported_to_a_program_that_reaps_all_children() {
+    succeed(program(SIGNALS, "children").arg("reaped"));
 }

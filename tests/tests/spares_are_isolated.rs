@@ -221,7 +221,7 @@ fn no_other_request_is_in_a_workers_memory() {
     for size in [3, 100, 3000, 100_000] {
         let secret = SECRET.repeat(size);
         // More at once than there are spares, so that the template forks, too.
-        let told: Vec<_> = (0..6)
+        let reported: Vec<_> = (0..6)
             .map(|_| held(template.fork().send_arg(&secret[..])))
             .collect();
         let workers: Vec<_> = (0..6).map(|_| found(template.fork())).collect();
@@ -229,7 +229,7 @@ fn no_other_request_is_in_a_workers_memory() {
         let spares = until_idle(pid, 2);
         let (worker, is_found) = found(template.fork());
         assert!(spares.contains(&worker) && !is_found, "{size}");
-        told.into_iter().for_each(release);
+        reported.into_iter().for_each(release);
         assert!(!found(template.fork()).1);
         // It would be found.
         until_idle(pid, 2);

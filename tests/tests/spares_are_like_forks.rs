@@ -80,7 +80,7 @@ fn tell(mut socket: UnixStream, rest: Args) -> io::Result<()> {
     let mut seen: Vec<_> = lines.collect();
     for arg in rest {
         seen.push(match arg {
-            Arg::Bytes(octets) => format!("{octets:?}"),
+            Arg::Bytes(bytes) => format!("{bytes:?}"),
             Arg::Fd(fd) => io::read_to_string(File::from(fd))?,
         });
     }
@@ -108,7 +108,7 @@ fn new() -> Process {
     Process::new().unwrap()
 }
 
-fn told(process: Process, worker: &str) -> (u32, String) {
+fn reported(process: Process, worker: &str) -> (u32, String) {
     let mut worker = bounded("a launch", || process.run(worker).blocking()).unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -150,7 +150,7 @@ fn prepared() -> Process {
 
 #[test]
 fn what_a_worker_sees() {
-    must_be_alike(new, |template| told(template.fork(), "tell").1);
+    must_be_alike(new, |template| reported(template.fork(), "tell").1);
     must_be_alike(prepared, |template| {
         let process = template
             .fork()
@@ -164,7 +164,7 @@ fn what_a_worker_sees() {
             .nice(1)
             .process_group(0)
             .title("a title");
-        let text = told(process, "tell").1;
+        let text = reported(process, "tell").1;
         // Each once, and after the settings.
         let log: Vec<_> = text.lines().filter(|line| line.contains("/")).collect();
         let expected = [
@@ -179,13 +179,13 @@ fn what_a_worker_sees() {
     });
 }
 
-/// Tells the sum of its octets, and what its pipes hold.
+/// Tells the sum of its bytes, and what its pipes hold.
 #[anyfork::worker]
 fn add_up(mut socket: UnixStream, rest: Args) -> io::Result<()> {
     let (mut sum, mut texts) = (0u64, String::new());
     for arg in rest {
         match arg {
-            Arg::Bytes(octets) => sum += octets.iter().map(|&it| u64::from(it)).sum::<u64>(),
+            Arg::Bytes(bytes) => sum += bytes.iter().map(|&it| u64::from(it)).sum::<u64>(),
             Arg::Fd(fd) => texts += &io::read_to_string(File::from(fd))?,
         }
     }
@@ -200,7 +200,7 @@ fn arguments_of_any_size_and_number() {
         let numbers: Vec<_> = (0..PIPES).map(|n| format!("{n} ")).collect();
         let process = template.fork().send_arg(vec![1; SIZE]);
         let process = process.send_fds(numbers.iter().map(|it| pipe_with(it)));
-        let text = told(process, "add_up").1;
+        let text = reported(process, "add_up").1;
         assert_eq!(text, format!("{SIZE} {}", numbers.concat()));
     });
 }
@@ -307,10 +307,10 @@ fn a_spare_may_become_a_template() {
             limits(nested_pid, "Max open files"),
             limits(pid, "Max open files")
         );
-        let (_, cold) = told(nested.fork(), "tell");
+        let (_, cold) = reported(nested.fork(), "tell");
         let nested = nested.keep_warm(1);
         let spare = until_idle(nested_pid, 1)[0];
-        let (worker, hot) = told(nested.fork(), "tell");
+        let (worker, hot) = reported(nested.fork(), "tell");
         assert_eq!((worker, hot), (spare, cold));
         let worker = held(nested.fork());
         let worker_limits = limits(worker.pid(), "Max open files");
@@ -334,7 +334,7 @@ fn random(mut socket: UnixStream) -> io::Result<()> {
 fn use_it(mut socket: UnixStream, process: OwnedFd, count: usize) -> anyfork::Result<()> {
     let process = Process::from_fd(process)?;
     for _ in 0..count {
-        let (_, text) = told(process.fork(), "random");
+        let (_, text) = reported(process.fork(), "random");
         writeln!(socket, "{text}").expect("a reader");
     }
     Ok(())
@@ -354,7 +354,7 @@ fn each_is_another_process_whoever_asks() {
     let mut seen = Vec::new();
     let process = Process::from_fd(fd).unwrap();
     for _ in 0..EACH {
-        let (pid, text) = told(process.fork(), "random");
+        let (pid, text) = reported(process.fork(), "random");
         assert!(text.starts_with(&format!("{pid} ")));
         seen.push(text);
     }

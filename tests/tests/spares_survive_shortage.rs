@@ -213,9 +213,9 @@ fn a_full_queue_keeps_none_from_ending() {
     scene.must_return();
 }
 
-/// Then it holds them itself, and gives them into a keeper's hands later.
+/// Then it holds them itself, and gives them into a monitor's hands later.
 #[test]
-fn a_template_that_may_not_fork_a_keeper_keeps_its_children() {
+fn a_template_that_may_not_fork_a_monitor_keeps_its_children() {
     let _alone = alone();
     let scene = Scene::early();
     // Three descriptors a worker here.
@@ -230,7 +230,7 @@ fn a_template_that_may_not_fork_a_keeper_keeps_its_children() {
     assert_eq!(children(limited.pid).len(), 257);
     release(workers.remove(7));
     limited.set(libc::RLIMIT_NPROC, before);
-    until("a keeper has them", || {
+    until("a monitor has them", || {
         workers.push(held(limited.template.fork()));
         pidfds(limited.pid) < 100
     });

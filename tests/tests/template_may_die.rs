@@ -80,7 +80,7 @@ fn a_process_of_ones_own_stays_gone() {
 }
 
 #[test]
-fn a_launch_under_way_is_told() {
+fn a_launch_under_way_is_refused() {
     let exec = Process::new_exec().unwrap();
     let process = exec.send_arg("x");
     let template = serving(&process);
@@ -107,7 +107,7 @@ fn a_launch_under_way_is_told() {
 }
 
 #[test]
-fn a_workers_end_is_told_that_comes_after() {
+fn a_workers_exit_that_comes_after_is_reported() {
     for how in ends() {
         let (
             blocking::Worker {
@@ -127,7 +127,7 @@ fn a_workers_end_is_told_that_comes_after() {
 }
 
 #[test]
-fn a_workers_end_is_told_to_one_who_waits_already() {
+fn a_workers_exit_is_reported_to_one_who_waits_already() {
     for how in ends() {
         let (
             blocking::Worker {
@@ -144,7 +144,7 @@ fn a_workers_end_is_told_to_one_who_waits_already() {
 }
 
 #[test]
-fn a_workers_end_is_told_to_a_task() {
+fn a_workers_exit_is_reported_to_a_task() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         for how in ends() {
@@ -216,9 +216,9 @@ fn a_child_of_the_worker_holds_nobody_up() {
         } = worker;
         let mut line = String::new();
         while !line.ends_with('\n') {
-            let mut octet = [0];
-            socket.read_exact(&mut octet).unwrap();
-            line.push(octet[0].into());
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            line.push(byte[0].into());
         }
         let grandchild: u32 = line.trim().parse().unwrap();
         if template_dies {
@@ -234,8 +234,8 @@ fn a_child_of_the_worker_holds_nobody_up() {
 }
 
 #[test]
-fn a_status_is_told_that_somebody_else_has_collected() {
-    let (status, text) = run(&mut program(env!("CARGO_BIN_EXE_early"), "collects"));
+fn a_status_that_somebody_else_has_reaped_is_reported() {
+    let (status, text) = run(&mut program(env!("CARGO_BIN_EXE_early"), "reaps"));
     if !status.success() && text.contains("Linux 6.15") {
         eprintln!("skipped: this kernel keeps no status");
         return;
@@ -257,7 +257,7 @@ fn a_lost_status_is_an_error_that_says_why() {
 }
 
 #[test]
-fn a_template_that_lives_still_tells_more() {
+fn a_template_that_lives_still_reports_more() {
     let (worker, _template) = worker((3, 0));
     let blocking::Worker {
         socket, mut child, ..

@@ -131,7 +131,7 @@ fn a_template_with_a_full_descriptor_table_answers() {
     assert_eq!(seen, [true; 2]);
 }
 
-/// The template has two descriptors a child, if they are not worth a keeper: it
+/// The template has two descriptors a child, if they are not worth a monitor: it
 /// stops before nobody can be told any more, and goes on when children have ended.
 #[test]
 fn a_template_with_too_many_children_answers() {
@@ -163,7 +163,7 @@ fn a_template_with_too_many_children_answers() {
     early.must_return();
 }
 
-/// Nor has it for what a keeper gives back.
+/// Nor has it for what a monitor gives back.
 #[test]
 fn a_template_without_room_for_what_was_kept_serves_on() {
     let _alone = alone();
@@ -191,7 +191,7 @@ fn a_template_without_room_for_what_was_kept_serves_on() {
     limiter.set(libc::RLIMIT_NOFILE, before);
     workers.into_iter().for_each(release);
     launch(template.fork()).unwrap();
-    // The limiter was a keeper's, too, and has come back under other numbers.
+    // The limiter was a monitor's, too, and has come back under other numbers.
     until("nothing is left", || {
         let left: Vec<_> = children(pid).into_keys().collect();
         left == [limiter.0.pid()] && descriptors(pid).len() == held_before
@@ -202,9 +202,9 @@ fn a_template_without_room_for_what_was_kept_serves_on() {
 }
 
 /// The kernel takes no more descriptors of a user's on their way than a process may
-/// have: keepers wait until there are less, and not for ever.
+/// have: monitors wait until there are less, and not for ever.
 #[test]
-fn all_ends_at_once_are_told_where_descriptors_are_few() {
+fn all_exits_at_once_are_reported_where_descriptors_are_few() {
     const FEW: u64 = 128;
     let _alone = alone();
     let early = Scene::early();

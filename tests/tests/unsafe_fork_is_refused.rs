@@ -122,8 +122,8 @@ fn a_program_with_raised_rights() {
 /// The variable may hold anything, before any other check.
 #[test]
 fn a_marker_that_is_none() {
-    for octets in [vec![0xff; 2000], b"3".to_vec(), b"-1".to_vec(), Vec::new()] {
-        let marker = OsString::from_vec(octets);
+    for bytes in [vec![0xff; 2000], b"3".to_vec(), b"-1".to_vec(), Vec::new()] {
+        let marker = OsString::from_vec(bytes);
         let text = said(Command::new(PRELOADS).env("ANYFORK_TEMPLATE", marker));
         assert!(text.contains("early: None"), "{text}");
     }

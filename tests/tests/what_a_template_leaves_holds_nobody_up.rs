@@ -133,13 +133,13 @@ fn pausing(template: &Process, leaves: bool) -> (Process, impl Read, io::PipeWri
 }
 
 /// Who told, and what it has left behind.
-fn told(mut tells: impl Read) -> (u32, u32) {
+fn reported(mut tells: impl Read) -> (u32, u32) {
     let mut text = String::new();
     // What was left behind has the pipe, too.
     while !text.ends_with('\n') {
-        let mut octet = [0];
-        tells.read_exact(&mut octet).unwrap();
-        text.push(octet[0].into());
+        let mut byte = [0];
+        tells.read_exact(&mut byte).unwrap();
+        text.push(byte[0].into());
     }
     let (pid, left) = text.trim().split_once(' ').unwrap();
     (pid.parse().unwrap(), left.parse().unwrap())
@@ -150,7 +150,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
-fn launches_under_way_are_told() {
+fn launches_under_way_are_refused() {
     let (process, pid, _left) = template();
     stop(pid);
     let launches: Vec<_> = (0..5).map(|_| process.fork().run("hold")).collect();
@@ -184,11 +184,11 @@ fn launches_under_way_are_told() {
 }
 
 #[test]
-fn those_that_wait_for_room_are_told() {
+fn those_that_wait_for_room_are_refused() {
     let (process, pid, _left) = template();
     stop(pid);
-    let octets = vec![b'x'; 50_000];
-    let launch = || process.fork().send_arg(&octets[..]).run("hold");
+    let bytes = vec![b'x'; 50_000];
+    let launch = || process.fork().send_arg(&bytes[..]).run("hold");
     // More than there is room for in the queue.
     let launches: Vec<_> = (0..20).map(|_| launch()).collect();
     let runtime = runtime();
@@ -224,7 +224,7 @@ fn those_that_wait_for_room_are_told() {
 }
 
 #[test]
-fn later_launches_are_told() {
+fn later_launches_are_refused() {
     let (process, pid, _left) = template();
     end(pid);
     let launch = process.fork().run("hold");
@@ -279,7 +279,7 @@ fn a_child_that_was_forked_before_has_its_time() {
         let (process, pid, _left) = template();
         let (pausing, tells, goes) = pausing(&process, leaves);
         let launch = pausing.run("hold");
-        let (child, left) = told(tells);
+        let (child, left) = reported(tells);
         let _left_too = leaves.then_some(Left(left));
         stop(pid);
         let others: Vec<_> = (0..usize::from(behind))
@@ -312,7 +312,7 @@ fn a_child_that_was_forked_before_has_its_time() {
 
 /// What the child itself has left behind holds nobody up either.
 #[test]
-fn a_child_that_ends_is_told_of() {
+fn a_child_that_exits_is_reported() {
     let runtime = runtime();
     for (is_program, awaits) in [(false, false), (false, true), (true, false), (true, true)] {
         let (process, pid, _left) = template();
@@ -321,7 +321,7 @@ fn a_child_that_ends_is_told_of() {
             false => (Some(pausing.run("hold")), None),
             true => (None, Some(pausing.exec("/bin/true").spawn())),
         };
-        let (child, left) = told(tells);
+        let (child, left) = reported(tells);
         let _left_too = Left(left);
         let waiting = thread::spawn({
             let runtime = runtime.handle().clone();
@@ -345,7 +345,7 @@ fn a_program_is_executed_that_was_forked_before() {
     let (process, pid, _left) = template();
     let (pausing, tells, goes) = pausing(&process, false);
     let launch = pausing.exec("/bin/sleep").arg("600").spawn();
-    let (pid_of_program, _) = told(tells);
+    let (pid_of_program, _) = reported(tells);
     end(pid);
     drop(goes);
     let mut child = bounded("a program", || launch.blocking()).unwrap();
@@ -355,13 +355,13 @@ fn a_program_is_executed_that_was_forked_before() {
 }
 
 #[test]
-fn a_refused_preparation_is_told() {
+fn a_refused_preparation_is_reported() {
     let (process, _, _left) = template();
     for awaits in [false, true] {
         let (tells, tell) = io::pipe().unwrap();
         let refused = process.fork().init("leave_and_refuse", args![tell]);
         let launch = refused.fork().run("hold");
-        let (_, left) = told(tells);
+        let (_, left) = reported(tells);
         let _left_too = Left(left);
         let error = match awaits {
             false => bounded("a launch", || launch.blocking()).unwrap_err(),
@@ -374,12 +374,12 @@ fn a_refused_preparation_is_told() {
 
 /// A launch that begins while the template is prepared hears of its end, too.
 #[test]
-fn a_template_that_ends_after_its_preparation_is_told_of() {
+fn a_template_that_exits_after_its_preparation_is_reported() {
     for awaits in [false, true] {
         let (process, _, _left) = template();
         let (pausing, tells, goes) = pausing(&process, true);
         let launch = pausing.fork().run("hold");
-        let (template, left) = told(tells);
+        let (template, left) = reported(tells);
         let _left_too = Left(left);
         // Two that wait for the same.
         let others: Vec<_> = (0..2)

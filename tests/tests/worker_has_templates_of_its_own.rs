@@ -105,9 +105,9 @@ fn it_ends_with_a_worker_that_is_killed() {
     let mut worker = Process::new().unwrap().run("parent").blocking().unwrap();
     let mut text = String::new();
     while !text.ends_with('\n') {
-        let mut octet = [0];
-        worker.socket.read_exact(&mut octet).unwrap();
-        text.push(octet[0].into());
+        let mut byte = [0];
+        worker.socket.read_exact(&mut byte).unwrap();
+        text.push(byte[0].into());
     }
     let (pid, template) = pairs(&text)[0];
     assert!(!has_ended(pid) && !has_ended(template));

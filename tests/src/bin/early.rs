@@ -18,7 +18,7 @@ use nix::unistd::{Gid, Uid, setresgid, setresuid};
 fn main() -> ExitCode {
     let what = env::args().nth(1).unwrap_or_default();
     match what.as_str() {
-        "collects" => collects(),
+        "reaps" => reaps(),
         "adopts" => adopts(),
         "daemon" => daemon(false),
         "daemon-closes" => daemon(true),
@@ -152,7 +152,7 @@ fn adopt_orphans() {
 }
 
 /// Waits for a child. nix does not know all signals.
-fn collect(pid: u32) {
+fn reap(pid: u32) {
     let pid = pid.cast_signed();
     // SAFETY: a null pointer asks for no status.
     let got = unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
@@ -187,19 +187,19 @@ fn orphans() -> impl Iterator<Item = (blocking::Worker, ExitStatus)> {
     });
     let template = template_of(&workers[0].0);
     kill_now(template);
-    collect(template);
+    reap(template);
     workers.into_iter()
 }
 
-/// The kernel has kept the status of a process that somebody else collected.
-fn collects() {
+/// The kernel has kept the status of a process that somebody else reaped.
+fn reaps() {
     for (worker, status) in orphans() {
         let blocking::Worker {
             socket, mut child, ..
         } = worker;
         assert!(child.try_wait().expect("it runs").is_none());
         drop(socket);
-        collect(child.pid());
+        reap(child.pid());
         for _ in 0..2 {
             let exit = bounded("wait", || child.wait()).expect("a status");
             assert_eq!(exit.status(), status);
@@ -208,7 +208,7 @@ fn collects() {
     }
 }
 
-/// This process is the parent now, and would have to collect them.
+/// This process is the parent now, and would have to reap them.
 fn adopts() {
     for (worker, status) in orphans() {
         let blocking::Worker {
@@ -226,13 +226,13 @@ fn adopts() {
 /// As on a kernel before Linux 6.13: the question is refused.
 fn status_is_not_kept() {
     let orphans = orphans();
-    refuse_to_tell();
+    refuse_to_report();
     for (worker, status) in orphans {
         let blocking::Worker {
             socket, mut child, ..
         } = worker;
         drop(socket);
-        collect(child.pid());
+        reap(child.pid());
         if status.code().is_some() {
             // One that comes to its own end tells that itself.
             let exit = bounded("wait", || child.wait()).expect("a status");
@@ -252,7 +252,7 @@ fn status_is_not_kept() {
 }
 
 /// Has the kernel refuse `PIDFD_GET_INFO` (seccomp(2)).
-fn refuse_to_tell() {
+fn refuse_to_report() {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
     let step = |code: u32, k: u32, jf| libc::sock_filter {
         code: code as u16,

@@ -30,7 +30,7 @@ fn main() {
     let nested = early.fork().env("NESTED", "1");
     let deeper = nested.fork().send_fd(pipe_with("")).env("NESTED", "2");
     let default = Process::new().expect("a template");
-    let mut octets = b'a'..;
+    let mut bytes = b'a'..;
     for process in [early, nested, deeper, default] {
         for sent in [0, 20] {
             let send = || (0..sent).map(|_| pipe_with(""));
@@ -42,7 +42,7 @@ fn main() {
             }
             assert_nothing_else(worker.pid(), own.len());
             release(worker);
-            assert_eq!(used(process.fork().send_fds(send())), octets.next());
+            assert_eq!(used(process.fork().send_fds(send())), bytes.next());
         }
         // What is closed here is open there.
         if of_folder(me) == own {
@@ -88,12 +88,12 @@ fn used(process: Process) -> Option<u8> {
     found.pop()
 }
 
-/// Copies an octet, the next one for all workers, who have the same open file.
+/// Copies a byte, the next one for all workers, who have the same open file.
 #[anyfork::worker]
 fn use_them(mut socket: UnixStream, _rest: Args) -> io::Result<()> {
-    let mut octet = [0];
-    duplicate(3).read_exact(&mut octet)?;
-    duplicate(4).write_all(&octet)?;
-    duplicate(9).write_all(&octet)?;
-    socket.write_all(&octet)
+    let mut byte = [0];
+    duplicate(3).read_exact(&mut byte)?;
+    duplicate(4).write_all(&byte)?;
+    duplicate(9).write_all(&byte)?;
+    socket.write_all(&byte)
 }

@@ -79,10 +79,10 @@ impl Template {
 static NOTICED: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn write_down(signal: i32) {
-    let octet = signal as u8;
+    let byte = signal as u8;
     let place = NOTICED.load(Ordering::Relaxed);
-    // SAFETY: writes one octet of a local.
-    unsafe { libc::write(place, (&raw const octet).cast(), 1) };
+    // SAFETY: writes one byte of a local.
+    unsafe { libc::write(place, (&raw const byte).cast(), 1) };
 }
 
 /// Handles a signal by writing it down, and gives where that can be read.
@@ -102,10 +102,10 @@ fn handle(signal: i32, handler: extern "C" fn(i32), flags: SaFlags) {
     unsafe { sigaction(signal, &action) }.expect("a signal that can be handled");
 }
 
-fn octet(from: &mut impl Read) -> u8 {
-    let mut octet = [0];
-    bounded("an octet", || from.read_exact(&mut octet)).expect("an octet");
-    octet[0]
+fn byte(from: &mut impl Read) -> u8 {
+    let mut byte = [0];
+    bounded("a byte", || from.read_exact(&mut byte)).expect("a byte");
+    byte[0]
 }
 
 /// Handles a signal, and passes on which one came.
@@ -113,7 +113,7 @@ fn octet(from: &mut impl Read) -> u8 {
 fn pass_on(mut socket: UnixStream, signal: i32) -> io::Result<()> {
     let mut noticed = notice(signal);
     socket.write_all(b"!")?;
-    socket.write_all(&[octet(&mut noticed)])
+    socket.write_all(&[byte(&mut noticed)])
 }
 
 /// In a process group that a signal is sent to: who gets it?
@@ -134,14 +134,14 @@ fn group(signal: i32) {
         (plain, handling, apart)
     });
     println!("ready");
-    assert_eq!(i32::from(octet(&mut noticed)), signal);
+    assert_eq!(i32::from(byte(&mut noticed)), signal);
 
     // The shutdown of a program: its templates are there to help.
     for (template, (mut plain, mut handling, mut apart)) in templates.iter().zip(workers) {
         let name = template.name;
         let exit = bounded("an end", || plain.wait()).expect("a status");
         assert_eq!(exit.signal(), Some(signal), "{name}");
-        assert_eq!(i32::from(octet(&mut handling.socket)), signal, "{name}");
+        assert_eq!(i32::from(byte(&mut handling.socket)), signal, "{name}");
         assert!(
             bounded("an end", || handling.wait())
                 .expect("a status")
@@ -157,7 +157,7 @@ fn group(signal: i32) {
 fn pass_on_from(process: Process, signal: i32) -> blocking::Worker {
     let launch = process.send_arg(signal).run("pass_on");
     let mut worker = bounded("a launch", || launch.blocking()).expect("a worker");
-    assert_eq!(octet(&mut worker.socket), b'!');
+    assert_eq!(byte(&mut worker.socket), b'!');
     worker
 }
 
@@ -263,11 +263,11 @@ fn children(how: &str) {
             handle(libc::SIGCHLD, count, SaFlags::empty());
             0
         }
-        "collected" => {
+        "reaped" => {
             // One child there always is, so that the other thread does wait.
             let child = Command::new("cat").stdin(Stdio::piped()).spawn();
             std::mem::forget(child.expect("a program"));
-            thread::spawn(collect_all);
+            thread::spawn(reap_all);
             0
         }
         _ => panic!("{how}"),
@@ -308,7 +308,7 @@ fn all_ends_are_right(template: &Template) {
 }
 
 /// Collects each child of this process, whosever it is.
-fn collect_all() {
+fn reap_all() {
     loop {
         if waitpid(None, None).is_err() {
             thread::sleep(Duration::from_millis(1));

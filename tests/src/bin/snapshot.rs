@@ -240,7 +240,7 @@ fn only_its_own_descriptors() {
     let (mut read, write) = io::pipe().expect("a pipe");
     let template = snapshot();
     let serving = serving(&template);
-    // Its first worker may not be collected yet.
+    // Its first worker may not be reaped yet.
     until("the template has its own descriptors only", || {
         let open = descriptors(serving);
         (open.range(0..3).count(), open.len()) == (3, 6)

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// All of it, the octets 0 too.
+/// All of it, the bytes 0 too.
 fn command_line(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("a command line")
 }
@@ -102,7 +102,7 @@ fn names() {
         let long = process.fork().run("long_name_for_a_worker::wo").blocking();
         let mut long = long.expect("a worker");
         let title = format!("anyfork: wo of {}", whose(me));
-        // Not as many octets as there is room for: one is a space at the end.
+        // Not as many bytes as there is room for: one is a space at the end.
         assert_called(long.pid(), &title, "anyfork: wo of");
         drop(long.socket);
         assert!(long.child.wait().expect("a status").success());

@@ -58,7 +58,7 @@ fn build() -> PathBuf {
 }
 
 /// What the program prints of its worker, without the pid.
-fn told(path: &Path, template: &str, how: &str) -> Vec<String> {
+fn reported(path: &Path, template: &str, how: &str) -> Vec<String> {
     let mut program = program(path, template);
     program.arg(how).env_remove("RUST_BACKTRACE");
     let output = bounded(how, || program.output()).unwrap();
@@ -66,19 +66,19 @@ fn told(path: &Path, template: &str, how: &str) -> Vec<String> {
     let stderr = stderr.unwrap();
     assert!(output.status.success(), "{stderr}");
     let stdout = stdout.unwrap();
-    let (pid, told) = stdout.split_once('\n').unwrap();
+    let (pid, reported) = stdout.split_once('\n').unwrap();
     let prefix = format!("anyfork worker aborting::work ({pid}):");
     let says = stderr.lines().any(|line| line.starts_with(&prefix));
     assert_eq!(says, how != "nothing", "{stderr}");
-    told.lines().map(str::to_owned).collect()
+    reported.lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn a_panic_is_told_before_it_aborts() {
+fn a_panic_is_reported_before_it_aborts() {
     let path = build();
     for template in ["early", "exec", "snapshot"] {
         for (how, name) in [("panic", "none"), ("caught", "none"), ("thread", "helper")] {
-            let lines = told(&path, template, how);
+            let lines = reported(&path, template, how);
             let [exit, message, place, thread, backtrace @ ..] = &lines[..] else {
                 panic!("{lines:?}");
             };
@@ -95,9 +95,9 @@ fn a_panic_is_told_before_it_aborts() {
             );
             assert!(!frame("anyfork::template"), "{lines:?}");
         }
-        let lines = told(&path, template, "error");
+        let lines = reported(&path, template, "error");
         assert_eq!(lines[..2], ["exit status: 1", "the disk is full"]);
         assert_eq!(lines[2..], ["none"; 3]);
-        assert_eq!(told(&path, template, "nothing"), ["exit status: 0"]);
+        assert_eq!(reported(&path, template, "nothing"), ["exit status: 0"]);
     }
 }

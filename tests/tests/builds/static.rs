@@ -22,7 +22,7 @@ fn tell(mut socket: UnixStream, more: String) -> std::io::Result<()> {
     write!(socket, "{state} {more}")
 }
 
-fn told(process: Process) -> String {
+fn reported(process: Process) -> String {
     let process = process.init("add", anyfork::args!["i"]);
     let worker = tell::run(process.fork(), "m".to_owned()).blocking();
     let mut worker = worker.expect("a worker");
@@ -38,13 +38,13 @@ fn main() {
     let maps = fs::read_to_string("/proc/self/maps").expect("a process");
     assert!(!maps.contains(".so"), "it is linked statically: {maps}");
     add("main".to_owned());
-    assert_eq!(told(Process::early().expect("an early template")), "i m");
-    assert_eq!(told(Process::new_exec().expect("a template")), "i m");
-    assert_eq!(told(Process::snapshot().expect("one thread")), "maini m");
+    assert_eq!(reported(Process::early().expect("an early template")), "i m");
+    assert_eq!(reported(Process::new_exec().expect("a template")), "i m");
+    assert_eq!(reported(Process::snapshot().expect("one thread")), "maini m");
     let threaded = std::thread::spawn(|| {
         let program = Path::new("/proc/self/exe");
         let exec = Process::exec_program(program).expect("a template");
-        assert_eq!(told(exec), "i m");
+        assert_eq!(reported(exec), "i m");
     });
     threaded.join().expect("no panic");
     println!("all of it works");

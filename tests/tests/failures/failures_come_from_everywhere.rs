@@ -70,7 +70,7 @@ fn assert_whole(failure: &Failure) {
 }
 
 #[test]
-fn a_worker_of_every_template_tells() {
+fn a_worker_of_every_template_reports() {
     let new = Process::new().unwrap();
     let nested = Process::new().unwrap().send_arg("panic");
     let exec = Process::new_exec().unwrap();
@@ -95,7 +95,7 @@ fn failing(template: &str, how: &str) -> (Vec<String>, String) {
 }
 
 #[test]
-fn a_program_is_told_by_every_template() {
+fn a_program_is_reported_by_every_template() {
     for template in ["early", "exec", "snapshot"] {
         let (lines, stderr) = failing(template, "panic");
         let [pid, exit, message, place, thread, backtrace @ ..] = &lines[..] else {
@@ -166,7 +166,7 @@ fn with_plugin() -> Process {
 }
 
 #[test]
-fn a_worker_of_a_plugin_tells() {
+fn a_worker_of_a_plugin_reports() {
     for process in [with_plugin(), with_plugin().init("replace_hook", ())] {
         let exit = exit_of(process.send_arg("panic").run("plugin_end"));
         assert_eq!(exit.code(), Some(101));

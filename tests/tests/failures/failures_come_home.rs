@@ -153,7 +153,7 @@ fn panic_by(how: &str, end: Result<i32, i32>) -> Failure {
 }
 
 #[test]
-fn a_panic_is_told_with_its_place() {
+fn a_panic_is_reported_with_its_place() {
     for (how, text) in [
         ("literal", "a literal, line "),
         ("format", "a format, line "),
@@ -193,7 +193,7 @@ fn a_payload_that_is_no_text_is_named_so() {
 }
 
 #[test]
-fn what_aborts_is_told_from_its_beginning() {
+fn what_aborts_is_reported_from_its_beginning() {
     let failure = panic_by("two", ABORTED);
     let (first, then) = failure.message().split_once("; then: ").unwrap();
     assert!(first.starts_with("the first, line "), "{failure}");
@@ -262,7 +262,7 @@ fn a_panic_that_is_caught_is_no_failure() {
 }
 
 #[test]
-fn an_error_is_told() {
+fn an_error_is_reported() {
     for how in ["error", "caught, error"] {
         let (end, failure) = end_by(how);
         let failure = failure.unwrap();
@@ -299,7 +299,7 @@ async fn of_itself(_socket: OwnedFd) {
 
 /// Asked by async code, too.
 #[tokio::test]
-async fn an_async_workers_panic_is_told() {
+async fn an_async_workers_panic_is_reported() {
     for (name, text, before) in [
         ("of_a_task", "a task, line ", false),
         ("of_a_pool", "a task, line ", true),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyfork::{Args, ErrorKind, Process, Stdio, args};
 use anyfork_tests::births::{end, serving};
 use anyfork_tests::{bounded, hold, release, try_held};
-use observer::{event, nothing_told, observe, told};
+use observer::{event, nothing_reported, observe, reported};
 use tokio::io::AsyncReadExt;
 use tracing::Level;
 use tracing::subscriber::{NoSubscriber, with_default};
@@ -35,25 +35,25 @@ fn template() -> Process {
 
 /// Asserts what is told of a process that is ready, and runs.
 fn assert_runs(template: &Process, pid: u32) {
-    let told = told();
-    assert_eq!(told.fields.get("worker"), hold::NAME);
+    let reported = reported();
+    assert_eq!(reported.fields.get("worker"), hold::NAME);
     assert_eq!(
-        told.fields.get("template"),
+        reported.fields.get("template"),
         template.pid().unwrap().to_string()
     );
-    assert_eq!(told.fields.get("pid"), pid.to_string());
-    let _microseconds = told.fields.number("ready_micros");
-    let rest = ["exit_micros", "exit"].map(|field| told.fields.has(field));
-    assert_eq!(rest, [false, false], "{told:?}");
-    assert_ne!(told.handles, 0, "{told:?}");
+    assert_eq!(reported.fields.get("pid"), pid.to_string());
+    let _microseconds = reported.fields.number("ready_micros");
+    let rest = ["exit_micros", "exit"].map(|field| reported.fields.has(field));
+    assert_eq!(rest, [false, false], "{reported:?}");
+    assert_ne!(reported.handles, 0, "{reported:?}");
 }
 
 /// Asserts what is told once its end is known, and nothing failed.
 fn assert_succeeded() {
-    let told = told();
-    assert_eq!(told.fields.get("exit"), "exit status: 0");
-    assert!(told.fields.number("exit_micros") >= told.fields.number("ready_micros"));
-    assert!(told.events.is_empty(), "{told:?}");
+    let reported = reported();
+    assert_eq!(reported.fields.get("exit"), "exit status: 0");
+    assert!(reported.fields.number("exit_micros") >= reported.fields.number("ready_micros"));
+    assert!(reported.events.is_empty(), "{reported:?}");
 }
 
 #[test]
@@ -70,13 +70,13 @@ fn a_launch_has_a_span_until_its_last_handle_is_gone() {
     assert_eq!(worker.wait().unwrap().code(), exit.code());
     assert!(worker.try_wait().unwrap().is_some());
     assert_succeeded();
-    assert_ne!(told().handles, 0);
+    assert_ne!(reported().handles, 0);
     drop(worker);
-    assert_eq!(told().handles, 0);
+    assert_eq!(reported().handles, 0);
 }
 
 #[test]
-fn async_code_is_told_the_same() {
+fn async_code_is_traced_the_same() {
     let template = template();
     observe();
     runtime().block_on(async {
@@ -89,7 +89,7 @@ fn async_code_is_told_the_same() {
         assert_succeeded();
         drop(worker.child);
     });
-    assert_eq!(told().handles, 0);
+    assert_eq!(reported().handles, 0);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_template_is_no_launch() {
     observe();
     let template = Process::early().unwrap().env("NESTED", "1");
     let forked = template.fork();
-    assert!(nothing_told());
+    assert!(nothing_reported());
     release(try_held(forked).unwrap());
     assert_succeeded();
 }
@@ -121,41 +121,49 @@ fn die() {
 }
 
 /// Has a launch fail, in blocking code and in async code.
-fn assert_failure_is_told(kind: &str, message: &str, process: impl Fn() -> Process, worker: &str) {
-    let assert_told = |error: anyfork::Error| {
+fn assert_failure_is_reported(
+    kind: &str,
+    message: &str,
+    process: impl Fn() -> Process,
+    worker: &str,
+) {
+    let assert_reported = |error: anyfork::Error| {
         assert!(format!("{:?}", error.kind()).starts_with(kind), "{error:?}");
         let event = event(Level::ERROR);
         assert_eq!(event.get("kind"), format!("{:?}", error.kind()));
         assert_eq!(event.get("message"), error.to_string());
         assert!(error.to_string().contains(message), "{error}");
-        let told = told();
+        let reported = reported();
         let more = ["pid", "ready_micros", "exit_micros", "exit"];
-        assert!(!more.iter().any(|field| told.fields.has(field)), "{told:?}");
-        assert_eq!(told.handles, 0, "{told:?}");
+        assert!(
+            !more.iter().any(|field| reported.fields.has(field)),
+            "{reported:?}"
+        );
+        assert_eq!(reported.handles, 0, "{reported:?}");
     };
     let process_of_one = process();
     observe();
     let launch = process_of_one.run(worker);
-    assert_told(bounded("a launch", || launch.blocking()).unwrap_err());
+    assert_reported(bounded("a launch", || launch.blocking()).unwrap_err());
 
     let process_of_one = process();
     observe();
     let failed = runtime().block_on(async { process_of_one.run(worker).await });
-    assert_told(failed.unwrap_err());
+    assert_reported(failed.unwrap_err());
 }
 
 #[test]
 fn a_failed_launch_is_an_error_with_its_kind() {
     let new = || Process::new().unwrap();
-    assert_failure_is_told("UnknownWorker", "nobody", new, "nobody");
+    assert_failure_is_reported("UnknownWorker", "nobody", new, "nobody");
     let refusing = || new().init("refuse", args![]);
-    assert_failure_is_told("InitFailed", "not today", refusing, "hold");
+    assert_failure_is_reported("InitFailed", "not today", refusing, "hold");
     // Told by its template.
-    assert_failure_is_told("InitFailed", "not today", || refusing().fork(), "hold");
-    assert_failure_is_told("Died", "SIGKILL", || new().init("die", args![]), "hold");
+    assert_failure_is_reported("InitFailed", "not today", || refusing().fork(), "hold");
+    assert_failure_is_reported("Died", "SIGKILL", || new().init("die", args![]), "hold");
     let late = Duration::from_millis(1);
     let hanging = || new().timeout(late).init("hang", args![]);
-    assert_failure_is_told("TimedOut", "timeout", hanging, "hold");
+    assert_failure_is_reported("TimedOut", "timeout", hanging, "hold");
 }
 
 #[test]
@@ -163,10 +171,10 @@ fn a_launch_without_a_template_is_an_error_too() {
     let gone = Process::new_exec().unwrap();
     end(serving(&gone));
     let message = "has ended";
-    assert_failure_is_told("TemplateGone", message, || gone.fork(), "hold");
+    assert_failure_is_reported("TemplateGone", message, || gone.fork(), "hold");
     // Not even asked for: there was nobody to be forked from.
     let nested = || gone.fork().env("NESTED", "1").fork();
-    assert_failure_is_told("TemplateGone", message, nested, "hold");
+    assert_failure_is_reported("TemplateGone", message, nested, "hold");
 }
 
 #[test]
@@ -183,9 +191,9 @@ fn a_dropped_launch_is_no_failure() {
     let template = template();
     observe();
     drop(hold::run(template.fork(), Args::new()));
-    let told = told();
-    assert!(told.events.is_empty(), "{told:?}");
-    assert_eq!(told.handles, 0);
+    let reported = reported();
+    assert!(reported.events.is_empty(), "{reported:?}");
+    assert_eq!(reported.handles, 0);
 }
 
 /// Fails in many ways.
@@ -209,10 +217,10 @@ fn a_worker_that_fails_is_a_warning() {
         ("error", "exit status: 1", Some("a test's error")),
         ("panic", "exit status: 101", Some("a test's panic")),
     ];
-    let assert_told = |exit: &str, failure: Option<&str>| {
+    let assert_reported = |exit: &str, failure: Option<&str>| {
         let event = event(Level::WARN);
         assert_eq!(event.get("exit"), exit);
-        assert_eq!(told().fields.get("exit"), exit);
+        assert_eq!(reported().fields.get("exit"), exit);
         assert_eq!(event.has("failure"), failure.is_some(), "{event:?}");
         if let Some(failure) = failure {
             assert!(event.get("failure").contains(failure), "{event:?}");
@@ -224,7 +232,7 @@ fn a_worker_that_fails_is_a_warning() {
         let launch = fail::run(quiet(), how.to_owned());
         let mut worker = bounded("a launch", || launch.blocking()).unwrap();
         bounded("an end", || worker.wait()).unwrap();
-        assert_told(exit, failure);
+        assert_reported(exit, failure);
         drop(worker);
 
         observe();
@@ -232,7 +240,7 @@ fn a_worker_that_fails_is_a_warning() {
             let launch = fail::run(quiet(), how.to_owned());
             launch.await.unwrap().child.wait().await.unwrap();
         });
-        assert_told(exit, failure);
+        assert_reported(exit, failure);
     }
 }
 
@@ -253,5 +261,5 @@ fn nobody_has_to_observe() {
         let error = Process::new().unwrap().run("nobody").blocking();
         assert_eq!(error.unwrap_err().kind(), ErrorKind::UnknownWorker);
     });
-    assert!(nothing_told());
+    assert!(nothing_reported());
 }

@@ -50,7 +50,7 @@ impl Visit for Fields {
 
 /// A span, as it has been told so far.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Reported {
     name: &'static str,
     level: Level,
     pub fields: Fields,
@@ -62,13 +62,13 @@ pub struct Told {
 thread_local! {
     /// Those that this thread has begun. In these tests all that happens to
     /// them happens here.
-    static SPANS: RefCell<BTreeMap<u64, Told>> = const { RefCell::new(BTreeMap::new()) };
+    static SPANS: RefCell<BTreeMap<u64, Reported>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Writes down what this library tells.
 struct Observer;
 
-fn with_span<T>(id: &Id, then: impl FnOnce(&mut Told) -> T) -> T {
+fn with_span<T>(id: &Id, then: impl FnOnce(&mut Reported) -> T) -> T {
     SPANS.with_borrow_mut(|spans| then(spans.get_mut(&id.into_u64()).expect("of this thread")))
 }
 
@@ -80,20 +80,20 @@ impl Subscriber for Observer {
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut told = Told {
+        let mut reported = Reported {
             name: span.metadata().name(),
             level: *span.metadata().level(),
             fields: Fields::default(),
             events: Vec::new(),
             handles: 1,
         };
-        span.record(&mut told.fields);
-        SPANS.with_borrow_mut(|spans| spans.insert(id, told));
+        span.record(&mut reported.fields);
+        SPANS.with_borrow_mut(|spans| spans.insert(id, reported));
         Id::from_u64(id)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        with_span(span, |told| values.record(&mut told.fields));
+        with_span(span, |reported| values.record(&mut reported.fields));
     }
 
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
@@ -102,8 +102,8 @@ impl Subscriber for Observer {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let span = event.parent().expect("a span");
-        with_span(span, |told| {
-            told.events.push((*event.metadata().level(), fields))
+        with_span(span, |reported| {
+            reported.events.push((*event.metadata().level(), fields))
         });
     }
 
@@ -112,14 +112,14 @@ impl Subscriber for Observer {
     fn exit(&self, _span: &Id) {}
 
     fn clone_span(&self, id: &Id) -> Id {
-        with_span(id, |told| told.handles += 1);
+        with_span(id, |reported| reported.handles += 1);
         id.clone()
     }
 
     fn try_close(&self, id: Id) -> bool {
-        with_span(&id, |told| {
-            told.handles -= 1;
-            told.handles == 0
+        with_span(&id, |reported| {
+            reported.handles -= 1;
+            reported.handles == 0
         })
     }
 }
@@ -133,27 +133,27 @@ pub fn observe() {
 
 /// What there is to tell of the one launch that this thread has begun.
 #[track_caller]
-pub fn told() -> Told {
+pub fn reported() -> Reported {
     let spans = SPANS.with_borrow(|spans| spans.values().cloned().collect::<Vec<_>>());
-    let [told] = &spans[..] else {
+    let [reported] = &spans[..] else {
         panic!("one launch in {spans:?}");
     };
-    assert_eq!((told.name, told.level), ("launch", Level::INFO));
-    told.clone()
+    assert_eq!((reported.name, reported.level), ("launch", Level::INFO));
+    reported.clone()
 }
 
 /// The one event of the one launch.
 #[track_caller]
 pub fn event(level: Level) -> Fields {
-    let told = told();
-    let [(its_level, fields)] = &told.events[..] else {
-        panic!("one event in {told:?}");
+    let reported = reported();
+    let [(its_level, fields)] = &reported.events[..] else {
+        panic!("one event in {reported:?}");
     };
-    assert_eq!(*its_level, level, "{told:?}");
+    assert_eq!(*its_level, level, "{reported:?}");
     fields.clone()
 }
 
 /// Whether this thread has begun no launch.
-pub fn nothing_told() -> bool {
+pub fn nothing_reported() -> bool {
     SPANS.with_borrow(BTreeMap::is_empty)
 }

@@ -173,11 +173,11 @@ impl Kept {
             stream.read_to_string(&mut text).unwrap();
             assert_eq!(text, *expected);
         }
-        let mut octets = [0; 16];
-        assert_eq!(self.udp.recv(&mut octets).unwrap(), 3);
-        assert_eq!(octets[..3], *b"udp");
-        assert_eq!(self.datagram.recv(&mut octets).unwrap(), 8);
-        assert_eq!(octets[..8], *b"datagram");
+        let mut bytes = [0; 16];
+        assert_eq!(self.udp.recv(&mut bytes).unwrap(), 3);
+        assert_eq!(bytes[..3], *b"udp");
+        assert_eq!(self.datagram.recv(&mut bytes).unwrap(), 8);
+        assert_eq!(bytes[..8], *b"datagram");
     }
 }
 

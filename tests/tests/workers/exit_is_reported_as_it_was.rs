@@ -44,7 +44,7 @@ fn exit_of(name: &str, number: i32) -> Exit {
 }
 
 #[test]
-fn every_code_is_told() {
+fn every_code_is_reported() {
     for code in 0..=255 {
         let exit = exit_of("end", code);
         assert_eq!((exit.code(), exit.signal()), (Some(code), None));
@@ -58,7 +58,7 @@ fn every_code_is_told() {
 }
 
 #[test]
-fn every_signal_is_told() {
+fn every_signal_is_reported() {
     // Those that end a process, and the real-time ones.
     let first = [
         1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 24, 25, 26, 27, 29, 31,
@@ -72,7 +72,7 @@ fn every_signal_is_told() {
 }
 
 #[test]
-fn a_worker_killed_from_outside_is_told() {
+fn a_worker_killed_from_outside_is_reported() {
     let signals = [
         libc::SIGKILL,
         libc::SIGTERM,
@@ -95,7 +95,7 @@ fn a_worker_killed_from_outside_is_told() {
 
 /// Whether there is one is up to the system: the same as for any child here.
 #[test]
-fn the_core_bit_is_told() {
+fn the_core_bit_is_reported() {
     let folder = format!("{}/core-{}", env!("CARGO_TARGET_TMPDIR"), id());
     std::fs::create_dir(&folder).unwrap();
     let here = folder.clone();
@@ -130,7 +130,7 @@ fn wait_is_repeatable() {
 }
 
 #[test]
-fn try_wait_tells_when_there_is_something_to_tell() {
+fn try_wait_reports_when_there_is_something_to_report() {
     let mut worker = held(Process::new().unwrap());
     for _ in 0..100 {
         assert!(worker.try_wait().unwrap().is_none());
@@ -168,8 +168,8 @@ fn usage_is_the_workers_own() {
 }
 
 #[anyfork::worker]
-fn burn(_socket: UnixStream, octets: usize) {
-    std::hint::black_box(vec![1u8; octets]);
+fn burn(_socket: UnixStream, bytes: usize) {
+    std::hint::black_box(vec![1u8; bytes]);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn many_that_end_at_once_keep_their_own_ends() {
 }
 
 #[tokio::test]
-async fn an_async_worker_tells_the_same() {
+async fn an_async_worker_reports_the_same() {
     let mut worker = end::run(Process::new().unwrap(), 7).await.unwrap();
     for _ in 0..3 {
         assert_eq!(worker.wait().await.unwrap().code(), Some(7));

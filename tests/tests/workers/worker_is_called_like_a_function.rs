@@ -16,7 +16,7 @@ fn process() -> Process {
 }
 
 /// What a worker says that succeeds.
-fn told(launch: Launch<Worker>) -> String {
+fn reported(launch: Launch<Worker>) -> String {
     let mut worker = launch.blocking().unwrap();
     let mut text = String::new();
     worker.socket.read_to_string(&mut text).unwrap();
@@ -55,12 +55,12 @@ macro_rules! numbers {
         fn numbers_arrive_whole() {
             let all = |text: &[String]| format!("{text:?}");
             let min = all(&[$($ty::MIN.to_string()),*]);
-            assert_eq!(told(numbers::run(process(), $($ty::MIN),*)), min);
+            assert_eq!(reported(numbers::run(process(), $($ty::MIN),*)), min);
             let max = all(&[$($ty::MAX.to_string()),*]);
-            assert_eq!(told(numbers::run(process(), $($ty::MAX),*)), max);
+            assert_eq!(reported(numbers::run(process(), $($ty::MAX),*)), max);
             // As text they are the same.
             let text = [$($ty::MAX.to_string()),*];
-            assert_eq!(told(process().send_args(text).run("numbers")), max);
+            assert_eq!(reported(process().send_args(text).run("numbers")), max);
         }
     };
 }
@@ -78,7 +78,7 @@ fn values(
     yes: bool,
     letter: char,
     text: String,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     raw: OsString,
     path: PathBuf,
     point: Point,
@@ -90,7 +90,7 @@ fn values(
         yes,
         letter,
         text,
-        octets,
+        bytes,
         raw.into_vec(),
         path,
         point,
@@ -104,7 +104,7 @@ fn values(
 fn values_arrive_as_they_were_sent() {
     let raw = OsString::from_vec(b"no \xff utf-8 \0".to_vec());
     let path = PathBuf::from("/a b/\u{e9}\n");
-    let octets: Vec<u8> = (0..=255).collect();
+    let bytes: Vec<u8> = (0..=255).collect();
     let (letter, text) = ('\u{1f980}', "a \"text\"\0".to_owned());
     let arg = || Arg::Bytes(b"x".to_vec());
     let launch = values::run(
@@ -113,7 +113,7 @@ fn values_arrive_as_they_were_sent() {
         true,
         letter,
         text.clone(),
-        octets.clone(),
+        bytes.clone(),
         raw.clone(),
         path.clone(),
         Point(-1, 7),
@@ -126,14 +126,14 @@ fn values_arrive_as_they_were_sent() {
         true,
         letter,
         text,
-        octets,
+        bytes,
         raw.into_vec(),
         path,
         Point(-1, 7),
         arg(),
         rest,
     );
-    assert_eq!(told(launch), format!("{all:?}"));
+    assert_eq!(reported(launch), format!("{all:?}"));
 }
 
 #[anyfork::worker(name = "a name of its own")]
@@ -144,10 +144,13 @@ fn optional(mut socket: UnixStream, a: u8, b: Option<u32>, c: Option<String>, re
 #[test]
 fn options_may_be_absent() {
     let run = |b, c: Option<&str>, rest| optional::run(process(), 1, b, c.map(Into::into), rest);
-    assert_eq!(told(run(None, None, Args::new())), "1 None None 0");
-    assert_eq!(told(run(Some(7), None, Args::new())), "1 Some(7) None 0");
+    assert_eq!(reported(run(None, None, Args::new())), "1 None None 0");
     assert_eq!(
-        told(run(Some(7), Some("x"), args![1, 2])),
+        reported(run(Some(7), None, Args::new())),
+        "1 Some(7) None 0"
+    );
+    assert_eq!(
+        reported(run(Some(7), Some("x"), args![1, 2])),
         "1 Some(7) Some(\"x\") 2"
     );
     // Absent, and what comes after it there: the one would be taken for the other.
@@ -160,7 +163,7 @@ fn options_may_be_absent() {
     }
     assert_eq!(optional::NAME, "a name of its own");
     assert_eq!(
-        told(process().send_arg(1).run("a name of its own")),
+        reported(process().send_arg(1).run("a name of its own")),
         "1 None None 0"
     );
 }
@@ -169,8 +172,8 @@ fn options_may_be_absent() {
 fn text_and_numbers_are_the_same() {
     let launch = process().send_arg("7").send_arg(7).run(optional::NAME);
     let other = process().send_arg(7).send_arg("7").run(optional::NAME);
-    assert_eq!(told(launch), "7 Some(7) None 0");
-    assert_eq!(told(other), "7 Some(7) None 0");
+    assert_eq!(reported(launch), "7 Some(7) None 0");
+    assert_eq!(reported(other), "7 Some(7) None 0");
 }
 
 /// A value that cannot be sent.
@@ -256,13 +259,13 @@ mod inner {
 
 #[test]
 fn a_worker_needs_no_parameters() {
-    assert_eq!(told(inner::without::run(process())), "");
+    assert_eq!(reported(inner::without::run(process())), "");
     assert_eq!(
         inner::without::NAME,
         concat!(module_path!(), "::inner::without")
     );
     for name in ["without", "inner::without", inner::without::NAME] {
-        assert_eq!(told(process().run(name)), "");
+        assert_eq!(reported(process().run(name)), "");
     }
 }
 
