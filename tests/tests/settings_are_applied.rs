@@ -139,15 +139,15 @@ fn a_directory_is_relative_to_the_callers() {
     let here = env::current_dir().unwrap();
     assert_eq!(directory(new()), here);
     assert_eq!(directory(new().current_dir("/")), Path::new("/"));
-    let programs = here.join("programs");
-    assert_eq!(directory(new().current_dir(&programs)), programs);
-    assert_eq!(directory(new().current_dir("programs")), programs);
+    let sources = here.join("src");
+    assert_eq!(directory(new().current_dir(&sources)), sources);
+    assert_eq!(directory(new().current_dir("src")), sources);
     // Neither to the one that was named before, nor to the template's.
-    let twice = new().current_dir("/").current_dir("programs");
-    assert_eq!(directory(twice), programs);
+    let twice = new().current_dir("/").current_dir("src");
+    assert_eq!(directory(twice), sources);
     let template = new().current_dir("/");
-    let fork = template.fork().current_dir("programs");
-    assert_eq!(directory(fork), programs);
+    let fork = template.fork().current_dir("src");
+    assert_eq!(directory(fork), sources);
     assert_eq!(directory(template.fork()), Path::new("/"));
 }
 
