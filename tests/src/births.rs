@@ -27,6 +27,18 @@ pub fn program(path: impl AsRef<Path>, what: &str) -> Command {
     command
 }
 
+/// A library of this package's examples, as Cargo builds it when it builds all
+/// tests; `program` is one of this package's.
+pub fn example(program: &str, name: &str) -> PathBuf {
+    let programs = Path::new(program).parent().expect("a folder");
+    let library = programs.join("examples").join(format!("lib{name}.so"));
+    assert!(
+        library.exists(),
+        "build it with `cargo build -p anyfork-tests --examples`"
+    );
+    library
+}
+
 /// Runs a program until none of its processes is left that has its stdout or
 /// stderr; gives its status and what they printed.
 pub fn run(command: &mut Command) -> (ExitStatus, String) {

@@ -3,6 +3,8 @@
 
 pub mod births;
 pub mod comparison;
+mod launches;
+pub mod resources;
 pub mod rights;
 mod scene;
 pub mod spares;
@@ -20,6 +22,9 @@ use std::time::{Duration, Instant};
 
 use anyfork::{Args, Process, blocking};
 
+pub use launches::{
+    byte_of, end_by, exit_of, look_at, new, poll_once, rest_of, runtime, runtime_of_two, text_of,
+};
 pub use scene::Scene;
 
 /// What takes longer than this hangs, also on a machine with much to do.

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 
 use anyfork::{Arg, Args, Process};
-use anyfork_tests::{Scene, alone, children, held, pipe_with, release};
+use anyfork_tests::{Scene, alone, children, held, new, pipe_with, release, text_of};
 
 #[anyfork::early]
 fn preload() {}
@@ -30,15 +30,7 @@ fn tell(mut socket: UnixStream, args: Args) -> io::Result<()> {
 }
 
 fn reported(process: Process) -> String {
-    let mut worker = process.run("tell").blocking().unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
-    text
-}
-
-fn new() -> Process {
-    Process::new().unwrap()
+    text_of(process.run("tell"))
 }
 
 #[test]

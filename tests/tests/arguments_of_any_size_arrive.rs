@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::process;
 
 use anyfork::{Arg, Args, Process};
-use anyfork_tests::{pipe_with, set_soft_limit};
+use anyfork_tests::{pipe_with, set_soft_limit, text_of};
 
 #[anyfork::early]
 fn preload() {}
@@ -51,11 +51,7 @@ fn content(fd: OwnedFd) -> io::Result<String> {
 
 /// Runs [`weigh`] and gives what it tells.
 fn weighed(process: Process) -> String {
-    let mut worker = process.run("weigh").blocking().unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
-    text
+    text_of(process.run("weigh"))
 }
 
 /// Bytes of every value, no two stretches alike.

@@ -3,20 +3,19 @@
 //! one that kills.
 
 use std::fs;
-use std::future::Future;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::process::id;
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use anyfork::{ChildHandle, Exit, Process, Stdio, blocking};
 use anyfork_tests::births::stop;
 use anyfork_tests::{
-    Scene, alone, bounded, descriptors, has_ended, held, release, send_signal, template_of, until,
+    Scene, alone, bounded, descriptors, has_ended, held, new, poll_once, release, runtime_of_two,
+    send_signal, template_of, until,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
@@ -44,10 +43,6 @@ fn drain(_socket: OwnedFd) -> io::Result<()> {
 
 const SHORT: Duration = Duration::from_millis(20);
 
-fn new() -> Process {
-    Process::new().unwrap()
-}
-
 fn launched(process: Process, name: &str) -> blocking::Worker {
     bounded("a launch", || process.run(name).blocking()).unwrap()
 }
@@ -56,14 +51,6 @@ fn launched(process: Process, name: &str) -> blocking::Worker {
 fn ending(how: &str) -> (UnixStream, blocking::Child) {
     let blocking::Worker { socket, child, .. } = launched(new().send_arg(how), "end");
     (socket, child)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_io()
-        .build()
-        .unwrap()
 }
 
 /// What all that waited were told.
@@ -127,7 +114,7 @@ fn ten_threads_wait_at_once() {
 fn ten_tasks_wait_at_once() {
     let _alone = alone();
     bounded("a runtime", || {
-        runtime().block_on(async {
+        runtime_of_two().block_on(async {
             for how in ENDS {
                 let launch = new().send_arg(how).run("end");
                 let anyfork::Worker {
@@ -154,15 +141,11 @@ fn ten_tasks_wait_at_once() {
     });
 }
 
-fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
 #[test]
 fn a_wait_that_is_dropped_loses_nothing() {
     let _alone = alone();
     let scene = Scene::early();
-    let runtime = self::runtime();
+    let runtime = runtime_of_two();
     let launch = async { new().send_arg("an error").run("end").await.unwrap() };
     let anyfork::Worker {
         socket, mut child, ..
@@ -241,7 +224,7 @@ fn kill_waits_and_start_kill_does_not() {
         worker.kill().unwrap();
     }
     bounded("a runtime", || {
-        runtime().block_on(async {
+        runtime_of_two().block_on(async {
             for _ in 0..20 {
                 let mut worker = new().run("hold").await.unwrap();
                 worker.kill().await.unwrap();
@@ -280,7 +263,7 @@ fn a_wait_closes_what_the_process_reads() {
     assert!(exit.expect("an end").success());
 
     bounded("a runtime", || {
-        runtime().block_on(async {
+        runtime_of_two().block_on(async {
             let mut child = piped().run("drain").await.unwrap().child;
             let stdin: &mut ChildStdin = child.stdin.as_mut().unwrap();
             stdin.write_all(b"text").await.unwrap();

@@ -4,7 +4,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::process::id;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use std::thread;
 
 use anyfork::{ErrorKind, Process};
 use anyfork_tests::births::{program, succeed};
-use anyfork_tests::{Scene, alone, bounded, held, release};
+use anyfork_tests::{Scene, alone, bounded, held, release, text_of};
 use rand::RngExt;
 
 #[anyfork::early]
@@ -63,11 +63,7 @@ fn tell(mut socket: UnixStream) -> io::Result<()> {
 }
 
 fn reported(process: Process, worker: &str) -> String {
-    let mut worker = bounded("a launch", || process.run(worker).blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
-    text
+    text_of(process.run(worker))
 }
 
 const HOOKS: [&str; 4] = ["a::deep::inner", "a::zebra", "first", "last"];

@@ -2,12 +2,12 @@
 //! same path: another crate, another version of one, another function with a function
 //! of that name inside. Who asks by the name is told.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use anyfork::{Args, ErrorKind, Launch, Process, Worker};
-use anyfork_tests::bounded;
+use anyfork_tests::text_of;
 
 #[anyfork::early]
 fn preload() {}
@@ -79,14 +79,6 @@ macro_rules! in_one_line {
     };
 }
 
-fn reported(launch: Launch<Worker>) -> String {
-    let mut worker = bounded("a launch", || launch.blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
-    text
-}
-
 fn templates() -> [fn() -> Process; 4] {
     [
         || Process::early().unwrap(),
@@ -104,13 +96,13 @@ fn each_starts_its_own_worker() {
         ("lib::resize", "lib::resize")
     );
     for process in templates() {
-        assert_eq!(reported(one::resize::run(process(), Args::new())), "one");
-        assert_eq!(reported(two::resize::run(process(), Args::new())), "two");
-        assert_eq!(reported(first(process())), "first");
-        assert_eq!(reported(second(process())), "second");
+        assert_eq!(text_of(one::resize::run(process(), Args::new())), "one");
+        assert_eq!(text_of(two::resize::run(process(), Args::new())), "two");
+        assert_eq!(text_of(first(process())), "first");
+        assert_eq!(text_of(second(process())), "second");
     }
     let several: [fn(Process) -> Launch<Worker>; 3] = in_one_line!(b"a" b"b" b"c");
-    let several = several.map(|run| reported(run(Process::new().unwrap())));
+    let several = several.map(|run| text_of(run(Process::new().unwrap())));
     assert_eq!(several, ["a", "b", "c"]);
 }
 
@@ -118,9 +110,9 @@ fn each_starts_its_own_worker() {
 fn each_adds_its_own_init_function() {
     for process in templates() {
         let prepared = two::load::init(one::load::init(process()));
-        assert_eq!(reported(loaded::run(prepared)), "one two");
+        assert_eq!(text_of(loaded::run(prepared)), "one two");
         let forked = two::load::init(process()).fork();
-        assert_eq!(reported(loaded::run(forked)), "two");
+        assert_eq!(text_of(loaded::run(forked)), "two");
     }
 }
 
@@ -155,5 +147,5 @@ fn another_program_is_asked_by_the_name() {
         unreachable!("here, for {name}");
     }
     let process = Process::exec_program(env!("CARGO_BIN_EXE_async_main")).unwrap();
-    assert_eq!(reported(greet::run(process, "you".into())), "hello you");
+    assert_eq!(text_of(greet::run(process, "you".into())), "hello you");
 }

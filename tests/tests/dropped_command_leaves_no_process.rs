@@ -2,13 +2,12 @@
 //! was executed or not; a `Child` that is dropped goes on, unless it was to be
 //! killed.
 
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::io::{self, Read, Write};
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use anyfork::{Command, Launch, Process, Stdio, Target, args};
-use anyfork_tests::{Scene, alone, bounded, stat, until};
+use anyfork_tests::{Scene, alone, bounded, poll_once, runtime, stat, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -40,17 +39,6 @@ fn is_executed(scene: &Scene) -> bool {
     workers
         .into_iter()
         .any(|pid| name(pid).is_ok_and(|name| name == "sleep\n"))
-}
-
-fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 #[test]

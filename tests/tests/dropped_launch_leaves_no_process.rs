@@ -2,16 +2,16 @@
 //! that is never run is none; a worker that is dropped goes on, and leaves no
 //! zombie.
 
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use anyfork::{Arg, ArgError, Command, FromArg, IntoArg, Launch, Process, Worker};
+use anyfork_tests::births::stop;
 use anyfork_tests::{
-    Scene, alone, bounded, held, pipe_with, release, send_signal, stat, status, until,
+    Scene, alone, bounded, held, pipe_with, poll_once, release, runtime, send_signal, stat, until,
 };
 use tokio::task::spawn_blocking;
 
@@ -55,17 +55,6 @@ fn gated() -> (Launch<Worker>, io::PipeWriter) {
     let (read, write) = io::pipe().unwrap();
     let process = Process::new().unwrap().send_arg(read);
     (process.run("stay"), write)
-}
-
-fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 #[test]
@@ -123,10 +112,7 @@ fn many_launches_that_wait_for_a_stopped_template() {
     release(held(template.fork()));
     let pid = template.pid().unwrap();
     let scene = Scene::settled(pid);
-    send_signal(pid, libc::SIGSTOP);
-    until("the template has stopped", || {
-        status(pid, "State").starts_with('T')
-    });
+    stop(pid);
     // More than fit into its queue.
     let launches: Vec<_> = (0..200)
         .map(|_| template.fork().send_arg([0; 9_000]).run("hold"))

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, id};
@@ -13,7 +13,7 @@ use std::thread;
 
 use anyfork::{ErrorKind, Process};
 use anyfork_tests::births::{program, serving, succeed};
-use anyfork_tests::{bounded, descriptors, flags, held, release, template_of};
+use anyfork_tests::{descriptors, flags, held, release, template_of, text_of};
 
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
@@ -29,10 +29,7 @@ fn report(mut socket: UnixStream) -> io::Result<()> {
 }
 
 fn reported(process: Process) -> Vec<String> {
-    let mut worker = bounded("a launch", || report::run(process).blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
+    let text = text_of(report::run(process));
     text.split(' ').map(str::to_owned).collect()
 }
 

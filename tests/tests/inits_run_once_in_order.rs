@@ -11,7 +11,9 @@ use std::thread;
 
 use anyfork::{Arg, Args, Error, ErrorKind, Process, args, take_args};
 use anyfork_tests::births::serving;
-use anyfork_tests::{Scene, alone, bounded, held, pipe_with, release, set_soft_limit, template_of};
+use anyfork_tests::{
+    Scene, alone, bounded, held, pipe_with, release, set_soft_limit, template_of, text_of,
+};
 
 #[anyfork::early]
 fn preload() {
@@ -58,10 +60,7 @@ fn tell(mut socket: UnixStream, rest: Args) -> io::Result<()> {
 /// What a worker told: entries of the log with their pids; its own; the
 /// arguments.
 fn reported(process: Process) -> (Vec<(String, u32)>, u32, usize) {
-    let mut worker = bounded("a launch", || process.run("tell").blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
+    let text = text_of(process.run("tell"));
     let [log, own, rest] = text.split('|').collect::<Vec<_>>()[..] else {
         panic!("{text}")
     };

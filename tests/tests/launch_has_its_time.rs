@@ -9,10 +9,11 @@ use std::os::fd::OwnedFd;
 use std::process::id;
 use std::time::Duration;
 
-use anyfork::{Arg, ArgError, Error, ErrorKind, FromArg, IntoArg, Launch, Process, args};
+use anyfork::{Arg, ArgError, Error, ErrorKind, FromArg, IntoArg, Launch, args};
 use anyfork_tests::births::{serving, stop};
 use anyfork_tests::{
-    Scene, alone, bounded, descriptors, early_template, held, release, send_signal, until,
+    Scene, alone, bounded, descriptors, early_template, held, new, release, runtime, send_signal,
+    until,
 };
 use tokio::io::AsyncReadExt;
 
@@ -73,16 +74,9 @@ const LONG: [Duration; 4] = [
     Duration::MAX,
 ];
 
-fn new() -> Process {
-    Process::new().unwrap()
-}
-
 /// Without timers, which a runtime need not have.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     bounded("a runtime", || runtime.block_on(work))
 }
 

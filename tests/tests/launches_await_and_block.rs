@@ -10,9 +10,11 @@ use std::process::id;
 use std::task::{Context, Poll, Waker};
 
 use anyfork::{ErrorKind, Process};
-use anyfork_tests::{alone, bounded, children, early_template, flags, held, pipe_with, release};
+use anyfork_tests::{
+    alone, bounded, children, early_template, flags, held, pipe_with, release, runtime,
+    runtime_of_two,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::runtime::{Builder, Runtime};
 
 #[anyfork::early]
 fn preload() {}
@@ -32,18 +34,6 @@ async fn echo_async(socket: tokio::net::UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn current_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-fn multi_thread() -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
-}
-
 async fn talk(name: &str, text: String) {
     let mut worker = Process::new().unwrap().run(name).await.unwrap();
     assert_ne!(worker.pid(), id());
@@ -58,7 +48,7 @@ async fn talk(name: &str, text: String) {
 #[test]
 fn awaiting_works_in_both_runtimes() {
     let _alone = alone();
-    for runtime in [current_thread(), multi_thread()] {
+    for runtime in [runtime(), runtime_of_two()] {
         for name in ["echo", "echo_async"] {
             let talk = talk(name, "hello".repeat(10));
             bounded(name, || runtime.block_on(talk));
@@ -69,7 +59,7 @@ fn awaiting_works_in_both_runtimes() {
 #[test]
 fn many_are_awaited_at_once() {
     let _alone = alone();
-    for runtime in [current_thread(), multi_thread()] {
+    for runtime in [runtime(), runtime_of_two()] {
         bounded("the runtime", || {
             runtime.block_on(async {
                 let tasks: Vec<_> = (0..50)
@@ -90,7 +80,7 @@ fn large_launches_are_awaited() {
     let _alone = alone();
     let pipes = || (0..600).map(|_| pipe_with("")).collect::<Vec<_>>();
     anyfork_tests::set_soft_limit(id(), libc::RLIMIT_NOFILE, u64::MAX).unwrap();
-    for runtime in [current_thread(), multi_thread()] {
+    for runtime in [runtime(), runtime_of_two()] {
         bounded("the runtime", || {
             runtime.block_on(async {
                 for n in [10, 60_000, 3_000_000] {
@@ -124,7 +114,7 @@ fn blocking_works_without_and_within_a_runtime() {
         assert!(worker.wait().unwrap().success());
     };
     talk();
-    let runtime = multi_thread();
+    let runtime = runtime_of_two();
     bounded("the runtime", || {
         runtime.block_on(async move { tokio::task::block_in_place(talk) })
     });
@@ -154,7 +144,7 @@ fn awaiting_outside_a_runtime_is_an_error() {
 #[test]
 fn waiting_outside_a_runtime_is_an_error() {
     let _alone = alone();
-    let mut worker = current_thread()
+    let mut worker = runtime()
         .block_on(Process::new().unwrap().run("echo").into_future())
         .unwrap();
     let result = {
@@ -173,9 +163,9 @@ fn waiting_outside_a_runtime_is_an_error() {
 fn a_worker_can_be_waited_for_in_another_runtime() {
     let _alone = alone();
     let launch = Process::new().unwrap().run("echo").into_future();
-    let mut worker = current_thread().block_on(launch).unwrap();
+    let mut worker = runtime().block_on(launch).unwrap();
     worker.start_kill().unwrap();
-    let exit = multi_thread().block_on(worker.wait()).unwrap();
+    let exit = runtime_of_two().block_on(worker.wait()).unwrap();
     assert_eq!(exit.signal(), Some(libc::SIGKILL));
 }
 
@@ -200,7 +190,7 @@ fn the_socket_fits_the_side_that_has_it() {
     assert!(close_on_exec(id(), mine) && close_on_exec(worker.pid(), theirs));
     release(worker);
 
-    let runtime = current_thread();
+    let runtime = runtime();
     let worker = runtime.block_on(async {
         let mut worker = Process::new().unwrap().run("hold").await.unwrap();
         worker.socket.read_u8().await.unwrap();
@@ -216,9 +206,7 @@ fn errors_are_awaited_and_blocked_for_alike() {
     let _alone = alone();
     let launch = || Process::new().unwrap().send_arg("x").run("echo");
     let blocked = launch().blocking().unwrap_err();
-    let awaited = current_thread()
-        .block_on(launch().into_future())
-        .unwrap_err();
+    let awaited = runtime().block_on(launch().into_future()).unwrap_err();
     assert_eq!(blocked.kind(), ErrorKind::BadArgument);
     assert_eq!(
         (blocked.kind(), blocked.to_string()),
@@ -232,7 +220,7 @@ fn a_launch_can_be_sent_to_another_thread() {
     let launch = Process::new().unwrap().run("echo");
     let worker = std::thread::spawn(|| launch.blocking()).join().unwrap();
     worker.unwrap().start_kill().unwrap();
-    let runtime = multi_thread();
+    let runtime = runtime_of_two();
     let launch = Process::new().unwrap().run("echo").into_future();
     let worker = runtime.block_on(runtime.spawn(launch)).unwrap();
     worker.unwrap().start_kill().unwrap();

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{ExitCode, id};
 
 use anyfork::{Process, blocking};
+use anyfork_tests::resources::many;
 use anyfork_tests::spares::until_settled;
 use anyfork_tests::{Scene, alone, bounded, children, limits, set_soft_limit};
 
@@ -100,10 +101,8 @@ fn five_hundred() {
 }
 
 #[test]
-#[ignore = "takes long; ANYFORK_MANY is the number of workers"]
+#[ignore = "takes long; ANYFORK_MANY is how many times as many"]
 fn five_thousand() {
-    let count = std::env::var("ANYFORK_MANY").ok();
-    let count = count.map_or(5_000, |count| count.parse().expect("a number"));
-    live_at_once(count, 0);
-    live_at_once(count, 4);
+    live_at_once(many(5_000), 0);
+    live_at_once(many(5_000), 4);
 }

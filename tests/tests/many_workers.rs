@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{ExitCode, id};
 
 use anyfork::{Process, blocking};
+use anyfork_tests::resources::{assert_no_more, many, memory};
 use anyfork_tests::{Scene, alone, bounded, set_soft_limit};
 
 #[anyfork::early]
@@ -43,33 +44,8 @@ fn assert_reported(worker: &mut blocking::Worker, number: u32) {
     assert_eq!(exit.code(), Some(expected(number)), "{number}: {exit}");
 }
 
-/// How many of them: `usual`, or so many times more as the environment says.
-fn many(usual: u32) -> u32 {
-    let times = std::env::var("ANYFORK_MANY").ok();
-    usual * times.map_or(1, |times| times.parse().expect("a number of times"))
-}
-
-/// What a process has in memory, and what of it is in no file, in KiB (proc(5)).
-/// What only it has would be another measure, but that grows with what its
-/// relatives write.
-fn memory(pid: u32) -> [u64; 2] {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    ["Rss:", "Anonymous:"].map(|field| {
-        let line = text.lines().find_map(|line| line.strip_prefix(field));
-        let number = line.unwrap().trim().strip_suffix(" kB").unwrap();
-        number.parse().unwrap()
-    })
-}
-
-/// Asserts that a template has no more than it had. The kernel may have dropped
-/// pages of files before, so these have some room; the rest would not do for an
-/// allocation a worker.
-fn assert_no_more(template: u32, before: [u64; 2]) {
-    const SLACK: [u64; 2] = [1024, 128];
-    let now = memory(template);
-    let grew = (0..2).any(|it| now[it] > before[it] + SLACK[it]);
-    assert!(!grew, "now {now:?}, before {before:?}");
-}
+/// In KiB. It would not do for an allocation a worker.
+const SLACK: u64 = 128;
 
 #[test]
 fn one_after_the_other() {
@@ -83,9 +59,9 @@ fn one_after_the_other() {
     run(0..300);
     let scene = Scene::early();
     let before = memory(scene.template());
-    run(0..many(10_000));
+    run(0..many(10_000) as u32);
     scene.must_return();
-    assert_no_more(scene.template(), before);
+    assert_no_more(scene.template(), before, SLACK);
 }
 
 #[test]
@@ -116,7 +92,7 @@ fn at_the_same_time() {
         run();
     }
     scene.must_return();
-    assert_no_more(scene.template(), before);
+    assert_no_more(scene.template(), before, SLACK);
     set_soft_limit(id(), libc::RLIMIT_NOFILE, limit).unwrap();
 }
 

@@ -10,7 +10,9 @@ use std::task::{Context, Waker};
 
 use anyfork::{Launch, Process, Stdio, Worker, blocking};
 use anyfork_tests::births::{end, serving};
-use anyfork_tests::{Scene, alone, bounded, has_ended, held, release, stat, template_of, until};
+use anyfork_tests::{
+    Scene, alone, bounded, has_ended, held, new, release, stat, template_of, until,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
@@ -32,10 +34,6 @@ fn echo(mut socket: UnixStream) -> io::Result<()> {
 
 fn killed(process: Process) -> Process {
     process.kill_on_drop(true)
-}
-
-fn new() -> Process {
-    Process::new().unwrap()
 }
 
 fn echoing(process: Process) -> blocking::Worker {

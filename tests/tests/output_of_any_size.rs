@@ -6,7 +6,7 @@ use std::process::Output;
 use std::thread;
 
 use anyfork::{Command, Stdio};
-use anyfork_tests::{Scene, alone, bounded};
+use anyfork_tests::{Scene, alone, bounded, runtime_of_two};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[anyfork::early]
@@ -21,14 +21,6 @@ fn shell(script: &str) -> Command {
     command
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
-}
-
 /// The output of a script, which is the same in each of the ways to collect it.
 fn outputs(script: &str, test: impl Fn(Output)) {
     let _alone = alone();
@@ -41,7 +33,7 @@ fn outputs(script: &str, test: impl Fn(Output)) {
     let child = command.stdin(Stdio::piped()).spawn().blocking().unwrap();
     test(bounded("wait", || child.wait_with_output()).unwrap());
 
-    let runtime = runtime();
+    let runtime = runtime_of_two();
     let launch = command.output();
     let output = bounded("await", || runtime.block_on(async { launch.await }));
     test(output.unwrap());
@@ -148,7 +140,7 @@ fn what_is_written_comes_back_in_a_runtime() {
     let pattern = pattern();
     let mut command = Command::new("cat");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let runtime = runtime();
+    let runtime = runtime_of_two();
     bounded("the runtime", || {
         runtime.block_on(async {
             let mut child = command.spawn().await.unwrap();

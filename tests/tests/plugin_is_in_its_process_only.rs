@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 
 use anyfork::{Error, ErrorKind, Process, args};
-use anyfork_tests::births::{Folder, serving, succeed};
-use anyfork_tests::{Scene, alone, bounded, held, pipe_with, release, template_of};
+use anyfork_tests::births::{Folder, example, serving, succeed};
+use anyfork_tests::{Scene, alone, bounded, held, pipe_with, release, template_of, text_of};
 
 #[anyfork::early]
 fn preload() {}
@@ -17,15 +17,8 @@ fn preload() {}
 #[anyfork::worker]
 fn same_name() {}
 
-/// The plugin, as Cargo builds it when it builds all tests.
 fn plugin() -> PathBuf {
-    let programs = Path::new(env!("CARGO_BIN_EXE_plain")).parent().unwrap();
-    let plugin = programs.join("examples/libplugin_of_tests.so");
-    assert!(
-        plugin.exists(),
-        "build it with `cargo build -p anyfork-tests --examples`"
-    );
-    plugin
+    example(env!("CARGO_BIN_EXE_plain"), "plugin_of_tests")
 }
 
 fn with_plugin() -> Process {
@@ -33,11 +26,7 @@ fn with_plugin() -> Process {
 }
 
 fn reported(process: Process, worker: &str) -> String {
-    let mut worker = bounded("a launch", || process.run(worker).blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success(), "{text}");
-    text
+    text_of(process.run(worker))
 }
 
 fn refused(process: Process, worker: &str) -> Error {

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyfork::{Child, Command, Process, Stdio, args, blocking};
 use anyfork_tests::births::{Folder, program, succeed};
-use anyfork_tests::{Scene, alone, bounded, held, pipe_with, release, status, until};
+use anyfork_tests::{
+    Scene, alone, bounded, held, pipe_with, release, runtime_of_two, status, until,
+};
 
 #[anyfork::early]
 fn preload() {}
@@ -41,14 +43,6 @@ fn has(reported: &[String], line: &str) -> bool {
 fn text(command: &mut Command) -> String {
     let output = bounded("output", || command.output().blocking()).unwrap();
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 #[test]
@@ -106,7 +100,7 @@ fn many_at_once() {
         }
     });
     let around = Scene::settled(scene.template());
-    let runtime = runtime();
+    let runtime = runtime_of_two();
     let launches = (0..50).map(|n| {
         let output = template.fork().exec("echo").arg(n.to_string()).output();
         let output = runtime.spawn(async { output.await });
@@ -305,7 +299,7 @@ fn an_end_is_awaited() {
     let _alone = alone();
     let scene = Scene::early();
     bounded("the runtime", || {
-        runtime().block_on(async {
+        runtime_of_two().block_on(async {
             let mut command = Command::new("cat");
             let spawned = command.stdin(Stdio::piped()).spawn();
             let mut child: Child = spawned.await.unwrap();

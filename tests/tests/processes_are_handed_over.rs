@@ -12,7 +12,9 @@ use std::thread;
 
 use anyfork::{Args, ErrorKind, Process, args};
 use anyfork_tests::births::{end, serving};
-use anyfork_tests::{Scene, alone, bounded, flags, has_ended, held, pipe_with, release, until};
+use anyfork_tests::{
+    Scene, alone, bounded, flags, has_ended, held, pipe_with, release, rest_of, until,
+};
 use sendfd::{RecvWithFd, SendWithFd};
 
 #[anyfork::early]
@@ -44,9 +46,7 @@ fn tell(mut socket: UnixStream, own: Option<String>, rest: Args) -> io::Result<(
 /// What one of `process`'s workers told, and its pid.
 fn reported(process: Process) -> (u32, String) {
     let mut worker = bounded("a launch", || process.run("tell").blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
+    let text = rest_of(&mut worker);
     let (pid, text) = text.split_once(' ').unwrap();
     assert_eq!(pid, worker.pid().to_string());
     (worker.pid(), text.to_owned())

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyfork::{Command, Error, ErrorKind, Process, Stdio, args};
 use anyfork_tests::births::Folder;
-use anyfork_tests::{Scene, alone, bounded, error_number, stat, until};
+use anyfork_tests::{Scene, alone, bounded, error_number, runtime, stat, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -51,10 +51,7 @@ fn refused(command: &mut Command) -> Error {
     let launch = command.output();
     let output = bounded("output", || launch.blocking()).unwrap_err();
     let launch = command.spawn();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let awaited = bounded("await", || runtime.block_on(async { launch.await })).unwrap_err();
     drop(runtime);
     for other in [status, output, awaited] {

@@ -9,7 +9,8 @@ use anyfork::{Error, ErrorKind, Process};
 use anyfork_tests::births::{Folder, serving};
 use anyfork_tests::rights::{NOBODY, may_become_nobody};
 use anyfork_tests::{
-    Scene, alone, bounded, children, early_template, error_number, held, release, try_held, until,
+    Scene, alone, bounded, children, early_template, error_number, held, release, runtime,
+    try_held, until,
 };
 use nix::unistd::geteuid;
 
@@ -38,10 +39,7 @@ fn errors(base: &Process, set: impl Fn(Process) -> Process) -> Vec<Error> {
         prepare(template),
         failing().into_fd().expect_err("it was prepared"),
     ];
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     bounded("a runtime", || {
         runtime.block_on(async {
             let template = failing();

@@ -6,29 +6,17 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::id;
 
-use anyfork::{ErrorKind, Process, blocking};
+use anyfork::{ErrorKind, Process};
 use anyfork_tests::births::Folder;
 use anyfork_tests::rights::{NOBODY, SYS_NICE, SYS_RESOURCE, may, may_become_nobody};
-use anyfork_tests::{error_number, held, limits, nice_of, release, status, try_held};
+use anyfork_tests::{error_number, limits, look_at, new, nice_of, status, try_held};
 
 #[anyfork::early]
 fn preload() {}
 
-fn new() -> Process {
-    Process::new().unwrap()
-}
-
-/// What `look` finds at a process that holds.
-fn found<T>(process: Process, look: impl FnOnce(&blocking::Worker) -> T) -> T {
-    let worker = held(process);
-    let found = look(&worker);
-    release(worker);
-    found
-}
-
 /// `Uid`, `Gid` and `Groups` of `/proc/<pid>/status`.
 fn ids(process: Process) -> [Vec<u32>; 3] {
-    found(process, |worker| {
+    look_at(process, |worker| {
         ["Uid", "Gid", "Groups"].map(|field| {
             let values = status(worker.pid(), field);
             let numbers = values.split_whitespace().map(|it| it.parse().unwrap());
@@ -81,13 +69,13 @@ fn groups_go_with_the_rights_of_root() {
 fn what_needs_rights_comes_before_they_are_given_up() {
     if may_become_nobody() && may(SYS_NICE) {
         let urgent = new().uid(NOBODY).nice(-1 - nice_of(id()));
-        assert_eq!(found(urgent, |it| nice_of(it.pid())), -1);
+        assert_eq!(look_at(urgent, |it| nice_of(it.pid())), -1);
     }
     if may_become_nobody() && may(SYS_RESOURCE) {
         let core = libc::RLIMIT_CORE;
         let none = new().rlimit(core, 0, 0);
         let raised = none.fork().uid(NOBODY).rlimit(core, 1, 2);
-        let limits = found(raised, |it| limits(it.pid(), "Max core file size"));
+        let limits = look_at(raised, |it| limits(it.pid(), "Max core file size"));
         assert_eq!(limits, ["1", "2"]);
     }
 }
@@ -100,7 +88,7 @@ fn a_directory_is_entered_by_the_user_that_works_there() {
     let path = Folder::new(env!("CARGO_TARGET_TMPDIR"), "closed");
     fs::set_permissions(&*path, Permissions::from_mode(0o700)).unwrap();
     let root = new().current_dir(&*path);
-    let link = found(root, |it| fs::read_link(format!("/proc/{}/cwd", it.pid())));
+    let link = look_at(root, |it| fs::read_link(format!("/proc/{}/cwd", it.pid())));
     assert_eq!(link.unwrap(), path.canonicalize().unwrap());
     for process in [
         new().current_dir(&*path).uid(NOBODY),

@@ -4,7 +4,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::id;
@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use anyfork::{Process, blocking};
 use anyfork_tests::births::serving;
 use anyfork_tests::rights::{SYS_NICE, may};
-use anyfork_tests::{bounded, held, limits, nice_of, release};
+use anyfork_tests::{held, limits, look_at, new, nice_of, release, text_of};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Pid, getpgid, getpgrp, getsid};
 
@@ -59,39 +59,23 @@ fn variables(mut socket: UnixStream) -> io::Result<()> {
 
 /// The lines that a worker tells.
 fn reported(process: Process, name: &str) -> Vec<String> {
-    let mut worker = bounded("a launch", || process.run(name).blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    let exit = worker.wait().unwrap();
-    assert!(exit.success(), "{exit}");
+    let text = text_of(process.run(name));
     text.lines().map(str::to_owned).collect()
 }
 
-fn new() -> Process {
-    Process::new().unwrap()
-}
-
-/// What `look` finds at a process that holds.
-fn found<T>(process: Process, look: impl FnOnce(&blocking::Worker) -> T) -> T {
-    let worker = held(process);
-    let found = look(&worker);
-    release(worker);
-    found
-}
-
 fn directory(process: Process) -> PathBuf {
-    found(process, |worker| {
+    look_at(process, |worker| {
         fs::read_link(format!("/proc/{}/cwd", worker.pid())).unwrap()
     })
 }
 
 fn nice(process: Process) -> i32 {
-    found(process, |worker| nice_of(worker.pid()))
+    look_at(process, |worker| nice_of(worker.pid()))
 }
 
 /// The soft and the hard limit of a resource, by its name there.
 fn limit(process: Process, name: &str) -> [String; 2] {
-    found(process, |worker| limits(worker.pid(), name))
+    look_at(process, |worker| limits(worker.pid(), name))
 }
 
 fn group_of(worker: &blocking::Worker) -> u32 {
@@ -154,7 +138,7 @@ fn a_directory_is_relative_to_the_callers() {
 #[test]
 fn a_process_group_is_made_or_joined() {
     assert_eq!(
-        found(new(), group_of),
+        look_at(new(), group_of),
         getpgrp().as_raw().cast_unsigned(),
         "the caller's, if nothing is said"
     );
@@ -164,7 +148,7 @@ fn a_process_group_is_made_or_joined() {
     let session = getsid(Some(Pid::from_raw(group))).unwrap();
     assert_eq!(session, getsid(None).unwrap());
     assert_eq!(
-        found(new().process_group(group), group_of),
+        look_at(new().process_group(group), group_of),
         leader.pid(),
         "as a member"
     );
@@ -172,7 +156,7 @@ fn a_process_group_is_made_or_joined() {
 
     let template = new().process_group(0);
     let led = serving(&template);
-    assert_eq!(found(template.fork(), group_of), led);
+    assert_eq!(look_at(template.fork(), group_of), led);
     let other = held(template.fork().process_group(0));
     assert_eq!(group_of(&other), other.pid());
     release(other);
@@ -233,7 +217,7 @@ fn nice_values_add_up() {
 #[test]
 fn a_title_is_shown() {
     let shown = |process| {
-        found(process, |worker| {
+        look_at(process, |worker| {
             let read = |file| fs::read_to_string(format!("/proc/{}/{file}", worker.pid())).unwrap();
             let line = read("cmdline").trim_end_matches('\0').to_owned();
             (read("comm").trim_end().to_owned(), line)

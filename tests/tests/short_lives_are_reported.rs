@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::id;
 
 use anyfork::{Exit, Process, blocking};
+use anyfork_tests::resources::{assert_no_more, many, memory};
 use anyfork_tests::spares::{until_idle, until_settled, warm};
 use anyfork_tests::{Scene, alone, bounded, descriptors, set_soft_limit};
 
@@ -43,16 +44,6 @@ fn started(template: &Process, number: usize) -> blocking::Worker {
     launch.unwrap_or_else(|error| panic!("the {number}th: {error}"))
 }
 
-/// What of a process is in memory, and what of it is in no file, in KiB (proc(5)).
-fn memory(pid: u32) -> [u64; 2] {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    ["Rss:", "Anonymous:"].map(|field| {
-        let line = text.lines().find_map(|line| line.strip_prefix(field));
-        let number = line.unwrap().trim().strip_suffix(" kB").unwrap();
-        number.parse().unwrap()
-    })
-}
-
 /// What must be the same in a template with so many spares.
 struct Before {
     template: u32,
@@ -80,14 +71,10 @@ impl Before {
     }
 
     fn must_be_now(&self) {
-        // The kernel may have dropped pages of files before, so these have some
-        // room; the rest would not do for a byte a worker.
-        const SLACK: [u64; 2] = [1024, 64];
         until_settled(self.template, self.spares, &[]);
         assert_eq!(Before::descriptors(self.template), self.descriptors);
-        let now = memory(self.template);
-        let grew = (0..2).any(|it| now[it] > self.memory[it] + SLACK[it]);
-        assert!(!grew, "now {now:?}, before {:?}", self.memory);
+        // It would not do for a byte a worker.
+        assert_no_more(self.template, self.memory, 64);
     }
 }
 
@@ -135,8 +122,7 @@ fn ten_thousand() {
 }
 
 #[test]
-#[ignore = "takes long; ANYFORK_MANY is the number of workers"]
+#[ignore = "takes long; ANYFORK_MANY is how many times as long"]
 fn a_hundred_thousand() {
-    let count = std::env::var("ANYFORK_MANY").ok();
-    short_lives(count.map_or(100_000, |count| count.parse().expect("a number")));
+    short_lives(many(100_000));
 }

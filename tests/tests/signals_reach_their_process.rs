@@ -13,7 +13,7 @@ use std::process::{self, Command, Stdio};
 
 use anyfork::{ErrorKind, Process, blocking};
 use anyfork_tests::births::succeed;
-use anyfork_tests::{bounded, error_number, held, release, stat, until};
+use anyfork_tests::{bounded, byte_of, error_number, held, new, release, stat, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -63,18 +63,8 @@ fn lead(mut socket: UnixStream, pipe: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn new() -> Process {
-    Process::new().unwrap()
-}
-
 fn launched(process: Process, name: &str) -> blocking::Worker {
     bounded("a launch", || process.run(name).blocking()).unwrap()
-}
-
-fn byte(from: &mut UnixStream) -> u8 {
-    let mut byte = [0];
-    bounded("a byte", || from.read_exact(&mut byte)).unwrap();
-    byte[0]
 }
 
 #[test]
@@ -87,12 +77,12 @@ fn signals_reach_the_process() {
         libc::SIGUSR1,
         libc::SIGRTMIN() + 3,
     ] {
-        assert_eq!(byte(&mut worker.socket), b'?');
+        assert_eq!(byte_of(&mut worker.socket), b'?');
         match signal {
             libc::SIGUSR1 => worker.signal(signal).unwrap(),
             _ => other.signal(signal).unwrap(),
         }
-        assert_eq!(i32::from(byte(&mut worker.socket)), signal);
+        assert_eq!(i32::from(byte_of(&mut worker.socket)), signal);
     }
     // None at all: only asks.
     worker.signal(0).unwrap();
@@ -124,7 +114,7 @@ fn a_real_time_signal_ends_it_too() {
 fn leading(process: Process) -> (blocking::Worker, io::PipeReader) {
     let (read, write) = io::pipe().unwrap();
     let mut worker = launched(process.send_fd(write), "lead");
-    assert_eq!(byte(&mut worker.socket), b'!');
+    assert_eq!(byte_of(&mut worker.socket), b'!');
     (worker, read)
 }
 

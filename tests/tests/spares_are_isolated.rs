@@ -11,7 +11,7 @@ use std::process::id;
 use anyfork::{Args, Process, blocking};
 use anyfork_tests::spares::{idle, remembers, until_idle, warm};
 use anyfork_tests::{Scene, alone, bounded, descriptors, flags, held, limits, pipe_with};
-use anyfork_tests::{release, send_signal, set_soft_limit, status};
+use anyfork_tests::{release, rest_of, send_signal, set_soft_limit, status};
 
 #[anyfork::early]
 fn preload() {}
@@ -206,9 +206,7 @@ fn search(mut socket: UnixStream, rest: Args) -> io::Result<()> {
 
 fn found(process: Process) -> (u32, bool) {
     let mut worker = search::run(process, Args::new()).blocking().unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
+    let text = rest_of(&mut worker);
     (worker.pid(), text.parse().unwrap())
 }
 

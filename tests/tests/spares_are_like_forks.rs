@@ -19,7 +19,7 @@ use anyfork_tests::spares::{until_idle, until_settled, warm};
 use anyfork_tests::{
     Scene, alone, bounded, children, descriptors, has_ended, held, limits, nice_of,
 };
-use anyfork_tests::{pipe_with, release, status, until};
+use anyfork_tests::{new, pipe_with, release, rest_of, status, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -104,16 +104,9 @@ fn tell(mut socket: UnixStream, rest: Args) -> io::Result<()> {
     socket.write_all(seen.join("\n").as_bytes())
 }
 
-fn new() -> Process {
-    Process::new().unwrap()
-}
-
 fn reported(process: Process, worker: &str) -> (u32, String) {
     let mut worker = bounded("a launch", || process.run(worker).blocking()).unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    let exit = bounded("an end", || worker.wait()).unwrap();
-    assert!(exit.success(), "{exit}");
+    let text = rest_of(&mut worker);
     (worker.pid(), text)
 }
 

@@ -15,7 +15,7 @@ use anyfork::{Args, ErrorKind, Process, args};
 use anyfork_tests::births::{end, kill_now, serving, stop};
 use anyfork_tests::spares::{idle, until_idle, until_settled, warm};
 use anyfork_tests::{Scene, alone, bounded, children, has_ended, held, release, stat};
-use anyfork_tests::{try_held, until};
+use anyfork_tests::{new, try_held, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -31,10 +31,6 @@ fn learn(text: String) {
 fn know(mut socket: UnixStream, _rest: Args) -> io::Result<()> {
     let known = KNOWN.get().map_or("nothing", String::as_str);
     write!(socket, "{known} {}", id())
-}
-
-fn new() -> Process {
-    Process::new().unwrap()
 }
 
 /// What a worker knows, which must have been one of these spares.

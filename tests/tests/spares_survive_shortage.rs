@@ -4,42 +4,23 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::parent_id;
 use std::process::id;
 
-use anyfork::{Args, ErrorKind, Process, blocking};
+use anyfork::{Args, ErrorKind, Process};
 use anyfork_tests::births::stop;
+use anyfork_tests::resources::{Limiter, give_up_root};
 use anyfork_tests::spares::{idle, remembers, until_idle, until_settled, warm};
 use anyfork_tests::{Scene, alone, bounded, children, descriptors, error_number, held, release};
-use anyfork_tests::{send_signal, set_soft_limit, stat, try_held, until};
+use anyfork_tests::{send_signal, set_soft_limit, stat, text_of, try_held, until};
 use nix::sys::prctl;
-use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 /// The kernel exempts root from limits: root's template gives its rights up, and
 /// then only a process of its new user may change its limits.
 #[anyfork::early]
-fn give_up_root() -> Result<(), nix::Error> {
-    if Uid::effective().is_root() {
-        let (uid, gid) = (Uid::from_raw(54_322), Gid::from_raw(54_322));
-        setresgid(gid, gid, gid)?;
-        setresuid(uid, uid, uid)?;
-        // Its workers look at themselves in `/proc`.
-        prctl::set_dumpable(true)?;
-    }
-    Ok(())
-}
-
-/// Sets a soft limit of its template as it is told; tells what it was.
-#[anyfork::worker]
-fn limit(mut socket: UnixStream) -> io::Result<()> {
-    let mut order = [0; 16];
-    while socket.read_exact(&mut order).is_ok() {
-        let [resource, soft] =
-            [0, 8].map(|at| u64::from_le_bytes(order[at..at + 8].try_into().unwrap()));
-        let before = set_soft_limit(parent_id(), resource as u32, soft)?;
-        socket.write_all(&before.to_le_bytes())?;
-    }
-    Ok(())
+fn preload() -> Result<(), nix::Error> {
+    give_up_root(54_322)?;
+    // Its workers look at themselves in `/proc`.
+    prctl::set_dumpable(true)
 }
 
 /// A template of this test's own with so many spares, and a worker that can set
@@ -47,27 +28,19 @@ fn limit(mut socket: UnixStream) -> io::Result<()> {
 struct Limited {
     template: Process,
     pid: u32,
-    limiter: blocking::Worker,
+    limiter: Limiter,
 }
 
 impl Limited {
     fn new(spares: usize) -> Limited {
         let (template, pid) = warm(Process::new().unwrap(), spares);
-        let limiter = limit::run(template.fork()).blocking().unwrap();
+        let limiter = Limiter::of(template.fork());
         until_idle(pid, spares);
         Limited {
             template,
             pid,
             limiter,
         }
-    }
-
-    fn set(&mut self, resource: u32, soft: u64) -> u64 {
-        let order = [u64::from(resource).to_le_bytes(), soft.to_le_bytes()].concat();
-        self.limiter.socket.write_all(&order).unwrap();
-        let mut before = [0; 8];
-        self.limiter.socket.read_exact(&mut before).unwrap();
-        u64::from_le_bytes(before)
     }
 
     /// Waits until it has so many spares, and one serves.
@@ -85,13 +58,13 @@ fn a_template_that_may_not_fork_uses_what_it_has() {
     let _alone = alone();
     let scene = Scene::early();
     let mut limited = Limited::new(3);
-    let before = limited.set(libc::RLIMIT_NPROC, 0);
+    let before = limited.limiter.set(libc::RLIMIT_NPROC, 0);
     let workers: Vec<_> = (0..3).map(|_| held(limited.template.fork())).collect();
     for _ in 0..5 {
         let error = try_held(limited.template.fork()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ForkFailed, "{error}");
     }
-    limited.set(libc::RLIMIT_NPROC, before);
+    limited.limiter.set(libc::RLIMIT_NPROC, before);
     // Whatever happens next, it tries again.
     workers.into_iter().for_each(release);
     limited.must_be_well(3);
@@ -105,14 +78,14 @@ fn a_template_without_room_for_a_status_pipe_serves_on() {
     let scene = Scene::early();
     let mut limited = Limited::new(1);
     for _ in 0..5 {
-        let before = limited.set(libc::RLIMIT_NOFILE, 0);
+        let before = limited.limiter.set(libc::RLIMIT_NOFILE, 0);
         // The spare has room; its template has none for what it tells.
         let mut worker = held(limited.template.fork());
         for _ in 0..2 {
             let error = try_held(limited.template.fork()).unwrap_err();
             assert_eq!(error_number(&error), Some(libc::EMFILE), "{error}");
         }
-        limited.set(libc::RLIMIT_NOFILE, before);
+        limited.limiter.set(libc::RLIMIT_NOFILE, before);
         worker.socket.shutdown(std::net::Shutdown::Write).unwrap();
         // The kernel knows how it ended, or nobody (before Linux 6.15).
         match bounded("an end", || worker.wait()) {
@@ -136,10 +109,7 @@ fn search(mut socket: UnixStream, rest: Args) -> io::Result<()> {
 const SECRET: &[u8; 16] = b"kqjzxwvkqjzxwvkr";
 
 fn found(process: Process) -> bool {
-    let mut worker = search::run(process, Args::new()).blocking().unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success());
+    let text = text_of(search::run(process, Args::new()));
     text.parse().unwrap()
 }
 
@@ -153,9 +123,9 @@ fn what_was_refused_is_in_no_later_process() {
     for resource in [libc::RLIMIT_NOFILE, libc::RLIMIT_NPROC] {
         // There is room for nothing, or for what is needed to say no.
         for soft in (0..16).step_by(2) {
-            let before = limited.set(resource, soft);
+            let before = limited.limiter.set(resource, soft);
             let result = try_held(limited.template.fork().send_arg(&secret[..]));
-            limited.set(resource, before);
+            limited.limiter.set(resource, before);
             match result {
                 Ok(worker) => release(worker),
                 Err(_) => refused += 1,
@@ -223,13 +193,13 @@ fn a_template_that_may_not_fork_a_monitor_keeps_its_children() {
     let mut limited = Limited::new(3);
     let mut workers: Vec<_> = (0..253).map(|_| held(limited.template.fork())).collect();
     until_idle(limited.pid, 3);
-    let before = limited.set(libc::RLIMIT_NPROC, 0);
+    let before = limited.limiter.set(libc::RLIMIT_NPROC, 0);
     // From the second on, these are too many.
     workers.extend((0..3).map(|_| held(limited.template.fork())));
     until("all are watched", || pidfds(limited.pid) == 257);
     assert_eq!(children(limited.pid).len(), 257);
     release(workers.remove(7));
-    limited.set(libc::RLIMIT_NPROC, before);
+    limited.limiter.set(libc::RLIMIT_NPROC, before);
     until("a monitor has them", || {
         workers.push(held(limited.template.fork()));
         pidfds(limited.pid) < 100

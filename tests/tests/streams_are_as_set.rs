@@ -10,7 +10,7 @@ use std::process::id;
 
 use anyfork::{Process, Stdio, blocking};
 use anyfork_tests::births::{Folder, serving};
-use anyfork_tests::{bounded, descriptors, flags, held, pipe_with, release};
+use anyfork_tests::{bounded, descriptors, flags, held, new, pipe_with, release, runtime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[anyfork::early]
@@ -33,10 +33,6 @@ fn print(mut socket: UnixStream, text: String) -> io::Result<()> {
     print!("{text}");
     eprint!("{text}");
     Ok(())
-}
-
-fn new() -> Process {
-    Process::new().unwrap()
 }
 
 fn run(process: Process, name: &str) -> blocking::Child {
@@ -151,10 +147,7 @@ fn all_three_are_piped() {
     assert_eq!(text(child.stderr.take()), "err text");
     finish(child);
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     bounded("a runtime", || {
         runtime.block_on(async {
             let mut child = piped().run("copy").await.unwrap().child;

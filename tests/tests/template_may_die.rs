@@ -12,21 +12,10 @@ use std::thread;
 
 use anyfork::{ErrorKind, Process, blocking};
 use anyfork_tests::births::{end, kill_now, program, run, serving, stop, succeed};
-use anyfork_tests::{bounded, has_ended, held, release, template_of, until};
+use anyfork_tests::{bounded, end_by, has_ended, held, release, template_of, until};
 
 #[anyfork::early]
 fn preload() {}
-
-/// Ends when its caller closes the socket: by a code, or by a signal.
-#[anyfork::worker]
-fn end_by(mut socket: UnixStream, code: u8, signal: i32) -> ExitCode {
-    let _ = io::copy(&mut socket, &mut io::sink());
-    if signal != 0 {
-        // SAFETY: ends this process, which is a worker.
-        unsafe { libc::raise(signal) };
-    }
-    ExitCode::from(code)
-}
 
 /// All that a worker can end by here.
 fn ends() -> [(u8, i32); 4] {

@@ -2,72 +2,27 @@
 //! been killed is an error of its kind, in bounded time; once there is room
 //! again it serves again.
 
-use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::parent_id;
 use std::process::id;
 
-use anyfork::{Args, Error, ErrorKind, Process, blocking};
+use anyfork::{Error, ErrorKind, Process};
+use anyfork_tests::births::stop;
+use anyfork_tests::resources::{Limiter, give_up_root};
 use anyfork_tests::{
     Scene, alone, bounded, children, descriptors, error_number, has_ended, held, pipe_with, release,
 };
-use anyfork_tests::{send_signal, set_soft_limit, stat, status, template_of, try_held, until};
-use nix::unistd::{Gid, Uid, setresgid, setresuid};
+use anyfork_tests::{send_signal, set_soft_limit, stat, template_of, try_held, until};
 
 /// The kernel exempts root from limits: root's template gives its rights up,
 /// and then only a process of its new user may change its limits.
 #[anyfork::early]
-fn give_up_root() -> Result<(), nix::Error> {
-    if Uid::effective().is_root() {
-        let (uid, gid) = (Uid::from_raw(54_321), Gid::from_raw(54_321));
-        setresgid(gid, gid, gid)?;
-        setresuid(uid, uid, uid)?;
-    }
-    Ok(())
-}
-
-/// Sets its template's limits as it is told: resource and soft limit; tells
-/// what it was.
-#[anyfork::worker]
-fn limit(mut socket: UnixStream, _rest: Args) -> io::Result<()> {
-    let mut order = [0; 16];
-    while socket.read_exact(&mut order).is_ok() {
-        let [resource, soft] =
-            [0, 8].map(|at| u64::from_le_bytes(order[at..at + 8].try_into().unwrap()));
-        let before = set_soft_limit(parent_id(), resource as u32, soft)?;
-        socket.write_all(&before.to_le_bytes())?;
-    }
-    Ok(())
-}
-
-/// One that runs, and can be told when its template can fork no more.
-struct Limiter(blocking::Worker);
-
-impl Limiter {
-    fn of(process: Process) -> Limiter {
-        Limiter(limit::run(process, Args::new()).blocking().unwrap())
-    }
-
-    fn set(&mut self, resource: u32, soft: u64) -> u64 {
-        let order = [u64::from(resource).to_le_bytes(), soft.to_le_bytes()].concat();
-        self.0.socket.write_all(&order).unwrap();
-        let mut before = [0; 8];
-        self.0.socket.read_exact(&mut before).unwrap();
-        u64::from_le_bytes(before)
-    }
+fn preload() -> Result<(), nix::Error> {
+    give_up_root(54_321)
 }
 
 fn launch(process: Process) -> Result<(), Error> {
     try_held(process).map(release)
-}
-
-fn stop(pid: u32) {
-    send_signal(pid, libc::SIGSTOP);
-    until("the template has stopped", || {
-        status(pid, "State").starts_with('T')
-    });
 }
 
 /// A template of this test's own, so that others still have theirs.
@@ -194,7 +149,7 @@ fn a_template_without_room_for_what_was_kept_serves_on() {
     // The limiter was a monitor's, too, and has come back under other numbers.
     until("nothing is left", || {
         let left: Vec<_> = children(pid).into_keys().collect();
-        left == [limiter.0.pid()] && descriptors(pid).len() == held_before
+        left == [limiter.pid()] && descriptors(pid).len() == held_before
     });
     drop((limiter, template));
     set_soft_limit(id(), libc::RLIMIT_NOFILE, soft).unwrap();

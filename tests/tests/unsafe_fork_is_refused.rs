@@ -8,10 +8,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, id};
 
-use anyfork_tests::births::boot_by_hand;
+use anyfork_tests::births::{boot_by_hand, example};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::Uid;
 
@@ -61,13 +61,7 @@ fn nothing_that_asks_for_one() {
 
 #[test]
 fn a_library_that_is_loaded_later() {
-    // Cargo builds it when it builds all tests.
-    let deps = Path::new(env!("CARGO_BIN_EXE_bare")).parent().unwrap();
-    let library = deps.join("examples/liblibrary.so");
-    assert!(
-        library.exists(),
-        "build it with `cargo build -p anyfork-tests --examples`"
-    );
+    let library = example(env!("CARGO_BIN_EXE_bare"), "library");
     let text = said(Command::new(env!("CARGO_BIN_EXE_bare")).arg(library));
     assert_refused(&text, 1, "no early template: this is a shared library");
     assert!(text.contains("new: None"), "{text}");

@@ -13,7 +13,7 @@ use std::thread;
 
 use anyfork::{ErrorKind, Process, args};
 use anyfork_tests::births::{end, kill_now, serving, stop};
-use anyfork_tests::{bounded, has_ended, held, release, stat, template_of, until};
+use anyfork_tests::{bounded, has_ended, held, release, stat, template_of, text_of, until};
 
 /// What this process or its template has left behind.
 static LEFT: AtomicU32 = AtomicU32::new(0);
@@ -98,10 +98,7 @@ struct Left(u32);
 
 impl Left {
     fn by(template: &Process) -> Left {
-        let mut worker = left::run(template.fork()).blocking().unwrap();
-        let mut text = String::new();
-        worker.socket.read_to_string(&mut text).unwrap();
-        assert!(worker.wait().unwrap().success());
+        let text = text_of(left::run(template.fork()));
         Left(text.parse().unwrap())
     }
 }

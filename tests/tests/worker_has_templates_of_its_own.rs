@@ -9,7 +9,7 @@ use std::process::id;
 use anyfork::{ErrorKind, Process, args};
 use anyfork_tests::births::{end, program, succeed};
 use anyfork_tests::{Scene, alone, bounded, early_template, has_ended, held, release};
-use anyfork_tests::{template_of, until};
+use anyfork_tests::{template_of, text_of, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[anyfork::early]
@@ -154,10 +154,7 @@ fn an_init_function_has_its_own() {
     let template = Process::new().unwrap().init("start_some", args![]);
     for _ in 0..2 {
         let process = template.fork().init("start_some", ());
-        let mut worker = deep::run(process, 0).blocking().unwrap();
-        let mut text = String::new();
-        worker.socket.read_to_string(&mut text).unwrap();
-        assert!(worker.wait().unwrap().success(), "{text}");
+        text_of(deep::run(process, 0));
     }
 }
 

@@ -3,14 +3,13 @@
 
 use std::env;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, Command, ExitCode, ExitStatus};
 
 use anyfork::{Error, ErrorKind, Process, blocking};
 use anyfork_tests::births::{assert_same_streams, end, kill_now, stop};
-use anyfork_tests::{bounded, children, early_template, held, release, template_of};
+use anyfork_tests::{bounded, children, early_template, end_by, held, new, release, template_of};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
@@ -31,10 +30,6 @@ fn main() -> ExitCode {
         _ => return ExitCode::from(2),
     }
     ExitCode::SUCCESS
-}
-
-fn new() -> Process {
-    Process::new().expect("a template")
 }
 
 /// The process that `Process::new` forks from.
@@ -159,17 +154,6 @@ fn reap(pid: u32) {
     assert_eq!(got, pid);
 }
 
-/// Ends when its caller closes the socket: by a code, or by a signal.
-#[anyfork::worker]
-fn end_by(mut socket: UnixStream, code: u8, signal: i32) -> ExitCode {
-    let _ = io::copy(&mut socket, &mut io::sink());
-    if signal != 0 {
-        // SAFETY: ends this process, which is a worker.
-        unsafe { libc::raise(signal) };
-    }
-    ExitCode::from(code)
-}
-
 /// Workers whose template has been killed, and how they will have ended.
 fn orphans() -> impl Iterator<Item = (blocking::Worker, ExitStatus)> {
     adopt_orphans();
@@ -182,7 +166,7 @@ fn orphans() -> impl Iterator<Item = (blocking::Worker, ExitStatus)> {
     ];
     let workers = ends.map(|(code, signal)| {
         let worker = exec.fork().send_arg(code).send_arg(signal);
-        let worker = worker.run("end_by").blocking().expect("a worker");
+        let worker = worker.run(end_by::NAME).blocking().expect("a worker");
         (worker, ExitStatus::from_raw((code << 8) | signal))
     });
     let template = template_of(&workers[0].0);

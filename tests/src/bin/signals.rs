@@ -2,7 +2,7 @@
 //! asserts what must hold.
 
 use std::env;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{self, Command, ExitCode, Stdio};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyfork::{Process, blocking};
 use anyfork_tests::births::{end, succeed};
-use anyfork_tests::{bounded, has_ended, held, release, status, template_of, until};
+use anyfork_tests::{bounded, byte_of, has_ended, held, release, status, template_of, until};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
 };
@@ -102,18 +102,12 @@ fn handle(signal: i32, handler: extern "C" fn(i32), flags: SaFlags) {
     unsafe { sigaction(signal, &action) }.expect("a signal that can be handled");
 }
 
-fn byte(from: &mut impl Read) -> u8 {
-    let mut byte = [0];
-    bounded("a byte", || from.read_exact(&mut byte)).expect("a byte");
-    byte[0]
-}
-
 /// Handles a signal, and passes on which one came.
 #[anyfork::worker]
 fn pass_on(mut socket: UnixStream, signal: i32) -> io::Result<()> {
     let mut noticed = notice(signal);
     socket.write_all(b"!")?;
-    socket.write_all(&[byte(&mut noticed)])
+    socket.write_all(&[byte_of(&mut noticed)])
 }
 
 /// In a process group that a signal is sent to: who gets it?
@@ -134,14 +128,14 @@ fn group(signal: i32) {
         (plain, handling, apart)
     });
     println!("ready");
-    assert_eq!(i32::from(byte(&mut noticed)), signal);
+    assert_eq!(i32::from(byte_of(&mut noticed)), signal);
 
     // The shutdown of a program: its templates are there to help.
     for (template, (mut plain, mut handling, mut apart)) in templates.iter().zip(workers) {
         let name = template.name;
         let exit = bounded("an end", || plain.wait()).expect("a status");
         assert_eq!(exit.signal(), Some(signal), "{name}");
-        assert_eq!(i32::from(byte(&mut handling.socket)), signal, "{name}");
+        assert_eq!(i32::from(byte_of(&mut handling.socket)), signal, "{name}");
         assert!(
             bounded("an end", || handling.wait())
                 .expect("a status")
@@ -157,7 +151,7 @@ fn group(signal: i32) {
 fn pass_on_from(process: Process, signal: i32) -> blocking::Worker {
     let launch = process.send_arg(signal).run("pass_on");
     let mut worker = bounded("a launch", || launch.blocking()).expect("a worker");
-    assert_eq!(byte(&mut worker.socket), b'!');
+    assert_eq!(byte_of(&mut worker.socket), b'!');
     worker
 }
 

@@ -1,60 +1,27 @@
 //! In a program whose panics abort (`panic = "abort"`), they are told all the
 //! same: of any thread, as each of them ends the worker.
 
-use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyfork_tests::births::program;
 use anyfork_tests::bounded;
 
-/// The manifest of a package outside of this workspace.
-const MANIFEST: &str = r#"
-[package]
-name = "aborting"
-edition = "2024"
+use crate::Package;
 
-[[bin]]
-name = "aborting"
-path = "SOURCE"
+const PACKAGE: Package = Package {
+    name: "aborting",
+    source: "src/bin/failing.rs",
+    profile: r#"panic = "abort""#,
+};
 
-[dependencies]
-anyfork = { path = "ANYFORK", default-features = false }
-
-# It is built once. Names of functions are there without debug information.
-[profile.dev]
-debug = false
-panic = "abort"
-
-[workspace]
-"#;
-
-/// Builds it in a folder that stays, so that a second run has little to do.
 fn build() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aborting");
-    fs::create_dir_all(&folder).unwrap();
-    let manifest = folder.join("Cargo.toml");
-    let text = MANIFEST
-        .replace("SOURCE", here.join("src/bin/failing.rs").to_str().unwrap())
-        .replace("ANYFORK", here.join("../anyfork").to_str().unwrap());
-    fs::write(&manifest, text).unwrap();
-    // The same versions as everywhere, and no network.
-    fs::copy(here.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--offline"]);
-    build.arg("--manifest-path").arg(&manifest);
-    build.arg("--target-dir").arg(folder.join("target"));
-    // Flags of the tests' own, such as a target's, would lead elsewhere.
-    build.env_remove("CARGO_BUILD_TARGET");
-    // Cargo takes as long as it takes.
-    let output = build.output().unwrap();
+    let (output, target) = PACKAGE.build(|build| {
+        // Flags of the tests' own, such as a target's, would lead elsewhere.
+        build.env_remove("CARGO_BUILD_TARGET");
+    });
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    folder.join("target/debug/aborting")
+    target.join("debug/aborting")
 }
 
 /// What the program prints of its worker, without the pid.

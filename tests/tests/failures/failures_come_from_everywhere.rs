@@ -6,12 +6,13 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::panic;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyfork::{ErrorKind, Exit, Failure, Launch, Process, Stdio, Worker};
-use anyfork_tests::births::{Folder, program};
-use anyfork_tests::{bounded, has_ended, until};
+use anyfork::{ErrorKind, Exit, Failure, Process, Stdio};
+use anyfork_tests::births::{Folder, example, program};
+use anyfork_tests::{bounded, exit_of, has_ended, until};
+
+use crate::place_in;
 
 /// Panics, and says where: at the fifth column of a line.
 #[inline(never)]
@@ -21,13 +22,6 @@ fn fail(what: &str) {
 
 extern "C" fn cannot_unwind() {
     fail("in C");
-}
-
-/// Where a message says that its panic is.
-fn place_in(message: &str) -> String {
-    let (_, behind) = message.rsplit_once("line ").expect("it says where");
-    let line: String = behind.chars().take_while(char::is_ascii_digit).collect();
-    format!("{}:{line}:5", file!())
 }
 
 #[anyfork::worker]
@@ -43,11 +37,6 @@ fn work(_socket: OwnedFd, how: String) -> Result<(), String> {
     Ok(())
 }
 
-fn exit_of(launch: Launch<Worker>) -> Exit {
-    let mut worker = bounded("a launch", || launch.blocking()).unwrap();
-    bounded("wait", || worker.wait()).unwrap()
-}
-
 fn end_by(process: Process, how: &str) -> (Exit, Option<Failure>) {
     let exit = exit_of(work::run(process, how.to_owned()));
     let failure = exit.failure().cloned();
@@ -58,7 +47,10 @@ fn end_by(process: Process, how: &str) -> (Exit, Option<Failure>) {
 fn assert_whole(failure: &Failure) {
     assert!(failure.is_panic(), "{failure}");
     assert!(failure.message().starts_with("out of luck"), "{failure}");
-    assert_eq!(failure.location(), Some(&*place_in(failure.message())));
+    assert_eq!(
+        failure.location(),
+        Some(&*place_in(file!(), failure.message()))
+    );
     // By the path of the function, or of its file where a build keeps only the
     // lines.
     assert!(
@@ -158,10 +150,8 @@ fn standard_error_has_it_in_a_line() {
     }
 }
 
-/// The plugin, as Cargo builds it when it builds all tests.
 fn with_plugin() -> Process {
-    let programs = Path::new(env!("CARGO_BIN_EXE_failing")).parent().unwrap();
-    let plugin = programs.join("examples/libplugin_of_tests.so");
+    let plugin = example(env!("CARGO_BIN_EXE_failing"), "plugin_of_tests");
     Process::new().unwrap().require(plugin)
 }
 
@@ -325,7 +315,10 @@ fn a_panic_after_a_fork_is_in_the_launches_error() {
     let exit = error.exit().unwrap();
     let failure = exit.failure().unwrap_or_else(|| panic!("{error}"));
     assert!(failure.message().starts_with("a hook, line "), "{failure}");
-    assert_eq!(failure.location(), Some(&*place_in(failure.message())));
+    assert_eq!(
+        failure.location(),
+        Some(&*place_in(file!(), failure.message()))
+    );
     assert_eq!(exit.code(), Some(101));
     assert!(error.to_string().contains(&failure.to_string()), "{error}");
 }

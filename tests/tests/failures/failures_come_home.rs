@@ -7,20 +7,15 @@ use std::panic::{catch_unwind, panic_any, resume_unwind};
 use std::process::{ExitCode, exit};
 use std::thread;
 
-use anyfork::{Exit, Failure, Launch, Process, Stdio, Worker};
-use anyfork_tests::bounded;
+use anyfork::{Failure, Process, Stdio};
+use anyfork_tests::{bounded, exit_of};
+
+use crate::place_in;
 
 /// Panics, and says where: at the fifth column of a line.
 #[inline(never)]
 fn fail(what: &str) {
     panic!("{what}, line {}", line!());
-}
-
-/// Where a message says that its panic is.
-fn place_in(message: &str) -> String {
-    let (_, behind) = message.rsplit_once("line ").expect("it says where");
-    let line: String = behind.chars().take_while(char::is_ascii_digit).collect();
-    format!("{}:{line}:5", file!())
 }
 
 /// Panics with a text that is none of a `String`.
@@ -117,11 +112,6 @@ fn work(_socket: OwnedFd, how: String) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn exit_of(launch: Launch<Worker>) -> Exit {
-    let mut worker = bounded("a launch", || launch.blocking()).unwrap();
-    bounded("wait", || worker.wait()).unwrap()
-}
-
 /// How a worker ended that fails so: code or signal.
 fn end_by(how: &str) -> (Result<i32, i32>, Option<Failure>) {
     let process = Process::new().unwrap().env_remove("RUST_BACKTRACE");
@@ -166,9 +156,9 @@ fn a_panic_is_reported_with_its_place() {
             .strip_prefix(text)
             .unwrap_or_else(|| panic!("{message}"));
         assert!(line.parse::<u32>().is_ok(), "{message}");
-        assert_eq!(failure.location(), Some(&*place_in(message)));
+        assert_eq!(failure.location(), Some(&*place_in(file!(), message)));
         assert_eq!(failure.thread(), None);
-        let shown = format!("panicked at {}: {message}", place_in(message));
+        let shown = format!("panicked at {}: {message}", place_in(file!(), message));
         assert_eq!(failure.to_string(), shown);
     }
     let failure = panic_by("format", PANICKED);
@@ -199,13 +189,13 @@ fn what_aborts_is_reported_from_its_beginning() {
     assert!(first.starts_with("the first, line "), "{failure}");
     assert!(then.starts_with("the second, line "), "{failure}");
     assert!(then.contains("destructor"), "{failure}");
-    assert_eq!(failure.location(), Some(&*place_in(first)));
+    assert_eq!(failure.location(), Some(&*place_in(file!(), first)));
 
     let failure = panic_by("extern C", ABORTED);
     let (first, then) = failure.message().split_once("; then: ").unwrap();
     assert!(first.starts_with("in C, line "), "{failure}");
     assert!(then.contains("cannot unwind"), "{failure}");
-    assert_eq!(failure.location(), Some(&*place_in(first)));
+    assert_eq!(failure.location(), Some(&*place_in(file!(), first)));
 }
 
 #[test]
@@ -214,7 +204,7 @@ fn a_threads_panic_goes_with_the_workers() {
         let failure = panic_by(how, PANICKED);
         let message = failure.message();
         assert!(message.contains("`Result::unwrap()`"), "{message}");
-        let place = place_in(message);
+        let place = place_in(file!(), message);
         let before = format!("; before, thread `{name}` panicked at {place}: a thread, line ");
         assert!(message.contains(&before), "{message}");
         assert_eq!(failure.thread(), None);
@@ -228,7 +218,7 @@ fn a_panic_that_is_resumed_keeps_its_place() {
     let message = failure.message();
     assert!(message.starts_with("a thread, line "), "{message}");
     assert!(!message.contains("before"), "{message}");
-    assert_eq!(failure.location(), Some(&*place_in(message)));
+    assert_eq!(failure.location(), Some(&*place_in(file!(), message)));
     assert_eq!(failure.thread(), Some("helper"));
     let backtrace = failure.backtrace().unwrap();
     assert!(backtrace.contains("failures_come_home"), "{backtrace}");
@@ -244,7 +234,10 @@ fn a_threads_panic_alone_is_no_failure() {
     let failure = failure.unwrap();
     assert_eq!((end, failure.thread()), (Ok(3), Some("helper")));
     assert!(failure.is_panic() && failure.message().starts_with("a thread, line "));
-    assert_eq!(failure.location(), Some(&*place_in(failure.message())));
+    assert_eq!(
+        failure.location(),
+        Some(&*place_in(file!(), failure.message()))
+    );
 
     let (end, failure) = end_by("thread, error");
     let failure = failure.unwrap();
@@ -311,7 +304,10 @@ async fn an_async_workers_panic_is_reported() {
         assert_eq!(exit.code(), Some(101), "{exit}");
         let failure = exit.failure().unwrap();
         assert!(failure.message().contains(text), "{failure}");
-        let of_thread = format!(" panicked at {}: {text}", place_in(failure.message()));
+        let of_thread = format!(
+            " panicked at {}: {text}",
+            place_in(file!(), failure.message())
+        );
         assert_eq!(failure.message().contains(&of_thread), before, "{failure}");
         assert!(failure.backtrace().unwrap().contains("failures_come_home"));
         assert!(failure.location().unwrap().starts_with(file!()));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyfork::{Args, ErrorKind, Process, Stdio, args};
 use anyfork_tests::births::{end, serving};
-use anyfork_tests::{bounded, hold, release, try_held};
+use anyfork_tests::{bounded, hold, release, runtime, try_held};
 use observer::{event, nothing_reported, observe, reported};
 use tokio::io::AsyncReadExt;
 use tracing::Level;
@@ -21,11 +21,6 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 #[anyfork::early]
 fn preload() {}
-
-fn runtime() -> tokio::runtime::Runtime {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_io().build().unwrap()
-}
 
 /// A template that has told who it is.
 fn template() -> Process {

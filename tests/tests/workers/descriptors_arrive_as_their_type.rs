@@ -11,11 +11,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::process::id;
 
 use anyfork::{Args, Process, blocking};
-use anyfork_tests::{flags, pipe_with};
+use anyfork_tests::{flags, new, pipe_with, rest_of, runtime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net as tokio_net;
 use tokio::net::unix::pipe::{Receiver, Sender};
-use tokio::runtime::Builder;
 
 /// Says a word through each, and what it was told through the rest.
 #[anyfork::worker]
@@ -164,10 +163,7 @@ fn pairs(test: &str, as_tokio: bool) -> (Args, Kept) {
 
 impl Kept {
     fn check(mut self, mut worker: blocking::Worker) {
-        let mut text = String::new();
-        worker.socket.read_to_string(&mut text).unwrap();
-        assert!(worker.wait().unwrap().success());
-        assert_eq!(text, "from the file, from the pipe");
+        assert_eq!(rest_of(&mut worker), "from the file, from the pipe");
         for (expected, stream) in &mut self.streams {
             let mut text = String::new();
             stream.read_to_string(&mut text).unwrap();
@@ -185,33 +181,21 @@ impl Kept {
 fn std_types_arrive_as_either() {
     for worker in ["speak", "speak_async"] {
         let (args, kept) = pairs(&format!("std-to-{worker}"), false);
-        kept.check(
-            Process::new()
-                .unwrap()
-                .send_args(args)
-                .run(worker)
-                .blocking()
-                .unwrap(),
-        );
+        let launch = new().send_args(args).run(worker);
+        kept.check(launch.blocking().unwrap());
     }
 }
 
 #[test]
 fn tokio_types_arrive_as_either() {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     for worker in ["speak", "speak_async"] {
         let (args, kept) = {
             let _guard = runtime.enter();
             pairs(&format!("tokio-to-{worker}"), true)
         };
-        kept.check(
-            Process::new()
-                .unwrap()
-                .send_args(args)
-                .run(worker)
-                .blocking()
-                .unwrap(),
-        );
+        let launch = new().send_args(args).run(worker);
+        kept.check(launch.blocking().unwrap());
     }
 }
 
@@ -223,7 +207,7 @@ fn misplaced(_socket: UnixStream, _listener: tokio_net::TcpListener) {}
 fn a_tokio_type_needs_an_async_worker() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let launch = Process::new().unwrap().send_arg(listener).run("misplaced");
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     let error = runtime.block_on(launch.into_future()).unwrap_err();
     assert_eq!(error.kind(), anyfork::ErrorKind::BadArgument);
     assert!(error.to_string().contains("async fn"), "{error}");

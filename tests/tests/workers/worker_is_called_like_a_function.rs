@@ -7,22 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use anyfork::{
-    Arg, ArgError, Args, Command, ErrorKind, FromArg, IntoArg, Launch, Process, Worker, args,
-};
-
-fn process() -> Process {
-    Process::new().unwrap()
-}
-
-/// What a worker says that succeeds.
-fn reported(launch: Launch<Worker>) -> String {
-    let mut worker = launch.blocking().unwrap();
-    let mut text = String::new();
-    worker.socket.read_to_string(&mut text).unwrap();
-    assert!(worker.wait().unwrap().success(), "{text}");
-    text
-}
+use anyfork::{Arg, ArgError, Args, Command, ErrorKind, FromArg, IntoArg, Process, args};
+use anyfork_tests::{new, text_of};
 
 /// A type of the test's own.
 #[derive(Debug)]
@@ -55,12 +41,12 @@ macro_rules! numbers {
         fn numbers_arrive_whole() {
             let all = |text: &[String]| format!("{text:?}");
             let min = all(&[$($ty::MIN.to_string()),*]);
-            assert_eq!(reported(numbers::run(process(), $($ty::MIN),*)), min);
+            assert_eq!(text_of(numbers::run(new(), $($ty::MIN),*)), min);
             let max = all(&[$($ty::MAX.to_string()),*]);
-            assert_eq!(reported(numbers::run(process(), $($ty::MAX),*)), max);
+            assert_eq!(text_of(numbers::run(new(), $($ty::MAX),*)), max);
             // As text they are the same.
             let text = [$($ty::MAX.to_string()),*];
-            assert_eq!(reported(process().send_args(text).run("numbers")), max);
+            assert_eq!(text_of(new().send_args(text).run("numbers")), max);
         }
     };
 }
@@ -108,7 +94,7 @@ fn values_arrive_as_they_were_sent() {
     let (letter, text) = ('\u{1f980}', "a \"text\"\0".to_owned());
     let arg = || Arg::Bytes(b"x".to_vec());
     let launch = values::run(
-        process(),
+        new(),
         -0.1,
         true,
         letter,
@@ -133,7 +119,7 @@ fn values_arrive_as_they_were_sent() {
         arg(),
         rest,
     );
-    assert_eq!(reported(launch), format!("{all:?}"));
+    assert_eq!(text_of(launch), format!("{all:?}"));
 }
 
 #[anyfork::worker(name = "a name of its own")]
@@ -143,14 +129,11 @@ fn optional(mut socket: UnixStream, a: u8, b: Option<u32>, c: Option<String>, re
 
 #[test]
 fn options_may_be_absent() {
-    let run = |b, c: Option<&str>, rest| optional::run(process(), 1, b, c.map(Into::into), rest);
-    assert_eq!(reported(run(None, None, Args::new())), "1 None None 0");
+    let run = |b, c: Option<&str>, rest| optional::run(new(), 1, b, c.map(Into::into), rest);
+    assert_eq!(text_of(run(None, None, Args::new())), "1 None None 0");
+    assert_eq!(text_of(run(Some(7), None, Args::new())), "1 Some(7) None 0");
     assert_eq!(
-        reported(run(Some(7), None, Args::new())),
-        "1 Some(7) None 0"
-    );
-    assert_eq!(
-        reported(run(Some(7), Some("x"), args![1, 2])),
+        text_of(run(Some(7), Some("x"), args![1, 2])),
         "1 Some(7) Some(\"x\") 2"
     );
     // Absent, and what comes after it there: the one would be taken for the other.
@@ -163,17 +146,17 @@ fn options_may_be_absent() {
     }
     assert_eq!(optional::NAME, "a name of its own");
     assert_eq!(
-        reported(process().send_arg(1).run("a name of its own")),
+        text_of(new().send_arg(1).run("a name of its own")),
         "1 None None 0"
     );
 }
 
 #[test]
 fn text_and_numbers_are_the_same() {
-    let launch = process().send_arg("7").send_arg(7).run(optional::NAME);
-    let other = process().send_arg(7).send_arg("7").run(optional::NAME);
-    assert_eq!(reported(launch), "7 Some(7) None 0");
-    assert_eq!(reported(other), "7 Some(7) None 0");
+    let launch = new().send_arg("7").send_arg(7).run(optional::NAME);
+    let other = new().send_arg(7).send_arg("7").run(optional::NAME);
+    assert_eq!(text_of(launch), "7 Some(7) None 0");
+    assert_eq!(text_of(other), "7 Some(7) None 0");
 }
 
 /// A value that cannot be sent.
@@ -187,7 +170,7 @@ impl IntoArg for Unsendable {
 
 #[test]
 fn a_value_that_cannot_be_sent_fails_the_launch() {
-    let process = process().send_arg(1).send_arg(Unsendable);
+    let process = new().send_arg(1).send_arg(Unsendable);
     let forked = process.fork();
     for process in [process, forked] {
         let error = process.run(optional::NAME).blocking().unwrap_err();
@@ -208,26 +191,26 @@ fn args_carry_their_failure_to_the_launch() {
     let failing = || args!["a", Unsendable, "c"];
     let refused = |process: Process| process.run(optional::NAME).blocking().unwrap_err();
     let errors = [
-        ("argument 2 cannot", refused(process().send_args(failing()))),
+        ("argument 2 cannot", refused(new().send_args(failing()))),
         ("argument 3 cannot", {
             let chained = args![1].chain(failing()).chain(args![2]);
-            refused(process().send_args(chained))
+            refused(new().send_args(chained))
         }),
         ("argument 3 cannot", {
             let nested = [1, 2].into_iter().flat_map(|n| args![n, Unsendable]);
-            refused(process().send_arg(0).send_args(nested))
+            refused(new().send_arg(0).send_args(nested))
         }),
         ("argument 5 cannot", {
-            let launch = optional::run(process(), 0, Some(1), Some("b".into()), failing());
+            let launch = optional::run(new(), 0, Some(1), Some("b".into()), failing());
             launch.blocking().unwrap_err()
         }),
         (
             "init function `prepare`: argument 2 cannot",
-            refused(process().init("prepare", failing())),
+            refused(new().init("prepare", failing())),
         ),
         (
             "prepare`: argument 2 cannot",
-            refused(prepare::init(process(), failing())),
+            refused(prepare::init(new(), failing())),
         ),
         (
             "init function `prepare`: argument 2 cannot",
@@ -259,13 +242,13 @@ mod inner {
 
 #[test]
 fn a_worker_needs_no_parameters() {
-    assert_eq!(reported(inner::without::run(process())), "");
+    assert_eq!(text_of(inner::without::run(new())), "");
     assert_eq!(
         inner::without::NAME,
         concat!(module_path!(), "::inner::without")
     );
     for name in ["without", "inner::without", inner::without::NAME] {
-        assert_eq!(reported(process().run(name)), "");
+        assert_eq!(text_of(new().run(name)), "");
     }
 }
 

@@ -6,13 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, exit, id};
 
-use anyfork::{Launch, Process, Worker};
-use anyfork_tests::bounded;
+use anyfork::{Launch, Worker};
+use anyfork_tests::{bounded, new};
 use tokio::runtime::{Handle, RuntimeFlavor};
-
-fn process() -> Process {
-    Process::new().unwrap()
-}
 
 /// What the worker says, and its exit code.
 fn result(launch: Launch<Worker>) -> (String, Option<i32>) {
@@ -53,8 +49,8 @@ fn tell_runtime(socket: OwnedFd) -> io::Result<()> {
 
 #[test]
 fn an_async_worker_has_the_runtime_it_asks_for() {
-    assert_eq!(result(alone::run(process())), ("1".into(), Some(0)));
-    assert_eq!(result(in_a_pool::run(process())), ("3".into(), Some(0)));
+    assert_eq!(result(alone::run(new())), ("1".into(), Some(0)));
+    assert_eq!(result(in_a_pool::run(new())), ("3".into(), Some(0)));
 }
 
 #[anyfork::worker]
@@ -98,16 +94,16 @@ fn panics(_socket: UnixStream) {
 
 #[test]
 fn the_result_is_the_exit_code() {
-    assert_eq!(code_of(unit::run(process())), 0);
+    assert_eq!(code_of(unit::run(new())), 0);
     for code in [0, 1, 77, 255] {
-        assert_eq!(code_of(code::run(process(), code)), i32::from(code));
-        assert_eq!(code_of(never::run(process(), code.into())), i32::from(code));
+        assert_eq!(code_of(code::run(new(), code)), i32::from(code));
+        assert_eq!(code_of(never::run(new(), code.into())), i32::from(code));
     }
-    assert_eq!(code_of(fallible::run(process(), false)), 0);
-    assert_eq!(code_of(fallible::run(process(), true)), 1);
-    assert_eq!(code_of(fallible_code::run(process(), 7)), 7);
-    assert_eq!(code_of(fallible_code::run(process(), 101)), 1);
-    assert_eq!(code_of(panics::run(process())), 101);
+    assert_eq!(code_of(fallible::run(new(), false)), 0);
+    assert_eq!(code_of(fallible::run(new(), true)), 1);
+    assert_eq!(code_of(fallible_code::run(new(), 7)), 7);
+    assert_eq!(code_of(fallible_code::run(new(), 101)), 1);
+    assert_eq!(code_of(panics::run(new())), 101);
 }
 
 /// The workers of this program again, with a standard error that can be read.
