@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("exit", &["failure"]),
     ("error", &["exit", "failure"]),
     ("args", &["error", "sys"]),
-    ("spec", &["args"]),
+    ("spec", &["args", "sys"]),
     ("protocol", &["args", "error", "exit", "failure", "spec"]),
     ("entry", &["args", "error"]),
     ("registry", &["args", "entry", "error"]),

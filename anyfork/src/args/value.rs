@@ -78,7 +78,7 @@ pub trait IntoArg {
     /// # Errors
     ///
     /// Says in a few words why the value cannot be sent. The launch then fails
-    /// with [`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument), and its
+    /// with [`ErrorKind::BadArgument`], and its
     /// message has the argument's position and these words.
     fn into_arg(self) -> Result<Arg, ArgError>;
 }

@@ -1,9 +1,9 @@
-//! What an external program has from its caller beside streams, directory and
-//! environment: umask, ignored signals, limits, nice value, processors, OOM score.
+//! What an external program has from its caller beside streams and environment.
 //! RUNS IN: child
 //!
-//! As std's `Command`, where a child inherits all of it. Workers have these as their
-//! template has them.
+//! Umask, ignored signals, limits, nice value, processors and OOM score, as with std's
+//! `Command`, where a child inherits all of it. Workers have these as their template
+//! has them.
 
 use std::io;
 

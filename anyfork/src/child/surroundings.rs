@@ -1,6 +1,7 @@
-//! The standard streams and the directory of a process: its caller's, unless its
-//! template has some of its own.
+//! The standard streams and the directory of a process.
 //! RUNS IN: template, spare, child
+//!
+//! They are its caller's, unless its template has some of its own.
 //!
 //! A template holds nothing of its program's: once it is prepared, it is on
 //! `/dev/null` and in `/`, but for what its preparation has changed or settings have

@@ -1,11 +1,11 @@
-//! What a process has beside its rights, and a program that it starts inherits:
-//! umask, ignored signals, resource limits, nice value, processors, and its place
-//! in the kernel's choice when memory is short.
+//! What a process has beside its rights, and a program that it starts inherits.
 //! RUNS IN: caller, template, child
 //!
-//! The caller notes [`Attributes::now`] when it starts a program, and the child
-//! [applies](Attributes::apply) them. A template notes its own at its start, so that
-//! what its preparation has changed can be told.
+//! Umask, ignored signals, resource limits, nice value, processors, and the place in
+//! the kernel's choice when memory is short. The caller notes [`Attributes::now`] when
+//! it starts a program, and the [child](crate::child::attributes) applies them. A
+//! template notes its own at its start, so that what its preparation has changed can
+//! be told.
 
 use std::fs;
 use std::io;

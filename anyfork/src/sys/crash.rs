@@ -1,6 +1,7 @@
-//! What std sets up before `main` for a process that runs out of stack, in
-//! processes that never come to `main`; and a last word before an abort.
+//! A last word of a process that runs out of stack, or aborts.
 //! RUNS IN: template, child
+//!
+//! std sets the first up before `main`; these processes never come to `main`.
 //!
 //! A template installs the handlers once; whatever it forks inherits them and the
 //! stack that they run on, and exec resets them. The handlers make system calls
