@@ -1,5 +1,5 @@
-//! The rooms of the library keep their walls: arrows run one way, tokio stays with
-//! the caller, and `unsafe` inside `sys`.
+//! The rooms of the library keep their walls: arrows run one way, no file leads
+//! back to itself, tokio stays with the caller, and `unsafe` inside `sys`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,6 +39,17 @@ const ROOMS: [(&str, &[&str]); 17] = [
 const BELOW_CHILD: [&str; 11] = [
     "args", "early", "entry", "error", "exit", "failure", "protocol", "registry", "resource",
     "spec", "sys",
+];
+
+/// The processes of the second line of a file.
+const PROCESSES: [&str; 7] = [
+    "caller",
+    "program before main",
+    "template",
+    "child",
+    "spare",
+    "monitor",
+    "any",
 ];
 
 /// Maximum number of lines of a file.
@@ -152,6 +163,28 @@ fn every_file_belongs_to_a_room() {
 }
 
 #[test]
+fn every_file_says_what_it_does_and_where_it_runs() {
+    let mut files = files(None);
+    // Its docs are the crate's.
+    files.retain(|file| !module(file).is_empty());
+    let wrong: Vec<_> = files.iter().filter(|file| !has_header(file)).collect();
+    assert!(wrong.is_empty(), "no summary and `RUNS IN:` in {wrong:#?}");
+}
+
+/// Whether a file begins with a sentence, and the processes that run it.
+fn has_header(file: &Path) -> bool {
+    let text = fs::read_to_string(file).unwrap();
+    let mut lines = text.lines();
+    let mut next = || lines.next().unwrap_or_default();
+    let (summary, runs_in, blank) = (next(), next(), next());
+    let processes = runs_in.strip_prefix("//! RUNS IN: ").unwrap_or_default();
+    summary.starts_with("//! ")
+        && summary.ends_with('.')
+        && processes.split(", ").all(|it| PROCESSES.contains(&it))
+        && matches!(blank, "//!" | "")
+}
+
+#[test]
 fn no_file_is_too_long() {
     let len = |file: &PathBuf| fs::read_to_string(file).unwrap().lines().count();
     let mut files = files(None);
@@ -216,6 +249,16 @@ fn the_search_finds_what_it_looks_for() {
 }
 
 #[test]
+fn no_file_leads_back_to_itself() {
+    let files: BTreeMap<String, String> = files(None)
+        .iter()
+        .map(|file| (module(file), code_without_tests(file)))
+        .collect();
+    let circles = circles(&imports(&files));
+    assert!(circles.is_empty(), "circles of files: {circles:#?}");
+}
+
+#[test]
 fn a_circle_made_by_hand_is_found() {
     let mut files: BTreeMap<String, String> = [
         ("", "mod a; mod b; mod c; pub use crate::a::A;"),
@@ -235,6 +278,14 @@ fn a_circle_made_by_hand_is_found() {
         files.insert("b".to_owned(), closes.to_owned());
         assert_eq!(circles(&imports(&files)), [circle], "{closes}");
     }
+}
+
+/// So that the imports of a file can be read off it.
+#[test]
+fn paths_begin_at_the_root() {
+    let mut files = files(None);
+    files.retain(|file| code_without_tests(file).contains("super::"));
+    assert!(files.is_empty(), "`super::` in {files:#?}");
 }
 
 /// A file's path as the code names it, without `crate`: `a::b` of `a/b.rs`.
