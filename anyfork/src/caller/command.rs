@@ -101,10 +101,13 @@ use crate::spec::Setting;
 ///
 /// # What else the program finds
 ///
-/// The default actions for all signals, SIGPIPE too, and none blocked; no
-/// descriptor but those that were given. Its process group, limits, umask and
-/// session are the template's, which are the caller's unless it has changed them
-/// since it began.
+/// What is the caller's with std is the caller's here: umask, ignored signals (but
+/// SIGPIPE), resource limits, nice value, processors and OOM score, as the caller has
+/// them when the program starts. No signal has a handler, and none is blocked but by an
+/// init function; no descriptor is open but those that were given. The process group
+/// and the session are the template's, which are those that the caller had when the
+/// template was made: a process cannot join another session. The parent is the
+/// template.
 ///
 /// # Caveats
 ///

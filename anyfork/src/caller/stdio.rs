@@ -40,8 +40,8 @@ pub(crate) enum Kind {
 impl Stdio {
     /// The caller's stream, as it is when this is set.
     ///
-    /// A stream that nothing is said about is the template's, which is what the
-    /// program was started with.
+    /// A stream that nothing is said about is the caller's, too, as it is when the
+    /// process is started, unless the template was given one of its own.
     pub fn inherit() -> Stdio {
         Stdio(Kind::Inherit)
     }

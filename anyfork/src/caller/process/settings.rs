@@ -99,7 +99,8 @@ impl Process {
         self.set(Setting::Directory(absolute))
     }
 
-    /// The standard input. Without it, the process has the template's.
+    /// The standard input. Without it, the process has what its template was given, or
+    /// else what the caller has when it starts the process.
     #[must_use = "the process is consumed and given back"]
     pub fn stdin(self, stream: impl Into<Stdio>) -> Process {
         self.stream(0, stream.into())
