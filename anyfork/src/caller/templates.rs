@@ -22,14 +22,11 @@ use crate::sys::fd_identity::Identity;
 use crate::sys::rights::Rights;
 
 /// The template that `Process::new` forks from: the early one where there is one, else
-/// one that is exec'ed. One that has died, or has other rights than the program, is
-/// replaced.
+/// one that is exec'ed. One that has died is replaced.
+///
+/// Its rights are compared when a request goes to it, by [`with_present_rights`].
 pub(crate) fn default() -> Result<Arc<TemplateHandle>> {
-    let rights = Rights::now().ok();
-    match early_for(rights.as_ref()) {
-        Ok(template) => Ok(template),
-        Err(_) => kept(rights),
-    }
+    early_for(None).or_else(|_| kept(None))
 }
 
 /// The template that was forked before `main`, or why there is none.

@@ -94,6 +94,13 @@ impl Surroundings {
         Ok(())
     }
 
+    /// Closes the descriptors, in a template whose child has them.
+    pub(crate) fn close(self) {
+        let [stdin, stdout, stderr] = self.streams;
+        let all = [stdin, stdout, stderr, self.directory];
+        fd::close_all(all.into_iter().flatten().collect());
+    }
+
     /// [`enter`](Surroundings::enter), in a process that is about to close all
     /// descriptors that it does not know.
     pub(crate) fn enter_and_leave_open(self) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirEntry, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -130,6 +130,24 @@ pub(crate) fn set_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     flags.remove(OFlag::O_NONBLOCK);
     fcntl(fd, FcntlArg::F_SETFL(flags))?;
     Ok(())
+}
+
+/// Closes these descriptors: with one call if their numbers follow each other, as they do
+/// when one message has brought them (close_range(2)).
+pub(crate) fn close_all(fds: Vec<OwnedFd>) {
+    let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let are_in_a_row = numbers.windows(2).all(|two| two[1] == two[0] + 1);
+    if let [first, .., last] = numbers[..]
+        && are_in_a_row
+    {
+        // Closed below. Where the kernel has no such call, they are closed one by one.
+        let fds: Vec<_> = fds.into_iter().map(IntoRawFd::into_raw_fd).collect();
+        if close_range(first, last, 0).is_err() {
+            // SAFETY: each was owned above, and nobody else owns it.
+            fds.iter()
+                .for_each(|fd| drop(unsafe { OwnedFd::from_raw_fd(*fd) }));
+        }
+    }
 }
 
 /// Descriptors that stay open when all others are closed.

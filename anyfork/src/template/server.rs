@@ -190,6 +190,7 @@ impl Template {
                 }
                 Ok(Side::Parent(pid)) => {
                     let kill_on_drop = request.head.kill_on_drop;
+                    request.surroundings.close();
                     self.children.add(pid, request.status, kill_on_drop);
                 }
                 Err(error) => {
