@@ -157,8 +157,13 @@ fn a_group_outlives_its_leader() {
 #[test]
 fn one_who_leads_no_group_has_none() {
     let worker = held(new());
-    worker.signal_group(libc::SIGKILL).unwrap();
-    worker.child.handle().signal_group(libc::SIGTERM).unwrap();
+    for sent in [
+        worker.signal_group(libc::SIGKILL),
+        worker.child.handle().signal_group(libc::SIGTERM),
+    ] {
+        let error = io::Error::from(sent.unwrap_err());
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+    }
     release(worker);
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod blocking;
 pub(crate) mod exit_watch;
 #[cfg(feature = "tokio")]
 pub(crate) mod handle;
+pub(crate) mod kill;
 pub(crate) mod methods;
 #[cfg(not(feature = "tokio"))]
 pub(crate) mod names;

@@ -9,4 +9,6 @@ pub(crate) mod blocking;
 #[cfg(feature = "tokio")]
 pub(crate) mod readiness;
 #[cfg(feature = "tokio")]
+pub(crate) mod registration;
+#[cfg(feature = "tokio")]
 pub(crate) mod tokio;

@@ -166,8 +166,8 @@ impl Child {
         })
     }
 
-    /// Sends SIGKILL, and does not wait for the exit. A process that has exited already
-    /// is no error.
+    /// Sends SIGKILL to the process, and to the process group that it leads, and does not
+    /// wait for the exit. A process that has exited already is no error.
     ///
     /// # Errors
     ///
@@ -177,8 +177,8 @@ impl Child {
         self.watch.kill()
     }
 
-    /// Sends SIGKILL, and waits for the exit. A process that has exited already is no
-    /// error.
+    /// Sends SIGKILL to the process, and to the process group that it leads, and waits for
+    /// the exit. A process that has exited already is no error.
     ///
     /// Dropping the future loses nothing: the signal is sent when it is first
     /// polled.

@@ -215,8 +215,8 @@ impl Child {
         })
     }
 
-    /// Sends SIGKILL, and does not wait for the exit. A process that has exited already
-    /// is no error.
+    /// Sends SIGKILL to the process, and to the process group that it leads, and does not
+    /// wait for the exit. A process that has exited already is no error.
     ///
     /// # Errors
     ///
@@ -226,8 +226,8 @@ impl Child {
         self.watch.kill()
     }
 
-    /// Sends SIGKILL, and waits for the exit. A process that has exited already is no
-    /// error.
+    /// Sends SIGKILL to the process, and to the process group that it leads, and waits for
+    /// the exit. A process that has exited already is no error.
     ///
     /// # Errors
     ///

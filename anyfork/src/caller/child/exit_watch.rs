@@ -9,13 +9,16 @@
 //!
 //! It never waits: see [`wait`](crate::caller::wait).
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::caller::child::kill;
 use crate::caller::child::status;
 use crate::caller::child::status::{Record, StatusPipe};
+use crate::caller::templates::adopted;
 use crate::caller::trace::Trace;
+#[cfg(feature = "tokio")]
+use crate::caller::wait::registration::{Registered, Registry};
 use crate::error::{Error, Result};
 use crate::exit::{Exit, Usage};
 use crate::sys::pidfd::ProcessState;
@@ -28,7 +31,9 @@ pub(crate) struct ExitWatch(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     pid: u32,
-    pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
+    #[cfg(feature = "tokio")]
+    pidfd_registry: Registry,
     status: StatusPipe,
     kill_on_drop: bool,
     trace: Trace,
@@ -55,8 +60,11 @@ impl ExitWatch {
         kill_on_drop: bool,
         trace: Trace,
     ) -> ExitWatch {
+        let pidfd = Arc::new(pidfd);
         ExitWatch(Arc::new(Shared {
             pid,
+            #[cfg(feature = "tokio")]
+            pidfd_registry: Registry::new(&pidfd),
             pidfd,
             status,
             kill_on_drop,
@@ -102,30 +110,31 @@ impl ExitWatch {
         }
     }
 
+    /// The pidfd, registered with the runtime of this task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn registered_pidfd(&self) -> Result<Arc<Registered>> {
+        self.0.pidfd_registry.register()
+    }
+
+    /// The status pipe, registered with the runtime of this task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn registered_status(&self) -> Result<Arc<Registered>> {
+        self.0.status.register()
+    }
+
     /// Sends a signal. A child that has exited is no error.
     pub(crate) fn signal(&self, signal: i32) -> Result<()> {
-        sent(signal, pidfd::send_signal(self.pidfd(), signal))
+        kill::signal(self.pidfd(), signal)
     }
 
-    /// Sends a signal to the process group that the child leads. An empty group is no
-    /// error.
+    /// Sends a signal to the process group that the child leads.
     pub(crate) fn signal_group(&self, signal: i32) -> Result<()> {
-        let result = pidfd::send_signal_to_group(self.pidfd(), self.pid(), signal);
-        sent(signal, result)
+        kill::signal_group(self.pidfd(), self.pid(), signal)
     }
 
-    /// Sends SIGKILL.
+    /// Sends SIGKILL to the child, and to the process group that it leads.
     pub(crate) fn kill(&self) -> Result<()> {
-        self.signal(libc::SIGKILL)
-    }
-}
-
-fn sent(signal: i32, result: io::Result<()>) -> Result<()> {
-    match result {
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        result => {
-            result.map_err(|error| Error::io(format_args!("send a worker signal {signal}"), error))
-        }
+        kill::kill(self.pidfd(), self.pid())
     }
 }
 
@@ -183,8 +192,14 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let exit = self.exit.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if self.kill_on_drop && exit.is_none() {
-            let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        if exit.is_some() {
+            return;
+        }
+        if self.kill_on_drop {
+            let _ = kill::kill(self.pidfd.as_fd(), self.pid);
+        }
+        if wait::adopts_orphans() {
+            adopted::reap_if_exited(&self.pidfd);
         }
     }
 }

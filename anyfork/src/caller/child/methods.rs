@@ -29,7 +29,9 @@ macro_rules! child_methods {
         ///
         /// # Errors
         ///
-        /// As [`signal`](Self::signal).
+        /// As [`signal`](Self::signal), and an
+        /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a process that runs and
+        /// leads no group.
         ///
         /// # Caveats
         ///
@@ -73,7 +75,7 @@ macro_rules! worker_methods {
             self.child.signal_group(signal)
         }
 
-        /// Sends SIGKILL to the process: see [`Child::start_kill`].
+        /// Sends SIGKILL to the process, and to the group that it leads: see [`Child::start_kill`].
         ///
         /// # Errors
         ///

@@ -4,8 +4,10 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "tokio")]
+use crate::caller::wait::registration::{Registered, Registry};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,7 +19,9 @@ use crate::sys::fd;
 /// same time.
 #[derive(Debug)]
 pub(crate) struct StatusPipe {
-    pipe: OwnedFd,
+    pipe: Arc<OwnedFd>,
+    #[cfg(feature = "tokio")]
+    registry: Registry,
     frames: Mutex<Frames>,
 }
 
@@ -41,10 +45,19 @@ pub(crate) enum Record {
 
 impl StatusPipe {
     pub(crate) fn new(pipe: OwnedFd) -> StatusPipe {
+        let pipe = Arc::new(pipe);
         StatusPipe {
+            #[cfg(feature = "tokio")]
+            registry: Registry::new(&pipe),
             pipe,
             frames: Mutex::default(),
         }
+    }
+
+    /// The pipe, registered with the runtime of this task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn register(&self) -> Result<Arc<Registered>> {
+        self.registry.register()
     }
 
     /// Reads the frames that have come, without waiting.

@@ -20,16 +20,20 @@ impl sealed::Target for Exit {
 
     fn blocking(pending: PendingChild) -> Result<Exit> {
         let mut child: blocking::Child = <Child as sealed::Target>::blocking(pending)?;
+        // Nobody can read these, and a program must not wait for a reader.
+        drop((child.stdout.take(), child.stderr.take()));
         child.wait()
     }
 
     #[cfg(feature = "tokio")]
     async fn asynchronous(pending: PendingChild) -> Result<Exit> {
         let mut child = <Child as sealed::Target>::asynchronous(pending).await?;
+        // Nobody can read these, and a program must not wait for a reader.
+        drop((child.stdout.take(), child.stderr.take()));
         let guard = KillGuard::new(&child);
-        let exit = child.wait().await?;
+        let exit = child.wait().await;
         guard.disarm();
-        Ok(exit)
+        exit
     }
 }
 
@@ -49,14 +53,14 @@ impl sealed::Target for Output {
     async fn asynchronous(pending: PendingChild) -> Result<Output> {
         let child = <Child as sealed::Target>::asynchronous(pending).await?;
         let guard = KillGuard::new(&child);
-        let output = child.wait_with_output().await?;
+        let output = child.wait_with_output().await;
         guard.disarm();
-        Ok(output)
+        output
     }
 }
 
-/// Dropped before it is disarmed, kills a program whose exit nobody waits for any more,
-/// and the group that it leads.
+/// Dropped before it is disarmed, kills a program whose exit nobody waits for any more.
+/// An error on the way disarms it: then the program was not given up.
 #[cfg(feature = "tokio")]
 struct KillGuard(Option<ChildHandle>);
 
@@ -75,7 +79,6 @@ impl KillGuard {
 impl Drop for KillGuard {
     fn drop(&mut self) {
         if let Some(child) = &self.0 {
-            let _ = child.signal_group(libc::SIGKILL);
             let _ = child.start_kill();
         }
     }

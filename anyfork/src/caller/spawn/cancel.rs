@@ -4,9 +4,10 @@
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::caller::child::kill;
 use crate::caller::spawn::reply::{Reply, ReplyReader};
 use crate::error::Result;
-use crate::sys::{pidfd, socket};
+use crate::sys::socket;
 
 /// The caller's end of a reply socket, and the reader of the replies. Dropped before
 /// it is disarmed, it kills the child: nobody would know of it.
@@ -69,8 +70,7 @@ fn cancel(socket: BorrowedFd<'_>, mut reader: ReplyReader) {
             Reply::Hello => {}
             Reply::Ready(ready) => {
                 if let Some(pidfd) = ready.pidfd {
-                    let _ = pidfd::send_signal_to_group(pidfd.as_fd(), ready.pid, libc::SIGKILL);
-                    let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+                    let _ = kill::kill(pidfd.as_fd(), ready.pid);
                 }
                 return;
             }

@@ -37,6 +37,14 @@ pub(crate) fn reap(template: Arc<OwnedFd>) {
     reap_left();
 }
 
+/// Reaps a child that has exited, if its template is gone and this process is its parent
+/// now.
+pub(crate) fn reap_if_exited(child: &OwnedFd) {
+    if pidfd::has_exited(child.as_fd()) {
+        let _ = wait::reap_adopted(child.as_fd());
+    }
+}
+
 /// Reaps those of the templates that were left that have exited since.
 pub(crate) fn reap_left() {
     left().retain(|template| {

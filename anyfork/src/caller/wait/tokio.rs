@@ -23,6 +23,7 @@ use crate::caller::wait::readiness::{
     check_runtime, either, join_runtime, owned_readable, readable, readable_if_any, sleep,
     unregistered, within, writable,
 };
+use crate::caller::wait::registration::ready_either;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::sys::epoll::Epoll;
@@ -60,15 +61,30 @@ pub(crate) async fn program(mut spawn: Spawn<net::UnixStream>) -> Result<ExitWat
     Ok(watch)
 }
 
-/// Waits for a child's exit.
+/// Waits for a child's exit. Opens no descriptor, so that a full table fails no wait.
 pub(crate) async fn exit(watch: &ExitWatch) -> Result<Exit> {
+    if let ExitState::Exited(exit) = watch.try_wait()? {
+        return Ok(exit);
+    }
+    let pidfd = watch.registered_pidfd()?;
+    // The record matters only once the child has exited, and others may hold the pipe
+    // open, such as the child's own children. Then the pidfd is hung up when the child
+    // is reaped.
+    let mut status = None;
     loop {
-        let event = match watch.try_wait()? {
+        match watch.try_wait()? {
             ExitState::Exited(exit) => return Ok(exit),
-            ExitState::Running => exit_event(watch),
-            ExitState::AwaitsRecord => record_event(watch),
-        };
-        owned_readable(event).await?;
+            ExitState::AwaitsRecord if status.is_none() => {
+                status = Some(watch.registered_status()?);
+            }
+            ExitState::Running | ExitState::AwaitsRecord => {}
+        }
+        let ready = ready_either(&pidfd, status.as_deref()).await?;
+        // The next event is one that comes after this look.
+        match watch.try_wait()? {
+            ExitState::Exited(exit) => return Ok(exit),
+            ExitState::Running | ExitState::AwaitsRecord => ready.forget(),
+        }
     }
 }
 
@@ -170,21 +186,5 @@ fn executed_event(
     for fd in status.into_iter().chain(exit_fd) {
         set.add(fd, 0)?;
     }
-    Ok(set.into())
-}
-
-/// A descriptor that is readable when the child has exited.
-fn exit_event(watch: &ExitWatch) -> io::Result<OwnedFd> {
-    let set = Epoll::new()?;
-    set.add(watch.pidfd(), 0)?;
-    Ok(set.into())
-}
-
-/// A descriptor that is readable when there is a record of the child's exit, or when the
-/// child is reaped: others may hold the pipe open, such as the child's own children.
-fn record_event(watch: &ExitWatch) -> io::Result<OwnedFd> {
-    let set = Epoll::new()?;
-    set.add(watch.status(), 0)?;
-    set.add_hung_up(watch.pidfd(), 0)?;
     Ok(set.into())
 }
