@@ -32,7 +32,8 @@
 //! value 0), before it sends the request.
 //!
 //! A large body goes through a memory file and not over the reply socket, so that
-//! sending never waits for the child, and an async caller needs no writer.
+//! sending never waits for the child, and an async caller needs no writer. The caller
+//! seals the file, and the child takes no other.
 //!
 //! | body | |
 //! |---|---|

@@ -1,12 +1,12 @@
 //! This process's signal actions and its signal mask (signal(7)).
-//! RUNS IN: program before main, template, child, spare, monitor
+//! RUNS IN: any
 
 use std::io;
 use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, sigprocmask};
 
 /// Sets every signal that has a handler to its default action, and SIGPIPE to ignored,
 /// as a Rust `main` finds them (sigaction(2)). What is ignored stays ignored: so do
@@ -99,6 +99,58 @@ impl Drop for BlockedSignals {
     }
 }
 
+/// Catches a signal that a call of this thread would raise, as long as it lives: the
+/// kernel sends the thread SIGXFSZ with `EFBIG`, for example. Its drop discards the
+/// signal, unless one was pending before, and restores the mask.
+///
+/// The program's action for the signal stays untouched, and so do its other threads.
+pub(crate) struct CaughtSignal {
+    set: SigSet,
+    before: SigSet,
+    was_pending: bool,
+}
+
+impl CaughtSignal {
+    /// Blocks the signal in this thread (pthread_sigmask(3)).
+    pub(crate) fn new(signal: Signal) -> io::Result<CaughtSignal> {
+        let mut set = SigSet::empty();
+        set.add(signal);
+        let mut before = SigSet::empty();
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before))?;
+        Ok(CaughtSignal {
+            was_pending: pending_of(&set),
+            set,
+            before,
+        })
+    }
+}
+
+impl Drop for CaughtSignal {
+    fn drop(&mut self) {
+        if !self.was_pending && pending_of(&self.set) {
+            let nothing = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            // SAFETY: reads locals, and wants no information back.
+            unsafe { libc::sigtimedwait(self.set.as_ref(), ptr::null_mut(), &raw const nothing) };
+        }
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
+    }
+}
+
+/// Whether a signal of the set, all of which this thread blocks, waits for it
+/// (sigpending(2)).
+fn pending_of(set: &SigSet) -> bool {
+    // SAFETY: all-zero is a valid signal set.
+    let mut pending: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: fills a local.
+    let known = unsafe { libc::sigpending(&raw mut pending) } == 0;
+    // SAFETY: only looks into the set.
+    let is_pending = |signal| unsafe { libc::sigismember(&raw const pending, signal) } == 1;
+    known && set.iter().any(|signal| is_pending(signal as libc::c_int))
+}
+
 /// Unblocks every signal (rt_sigprocmask(2)).
 #[inline]
 pub(crate) fn unblock_all() -> io::Result<()> {
@@ -152,4 +204,29 @@ fn is_empty(set: &libc::sigset_t) -> bool {
 
 fn set_mask(mask: &SigSet) -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_pending(signal: Signal) -> bool {
+        let mut set = SigSet::empty();
+        set.add(signal);
+        pending_of(&set)
+    }
+
+    #[test]
+    fn a_signal_is_caught_unless_it_was_there_before() {
+        // The default action would end the test.
+        let caught = CaughtSignal::new(Signal::SIGXFSZ).unwrap();
+        // SAFETY: takes a number.
+        unsafe { libc::raise(libc::SIGXFSZ) };
+        assert!(is_pending(Signal::SIGXFSZ));
+        drop(CaughtSignal::new(Signal::SIGXFSZ).unwrap());
+        assert!(is_pending(Signal::SIGXFSZ));
+        drop(caught);
+        let mask = SigSet::thread_get_mask().unwrap();
+        assert!(!mask.contains(Signal::SIGXFSZ) && !is_pending(Signal::SIGXFSZ));
+    }
 }

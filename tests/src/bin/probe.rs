@@ -23,6 +23,8 @@ fn main() -> ExitCode {
         "early-template-killed" => early_template_killed(),
         "caller-full" => caller_full(),
         "caller-full-at-the-answer" => caller_full_at_the_answer(),
+        "small-files-only" => small_files_only(),
+        "default-sigpipe" => default_sigpipe(),
         _ => return ExitCode::from(2),
     }
     ExitCode::SUCCESS
@@ -144,6 +146,45 @@ fn caller_full_at_the_answer() {
         drop(filling);
     }
     assert_eq!(descriptors(process::id()), before);
+}
+
+/// So large a file the program may not write: then the kernel sends it SIGXFSZ.
+fn small_files_only() {
+    early_template();
+    let before = descriptors(process::id());
+    let bystander = held(Process::new().expect("a template"));
+    for limit in [0, 4096, 100_000] {
+        set_soft_limit(process::id(), libc::RLIMIT_FSIZE, limit).expect("prlimit");
+        for _ in 0..3 {
+            let large = Process::new().expect("a template");
+            let error = try_held(large.send_arg(vec![7; 200_000])).expect_err("no room");
+            assert_eq!(error_number(&error), Some(libc::EFBIG), "{error}");
+            release(held(Process::new().expect("a template").send_arg("small")));
+        }
+        assert_eq!(status(process::id(), "SigPnd").trim_start_matches('0'), "");
+        assert_eq!(status(process::id(), "SigBlk").trim_start_matches('0'), "");
+    }
+    set_soft_limit(process::id(), libc::RLIMIT_FSIZE, libc::RLIM_INFINITY).expect("prlimit");
+    let large = Process::new().expect("a template");
+    release(held(large.send_arg(vec![7; 200_000])));
+    release(bystander);
+    assert_eq!(descriptors(process::id()), before);
+}
+
+/// The template is gone, and writing to it raises no signal.
+fn default_sigpipe() {
+    // SAFETY: the action runs no code.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let template = early_template();
+    let process = Process::new().expect("a template").send_arg("x");
+    let fork = process.fork().keep_warm(1);
+    send_signal(template, libc::SIGKILL);
+    until("the template is gone", || has_ended(template));
+    for process in [process, fork] {
+        let error = try_held(process).expect_err("no template");
+        assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+    }
+    release(held(Process::new().expect("a template")));
 }
 
 /// Does not care for its socket.
