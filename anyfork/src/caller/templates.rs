@@ -35,7 +35,8 @@ pub(crate) fn early() -> Result<Arc<TemplateHandle>> {
 }
 
 /// The template for a request to `template`: another one if that is the program's default
-/// and has other rights than the program has now.
+/// and has other rights than the program has now, or was replaced for such a reason, by
+/// another thread or a request that looked at more.
 pub(crate) fn with_present_rights(
     template: &Arc<TemplateHandle>,
     bounding_set: Option<u64>,
@@ -48,10 +49,9 @@ pub(crate) fn with_present_rights(
         None => rights,
     });
     match rights {
-        Some(now) if !now.are_those_of(then) => match early_for(Some(&now)) {
-            Ok(early) => Ok(early),
-            Err(_) => kept(Some(now)),
-        },
+        Some(now) if !now.are_those_of(then) || template.is_replaced() => {
+            early_for(Some(&now)).or_else(|_| kept(Some(now)))
+        }
         _ => Ok(Arc::clone(template)),
     }
 }
@@ -116,6 +116,9 @@ fn lock_kept() -> MutexGuard<'static, Option<Kept>> {
 fn kept(rights: Option<Rights>) -> Result<Arc<TemplateHandle>> {
     let mut kept = lock_kept();
     if let Some(before) = kept.take_if(|before| !before.serves(rights.as_ref())) {
+        if !before.template.fits(rights.as_ref()) {
+            before.template.note_replaced();
+        }
         before.end();
     }
     if let Some(before) = &*kept {
@@ -181,6 +184,7 @@ fn early_for(rights: Option<&Rights>) -> Result<Arc<TemplateHandle>> {
     });
     let template = template.clone()?;
     if !template.fits(rights) {
+        template.note_replaced();
         end_early();
         return gone(ENDED);
     }

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(crate) struct TemplateHandle {
     /// The program's rights when this template was made for it. `None`: they are not
     /// compared.
     rights: Option<Rights>,
+    /// Whether the program has ended this template because it has other rights now.
+    replaced: AtomicBool,
     /// The template that this one is forked from. Without an owner it might exit
     /// before it has read the request.
     base: Option<Arc<TemplateHandle>>,
@@ -98,6 +101,7 @@ impl TemplateHandle {
             startup: Mutex::new(startup),
             lost_since: OnceLock::new(),
             rights: None,
+            replaced: AtomicBool::new(false),
             base,
         }
     }
@@ -113,6 +117,17 @@ impl TemplateHandle {
             (Some(now), Some(then)) => now.are_those_of(then),
             _ => true,
         }
+    }
+
+    /// Notes that the program's requests go to another template, because the program has
+    /// other rights than this one.
+    pub(crate) fn note_replaced(&self) {
+        self.replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was noted.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Relaxed)
     }
 
     /// Reaps the template, which has exited, if this process has adopted it.
