@@ -1,7 +1,9 @@
 //! What this process may do, for tests of what only root can set.
 
 use std::fs;
+use std::io;
 use std::process::id;
+use std::thread;
 
 use crate::status;
 
@@ -9,6 +11,8 @@ use crate::status;
 /// (`/proc/sys/kernel/overflowuid`).
 pub const NOBODY: u32 = 65534;
 
+/// To mount, and for much else.
+pub const SYS_ADMIN: u32 = 21;
 /// To lower a nice value (capabilities(7)).
 pub const SYS_NICE: u32 = 23;
 /// To raise a hard limit.
@@ -53,4 +57,47 @@ pub fn may_become_nobody() -> bool {
         eprintln!("skipped: there is no user {NOBODY} here");
     }
     exists && has(SETGID) && has(SETUID)
+}
+
+/// Has the kernel refuse a system call to this process (seccomp(2)). Needs root, or
+/// `PR_SET_NO_NEW_PRIVS`.
+pub fn refuse(call: i64, errno: i32) -> io::Result<()> {
+    use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+    let step = |code: u32, k: u32, jf| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    let mut filter = [
+        step(BPF_LD | BPF_W | BPF_ABS, 0, 0),
+        step(BPF_JMP | BPF_JEQ | BPF_K, call as u32, 1),
+        step(BPF_RET, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
+        step(BPF_RET, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the program lives until the kernel has copied it.
+    match unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Runs `work` as [`NOBODY`], in a thread of which alone the kernel knows that: this
+/// process's other threads stay what they are.
+pub fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let become_nobody = || {
+        for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+            // Not the C library's function, which has all threads do it.
+            // SAFETY: takes numbers.
+            let set = unsafe { libc::syscall(call, NOBODY, NOBODY, NOBODY) };
+            assert_eq!(set, 0, "root may do that");
+        }
+        work()
+    };
+    thread::scope(|scope| scope.spawn(become_nobody).join()).expect("no panic")
 }
