@@ -32,10 +32,10 @@ pub(crate) fn inherit(callers: Attributes, prepared: bool) -> Result<()> {
     {
         attributes::set_umask(umask);
     }
-    if differs(|one, other| one.ignored_signals != other.ignored_signals)
-        && let (Some(wanted), Some(ignored)) = (callers.ignored_signals, ours.ignored_signals)
-    {
-        signal::change_ignored(ignored, wanted);
+    if let (Some(wanted), Some(ignored)) = (callers.ignored_signals, ours.ignored_signals) {
+        let before = kept.and_then(|birth| birth.ignored_signals);
+        let changed = before.map_or(0, |before| before ^ ignored);
+        signal::change_ignored(ignored, (wanted & !changed) | (ignored & changed));
     }
     if differs(|one, other| one.affinity != other.affinity) && !callers.affinity.is_empty() {
         set(

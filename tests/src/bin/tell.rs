@@ -54,7 +54,15 @@ fn tell(text: &mut String) -> std::fmt::Result {
         let (field, value) = line.split_once(':').expect("a field");
         if matches!(
             field,
-            "Umask" | "Uid" | "Gid" | "Groups" | "SigBlk" | "SigIgn" | "SigCgt" | "NoNewPrivs"
+            "Umask"
+                | "Uid"
+                | "Gid"
+                | "Groups"
+                | "SigBlk"
+                | "SigIgn"
+                | "SigCgt"
+                | "NoNewPrivs"
+                | "Cpus_allowed"
         ) {
             writeln!(text, "{field} {}", value.trim())?;
         }
@@ -62,6 +70,8 @@ fn tell(text: &mut String) -> std::fmt::Result {
             let ignored = u64::from_str_radix(value.trim(), 16).expect("a mask");
             let pipe = ignored >> (libc::SIGPIPE - 1) & 1;
             writeln!(text, "SIGPIPE ignored: {pipe}")?;
+            // Without two that the C library has for itself.
+            writeln!(text, "ignored {:x}", ignored & !(3 << 31))?;
         }
     }
     // SAFETY: all take numbers.
@@ -84,6 +94,8 @@ fn tell(text: &mut String) -> std::fmt::Result {
     };
     assert!(parent > 0);
     writeln!(text, "group {group}\nsession {session}\nnice {nice}")?;
+    let adjustment = fs::read_to_string("/proc/self/oom_score_adj").expect("/proc");
+    writeln!(text, "oom_score_adj {}", adjustment.trim())?;
     if !is_told("--brief") {
         let mut variables: Vec<_> = env::vars_os().collect();
         variables.sort();

@@ -1,5 +1,5 @@
-//! A command inherits the environment, the directory and the standard streams
-//! that its caller has when it is started, not those of the template, which was
+//! A command inherits the environment, the directory, the standard streams and the
+//! attributes (umask, limits, …) that its caller has when it is started, not those of the template, which was
 //! there before they changed: as std's does.
 //!
 //! Each test is a program of its own, for it changes what a whole process has;
@@ -66,4 +66,39 @@ fn streams_that_the_command_exchanges() {
 #[test]
 fn a_stream_that_was_closed() {
     change("closed");
+}
+
+#[test]
+fn the_umask() {
+    change("umask");
+}
+
+#[test]
+fn the_limits() {
+    change("limits");
+}
+
+#[test]
+fn the_nice_value() {
+    change("nice value");
+}
+
+#[test]
+fn the_processors() {
+    change("processors");
+}
+
+#[test]
+fn the_choice_when_memory_is_short() {
+    change("oom_score_adj");
+}
+
+#[test]
+fn the_ignored_signals() {
+    change("ignored signals");
+}
+
+#[test]
+fn attributes_but_for_those_that_a_preparation_has_changed() {
+    change("prepared attributes");
 }

@@ -3,6 +3,8 @@
 //!
 //! The second argument is an empty folder, the third the program `tell`.
 
+mod attributes;
+
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -34,7 +36,7 @@ pub(crate) fn main() {
         "taken" => taken(&mut scene),
         "prepared" => prepared(&mut scene),
         "closed" => closed(&mut scene),
-        other => panic!("{other}"),
+        other => attributes::change(other, &mut scene),
     }
 }
 
