@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::sys::missing;
 
 /// A result whose error is anyfork's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -112,7 +113,7 @@ impl Error {
         Error(Arc::new(Inner {
             kind,
             message: format!("{message}: {source}"),
-            source: Some(Arc::new(source)),
+            source: Some(Arc::new(missing::system_error(source))),
             exit: None,
         }))
     }

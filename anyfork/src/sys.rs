@@ -22,6 +22,7 @@ pub(crate) mod fd;
 pub(crate) mod fd_identity;
 pub(crate) mod fork;
 pub(crate) mod memfd;
+pub(crate) mod missing;
 pub(crate) mod peer;
 pub(crate) mod pidfd;
 #[cfg(feature = "plugin")]

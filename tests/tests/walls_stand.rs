@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("resource", &[]),
     ("map", &[]),
     ("exit", &["failure"]),
-    ("error", &["exit", "failure"]),
+    ("error", &["exit", "failure", "sys"]),
     ("args", &["error", "sys"]),
     ("spec", &["args", "sys"]),
     ("protocol", &["args", "error", "exit", "failure", "spec"]),

@@ -124,11 +124,12 @@ fn template_main(
             &[reply_end.as_fd()],
         )
     };
-    match prepare() {
-        Ok(template) => match say_ready(reply_end) {
-            Ok(()) => template.serve(control),
-            Err(_) => fork::exit_now(1),
-        },
+    let prepared = prepare().and_then(|template| {
+        say_ready(reply_end)?;
+        Ok(template)
+    });
+    match prepared {
+        Ok(template) => template.serve(control),
         Err(error) => {
             // Before the control socket closes: a caller that finds it closed reads
             // the reason.

@@ -7,7 +7,7 @@
 //! unwinds.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -80,21 +80,33 @@ pub(crate) fn assume_tied_to_caller() {
     TIED_TO_CALLER.store(true, Ordering::Relaxed);
 }
 
-/// Answers the caller that this process is about to do what it was made for. The
-/// process opens the pidfd that it sends along on itself, so that the pid cannot be
-/// another process's.
+/// Answers the caller that this process is about to do what it was made for.
 pub(crate) fn say_ready(socket: &UnixStream) -> Result<()> {
-    let failed = |error| Error::io("tell the caller that the process is ready", error);
-    let pid = fork::current_pid();
-    let pidfd = pidfd::open(pid).map_err(failed)?;
+    send_ready(socket, &own_pidfd()?)
+}
+
+/// A pidfd for this process, to send along with the answer. The process opens it on
+/// itself, so that the pid cannot be another process's.
+#[inline]
+pub(crate) fn own_pidfd() -> Result<OwnedFd> {
+    pidfd::open(fork::current_pid()).map_err(not_told)
+}
+
+/// Sends the answer of [`say_ready`].
+#[inline]
+pub(crate) fn send_ready(socket: &UnixStream, pidfd: &OwnedFd) -> Result<()> {
     if TIED_TO_CALLER.swap(false, Ordering::Relaxed) {
-        peer::outlive_peer(socket.as_fd()).map_err(failed)?;
+        peer::outlive_peer(socket.as_fd()).map_err(not_told)?;
     }
-    let bytes = frame::ready(pid);
-    let sent = message::send(socket.as_fd(), &bytes, &[pidfd.as_fd()]).map_err(failed)?;
+    let bytes = frame::ready(fork::current_pid());
+    let sent = message::send(socket.as_fd(), &bytes, &[pidfd.as_fd()]).map_err(not_told)?;
     wake_template();
     match sent == bytes.len() {
         true => Ok(()),
-        false => Err(failed(io::ErrorKind::WriteZero.into())),
+        false => Err(not_told(io::ErrorKind::WriteZero.into())),
     }
+}
+
+fn not_told(error: io::Error) -> Error {
+    Error::io("tell the caller that the process is ready", error)
 }

@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::pipe2;
 
+use crate::sys::missing;
 use crate::sys::threads::OneThread;
 
 /// A pipe (pipe(2)): `(read, write)`.
@@ -208,7 +209,7 @@ fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> io::Result<()>
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     match result {
         0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+        _ => Err(missing::CLOSE_RANGE.last_error()),
     }
 }
 

@@ -14,6 +14,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
 
 use crate::sys::fd::above_standard;
+use crate::sys::missing;
 use crate::sys::signal::CaughtSignal;
 
 /// What nobody may do with the file once it is stored.
@@ -28,7 +29,8 @@ const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
 /// Above `RLIMIT_FSIZE` this is an error, and raises no SIGXFSZ.
 pub(crate) fn store(bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let mut file = File::from(memfd_create(c"anyfork arguments", flags)?);
+    let file = memfd_create(c"anyfork arguments", flags);
+    let mut file = File::from(file.map_err(|errno| missing::MEMFD_CREATE.error(errno.into()))?);
     {
         let _caught = CaughtSignal::new(Signal::SIGXFSZ)?;
         file.write_all(bytes)?;

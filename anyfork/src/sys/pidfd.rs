@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::sys::fd::above_standard;
+use crate::sys::missing;
 use crate::sys::poll::{Interest, is_any_ready};
 
 /// A descriptor for a process (pidfd_open(2)). `pid` must not have been reaped
@@ -22,7 +23,7 @@ pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes two numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
     match fd {
-        -1 => Err(io::Error::last_os_error()),
+        -1 => Err(missing::PIDFD_OPEN.last_error()),
         // SAFETY: the kernel has just made it for us.
         fd => above_standard(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
     }
@@ -71,7 +72,7 @@ fn send_signal_with(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Resul
     };
     match sent {
         0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+        _ => Err(missing::PIDFD_SEND_SIGNAL.last_error()),
     }
 }
 

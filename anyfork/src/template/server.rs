@@ -20,7 +20,7 @@ use std::process;
 use crate::args::Args;
 use crate::child::fast_path::FastPath;
 use crate::child::fd_limit::Limits;
-use crate::child::reply::{answer_failure, refuse, say_ready};
+use crate::child::reply::{answer_failure, own_pidfd, refuse, send_ready};
 use crate::child::request::{Arrival, Request};
 use crate::child::role::{self, Inherited, NewTemplate, Next};
 use crate::child::run::PANICKED;
@@ -278,14 +278,16 @@ fn serve_as(new: NewTemplate) -> ! {
         spares,
     } = new;
     let ours = [reply.as_fd(), status.as_fd()];
-    match Template::new(one_thread, control.as_fd(), args, &ours) {
+    let template = Template::new(one_thread, control.as_fd(), args, &ours);
+    match template.and_then(|template| Ok((template, own_pidfd()?))) {
         // Reply before the control socket closes: a caller that finds it closed looks
         // for the reason.
         Err(error) => role::exit(refuse(&reply, &error)),
-        Ok(template) => {
+        Ok((template, pidfd)) => {
             // A failure is no reason to exit: an owner that is gone may have left
             // requests behind, which are served first.
-            let _ = say_ready(&reply);
+            let _ = send_ready(&reply, &pidfd);
+            drop(pidfd);
             template.with_spares(spares).serve(control)
         }
     }
