@@ -52,11 +52,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     source: Option<Source>,
     exit: Option<Exit>,
+    /// The failure of a call whose process may go on.
+    failure: Option<Failure>,
+    /// The function of a call was surely not entered.
+    never_entered: bool,
 }
 
 type Source = Arc<dyn StdError + Send + Sync>;
@@ -92,6 +97,18 @@ pub enum ErrorKind {
     /// The process ended before it was ready, or its status is lost:
     /// [`Error::exit`] has what is known of its end.
     Died,
+    /// The function of a typed call has panicked: [`Error::failure`] has the message, the
+    /// location and the backtrace. Whether the panic unwound or aborted makes no
+    /// difference.
+    Panicked,
+    /// A call was refused, because as many as may wait are waiting.
+    Full,
+    /// A call was refused, because its pool is shut down.
+    Closed,
+    /// The result of a call has more bytes than its limit allows.
+    TooLarge,
+    /// The result of a call does not encode, or does not decode.
+    BadResult,
     /// The other side sent bytes that the protocol does not know.
     Protocol,
     /// A system call failed; the source is the [`io::Error`].
@@ -100,22 +117,25 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::with(kind, message.into(), None, None)
+    }
+
+    fn with(kind: ErrorKind, message: String, source: Option<Source>, exit: Option<Exit>) -> Error {
         Error(Arc::new(Inner {
             kind,
-            message: message.into(),
-            source: None,
-            exit: None,
+            message,
+            source,
+            exit,
+            failure: None,
+            never_entered: false,
         }))
     }
 
     /// `message` says what was tried; the operating system's reason is added.
     pub(crate) fn os(kind: ErrorKind, message: impl fmt::Display, source: io::Error) -> Error {
-        Error(Arc::new(Inner {
-            kind,
-            message: format!("{message}: {source}"),
-            source: Some(Arc::new(missing::system_error(source))),
-            exit: None,
-        }))
+        let message = format!("{message}: {source}");
+        let source = Arc::new(missing::system_error(source));
+        Error::with(kind, message, Some(source), None)
     }
 
     /// The system call behind `message` failed.
@@ -125,24 +145,40 @@ impl Error {
 
     /// A process ended when it should not have, or nobody can tell how it ended.
     pub(crate) fn died(message: impl Into<String>, exit: Exit) -> Error {
-        Error(Arc::new(Inner {
-            kind: ErrorKind::Died,
-            message: message.into(),
-            source: None,
-            exit: Some(exit),
-        }))
+        Error::with(ErrorKind::Died, message.into(), None, Some(exit))
+    }
+
+    /// The function of a call has panicked. `exit`: and its process has ended so.
+    #[cfg(feature = "pool")]
+    #[allow(dead_code, reason = "it is built in steps")]
+    pub(crate) fn panicked(
+        message: impl Into<String>,
+        failure: Failure,
+        exit: Option<Exit>,
+    ) -> Error {
+        let error = Error::with(ErrorKind::Panicked, message.into(), None, exit);
+        let failure = Some(failure);
+        error.change(|inner| inner.failure = failure)
+    }
+
+    /// The same error, of a call whose function was surely not entered.
+    #[cfg(feature = "pool")]
+    #[allow(dead_code, reason = "it is built in steps")]
+    pub(crate) fn before_entry(&self) -> Error {
+        self.change(|inner| inner.never_entered = true)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) -> Error {
+        let mut inner = Inner::clone(&self.0);
+        change(&mut inner);
+        Error(Arc::new(inner))
     }
 
     /// The error that another process has described: its kind, its message
     /// (which tells the reason already) and, if the system refused, the `errno`.
     pub(crate) fn remote(kind: ErrorKind, message: String, errno: Option<i32>) -> Error {
         let source = |errno| Arc::new(io::Error::from_raw_os_error(errno)) as Source;
-        Error(Arc::new(Inner {
-            kind,
-            message,
-            source: errno.map(source),
-            exit: None,
-        }))
+        Error::with(kind, message, errno.map(source), None)
     }
 
     /// A launch was not ready at its deadline.
@@ -154,18 +190,7 @@ impl Error {
 
     /// The same error, with what was being done before its message.
     pub(crate) fn during(&self, what: impl fmt::Display) -> Error {
-        let Inner {
-            kind,
-            message,
-            source,
-            exit,
-        } = &*self.0;
-        Error(Arc::new(Inner {
-            kind: *kind,
-            message: format!("{what}: {message}"),
-            source: source.clone(),
-            exit: exit.clone(),
-        }))
+        self.change(|inner| inner.message = format!("{what}: {}", inner.message))
     }
 
     /// What kind of failure this is.
@@ -208,10 +233,18 @@ impl Error {
         self.0.exit.as_ref()
     }
 
-    /// Why the process failed, in its own words: the [`Exit::failure`] of
-    /// [`exit`](Error::exit).
+    /// Why the process failed, in its own words: the panic of a call's function, or the
+    /// [`Exit::failure`] of [`exit`](Error::exit).
     pub fn failure(&self) -> Option<&Failure> {
-        self.exit()?.failure()
+        let failure = self.0.failure.as_ref();
+        failure.or_else(|| self.exit()?.failure())
+    }
+
+    /// Whether the function of a typed call was surely not entered, so that calling it
+    /// again repeats nothing: the call was refused, found no worker, waited too long, or
+    /// its arguments did not arrive. `false` for what is no call.
+    pub fn never_entered(&self) -> bool {
+        self.0.never_entered
     }
 }
 
@@ -240,12 +273,8 @@ impl StdError for Error {
 /// is kept as it is.
 impl From<io::Error> for Error {
     fn from(source: io::Error) -> Error {
-        Error(Arc::new(Inner {
-            kind: ErrorKind::Io,
-            message: source.to_string(),
-            source: Some(Arc::new(source)),
-            exit: None,
-        }))
+        let message = source.to_string();
+        Error::with(ErrorKind::Io, message, Some(Arc::new(source)), None)
     }
 }
 
@@ -276,9 +305,9 @@ impl From<Error> for io::Error {
         let kind = source.map(io::Error::kind).unwrap_or(match error.kind() {
             ErrorKind::UnknownWorker => io::ErrorKind::NotFound,
             ErrorKind::AmbiguousName | ErrorKind::BadArgument => io::ErrorKind::InvalidInput,
-            ErrorKind::TemplateGone => io::ErrorKind::BrokenPipe,
+            ErrorKind::TemplateGone | ErrorKind::Closed => io::ErrorKind::BrokenPipe,
             ErrorKind::TimedOut => io::ErrorKind::TimedOut,
-            ErrorKind::Protocol => io::ErrorKind::InvalidData,
+            ErrorKind::Protocol | ErrorKind::BadResult => io::ErrorKind::InvalidData,
             _ => io::ErrorKind::Other,
         });
         io::Error::new(kind, error)

@@ -81,6 +81,9 @@ mod error;
 mod exit;
 mod failure;
 mod map;
+#[cfg(feature = "pool")]
+#[allow(dead_code, reason = "it is built in steps")]
+mod pool;
 mod protocol;
 mod registry;
 mod resource;

@@ -151,8 +151,19 @@
 //! | 4 | the status, as waitpid(2) encodes it |
 //! | 8, 8 | user and system time, in microseconds |
 //! | 8 | peak memory, in bytes |
+//!
+//! # Calls
+//!
+#![cfg_attr(
+    feature = "pool",
+    doc = "The worker of a typed call speaks the frames of [`call`]."
+)]
+#![cfg_attr(not(feature = "pool"), doc = "Feature `pool`: `protocol/call.rs`.")]
 
 pub(crate) mod body;
+#[cfg(feature = "pool")]
+#[allow(dead_code, reason = "it is built in steps")]
+pub(crate) mod call;
 pub(crate) mod codec;
 pub(crate) mod control;
 pub(crate) mod hello;

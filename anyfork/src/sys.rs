@@ -34,6 +34,9 @@ pub(crate) mod proc_title;
 pub(crate) mod process_attrs;
 pub(crate) mod rights;
 pub(crate) mod rlimit;
+#[cfg(feature = "pool")]
+#[allow(dead_code, reason = "it is built in steps")]
+pub(crate) mod shared_page;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod startup;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of the library, and the other rooms that it may name. `caller` and
 /// `template` meet in `protocol`.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("sys", &[]),
     ("failure", &[]),
     ("resource", &[]),
@@ -33,6 +33,12 @@ const ROOMS: [(&str, &[&str]); 17] = [
         ],
     ),
     ("snapshot", &["boot", "caller", "error"]),
+    (
+        "pool",
+        &[
+            "args", "caller", "error", "exit", "failure", "protocol", "registry", "spec", "sys",
+        ],
+    ),
 ];
 
 /// What `child` and `caller` stand on.

@@ -229,18 +229,57 @@ pub(crate) fn receive_or_wait(
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<Received> {
-    let mut control = Control::new();
     let mut slice = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
-    let mut header = control.header(&mut slice);
+    // SAFETY: the slice is `buffer`, which may be written to.
+    unsafe { receive_slice(socket, wait, &mut slice, fds) }
+}
+
+/// As [`receive_or_wait`], but appends at most `limit` bytes to `bytes`, into the room that
+/// it has, which is not filled with zeros before (recvmsg(2)).
+#[cfg(feature = "pool")]
+pub(crate) fn receive_append(
+    socket: BorrowedFd<'_>,
+    wait: Wait,
+    bytes: &mut Vec<u8>,
+    limit: usize,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<Received> {
+    let before = bytes.len();
+    let room = bytes.spare_capacity_mut();
+    let mut slice = libc::iovec {
+        iov_base: room.as_mut_ptr().cast(),
+        iov_len: room.len().min(limit),
+    };
+    // SAFETY: the slice is the room of `bytes`, which may be written to.
+    let received = unsafe { receive_slice(socket, wait, &mut slice, fds) }?;
+    // SAFETY: the kernel wrote so many bytes behind those that were there, into the room.
+    unsafe { bytes.set_len(before + received.len) };
+    Ok(received)
+}
+
+/// Receives into `slice`.
+///
+/// # Safety
+///
+/// The memory of `slice` may be written to.
+unsafe fn receive_slice(
+    socket: BorrowedFd<'_>,
+    wait: Wait,
+    slice: &mut libc::iovec,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<Received> {
+    let mut control = Control::new();
+    let mut header = control.header(slice);
     let flags = match wait {
         Wait::Yes => libc::MSG_CMSG_CLOEXEC,
         Wait::No => libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,
     };
     let len = loop {
-        // SAFETY: the header points to `buffer` and `control`, which live on.
+        // SAFETY: the header points to memory of the caller's and to `control`, which
+        // live on.
         let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
         if let Ok(len) = usize::try_from(len) {
             break len;

@@ -1,0 +1,5 @@
+//! Typed calls: one call to one worker, and pools of workers.
+//! RUNS IN: caller
+
+pub(crate) mod connection;
+pub(crate) mod entered;

@@ -1,0 +1,350 @@
+//! [`Connection`]: the conversation with one worker, as steps that never block.
+//! RUNS IN: caller
+//!
+//! It knows frames and the socket, and nothing of processes, pools, or what the payloads
+//! mean. Each step sends and receives as much as possible, both: so neither side waits for
+//! the other with full buffers, however large request and answer are. Whoever owns it waits
+//! for the socket between two steps, in whatever way, and watches the worker's pidfd: a
+//! process that the worker has left behind may hold the socket open.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::failure::Failure;
+use crate::protocol::call::incoming::Incoming;
+use crate::protocol::call::outgoing::Outgoing;
+use crate::protocol::call::{Frame, Kind, Payload, Terms, parse_failure};
+use crate::sys::socket::{self, Wait};
+
+/// One call, as it goes to a worker.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Never 0, and higher than that of all calls before.
+    pub(crate) number: u64,
+    /// The name that the function is registered under.
+    pub(crate) name: &'static str,
+    pub(crate) terms: Terms,
+    /// The arguments.
+    pub(crate) arguments: Payload,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// Number of the call.
+    pub(crate) number: u64,
+    pub(crate) outcome: Outcome,
+    /// The worker takes no more calls, and exits.
+    pub(crate) retires: bool,
+}
+
+/// How a call has ended, as its worker says.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The function has returned this.
+    Returned(Payload),
+    /// The function has panicked, and the panic has unwound.
+    Panicked(Failure),
+    /// The arguments do not fit the function, which was not entered.
+    BadArgument(String),
+    /// The result has so many bytes, which is above the maximum.
+    TooLarge(u64),
+    /// The result does not encode.
+    BadResult(String),
+}
+
+/// The result of a step.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// There is nothing to do before this. Without a call under way: before the worker
+    /// exits, which makes the socket readable.
+    WaitFor(WaitFor),
+    /// The call that was under way is over. There may be bytes left to send, which nobody
+    /// will miss; then the worker must not be used again: see
+    /// [`is_usable`](Connection::is_usable).
+    Reply(Reply),
+    /// The worker has closed its end, and no whole answer was there.
+    Ended,
+}
+
+/// The events that make a step worth it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitFor {
+    /// The socket is readable. Always of interest: the worker's end shows so, too.
+    pub(crate) readable: bool,
+    /// There is room on the socket.
+    pub(crate) writable: bool,
+    /// A millisecond: no descriptor reports that fewer of this user's descriptors are in
+    /// flight (`ETOOMANYREFS`, unix(7)).
+    pub(crate) later: bool,
+}
+
+/// The conversation with one worker.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: UnixStream,
+    incoming: Incoming,
+    call: Option<Call>,
+    has_ended: bool,
+    is_broken: bool,
+}
+
+/// The call that is under way.
+#[derive(Debug)]
+struct Call {
+    number: u64,
+    name: &'static str,
+    outgoing: Outgoing,
+    /// All is sent, or nobody reads it.
+    is_sent: bool,
+    /// Its descriptors are closed here.
+    has_closed_fds: bool,
+}
+
+/// How far sending is.
+enum Sent {
+    All,
+    Full,
+    TooManyInFlight,
+}
+
+impl Connection {
+    /// The conversation over this socket, whose worker is ready or will be. It may be
+    /// blocking or not: a step never waits.
+    pub(crate) fn new(socket: UnixStream) -> Connection {
+        Connection {
+            socket,
+            incoming: Incoming::new(0),
+            call: None,
+            has_ended: false,
+            is_broken: false,
+        }
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether no call is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.call.is_none()
+    }
+
+    /// Whether the worker can take a call: none is under way, nothing is left of the one
+    /// before, and the worker's end was open at the last step.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.call.is_none() && !self.has_ended && !self.is_broken
+    }
+
+    /// Puts a call under way. Sends nothing: see [`send_step`](Connection::send_step) and
+    /// [`step`](Connection::step).
+    pub(crate) fn start(&mut self, request: Request) {
+        debug_assert!(self.is_usable(), "one call after the other");
+        let Request {
+            number,
+            name,
+            terms,
+            arguments,
+        } = request;
+        // A failure's text is short, whatever the result may be.
+        const LONGEST_FAILURE: u64 = 1 << 20;
+        self.incoming
+            .set_limit(terms.max_result.max(LONGEST_FAILURE));
+        let outgoing = Outgoing::new(Kind::Call(terms), number, false, name, arguments);
+        self.call = Some(Call {
+            number,
+            name,
+            outgoing,
+            is_sent: false,
+            has_closed_fds: false,
+        });
+    }
+
+    /// Sends as much as there is room for, and receives nothing: right after
+    /// [`start`](Connection::start) there is no answer, and before the worker is ready the
+    /// socket carries its reply to the launch. `None`: all is sent.
+    pub(crate) fn send_step(&mut self) -> Result<Option<WaitFor>> {
+        let writable = match self.send()? {
+            Sent::All => return Ok(None),
+            Sent::Full => true,
+            Sent::TooManyInFlight => false,
+        };
+        Ok(Some(WaitFor {
+            readable: true,
+            writable,
+            later: !writable,
+        }))
+    }
+
+    /// Sends and receives as much as possible.
+    ///
+    /// # Errors
+    ///
+    /// What the worker has sent is no answer ([`ErrorKind::Protocol`]), or the system
+    /// fails. The worker is of no use any more.
+    pub(crate) fn step(&mut self) -> Result<Progress> {
+        let progress = self.advance();
+        if progress.is_err() {
+            self.is_broken = true;
+        }
+        progress
+    }
+
+    /// The request of the call that is under way, for another worker: this one is gone, and
+    /// has not entered the call. `None` if its descriptors were delivered and are closed
+    /// here.
+    pub(crate) fn take_back(&mut self) -> Option<Request> {
+        let call = self.call.take()?;
+        self.is_broken = true;
+        let Kind::Call(terms) = call.outgoing.head().kind else {
+            return None;
+        };
+        (!call.has_closed_fds).then(|| Request {
+            number: call.number,
+            name: call.name,
+            terms,
+            arguments: call.outgoing.into_payload(),
+        })
+    }
+
+    fn advance(&mut self) -> Result<Progress> {
+        loop {
+            let sent = match self.has_ended {
+                false => self.send()?,
+                true => Sent::All,
+            };
+            let received = self.receive()?;
+            if let Some(frame) = self.incoming.frame()? {
+                return self.finish(frame).map(Progress::Reply);
+            }
+            match received {
+                Received::Bytes => {}
+                Received::End => {
+                    self.has_ended = true;
+                    return Ok(Progress::Ended);
+                }
+                Received::Nothing => {
+                    return Ok(Progress::WaitFor(WaitFor {
+                        readable: true,
+                        writable: matches!(sent, Sent::Full),
+                        later: matches!(sent, Sent::TooManyInFlight),
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Sends as much as there is room for.
+    fn send(&mut self) -> Result<Sent> {
+        let Some(call) = self.call.as_mut().filter(|call| !call.is_sent) else {
+            return Ok(Sent::All);
+        };
+        while let Some((bytes, fds)) = call.outgoing.next() {
+            let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            match socket::send(self.socket.as_fd(), bytes, &fds) {
+                Ok(len) => call.outgoing.sent(len),
+                Err(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) => {
+                    return Ok(Sent::TooManyInFlight);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(Sent::Full),
+                    // The worker is gone. What it has sent before can still be received.
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                        call.is_sent = true;
+                        return Ok(Sent::All);
+                    }
+                    _ => {
+                        let what = format!("send a call of `{}` to its worker", call.name);
+                        return Err(Error::io(what, error));
+                    }
+                },
+            }
+        }
+        call.is_sent = true;
+        // The worker has its own, and a reader at the other end waits for the last.
+        call.has_closed_fds = call.outgoing.close_fds() > 0;
+        Ok(Sent::All)
+    }
+
+    /// Receives once.
+    fn receive(&mut self) -> Result<Received> {
+        let room = self.incoming.room();
+        let received = socket::receive_append(
+            self.socket.as_fd(),
+            Wait::No,
+            room.bytes,
+            room.limit,
+            room.fds,
+        );
+        match received {
+            Ok(received) if received.len == 0 => Ok(Received::End),
+            Ok(received) => {
+                if received.fds_cut {
+                    self.incoming.lose_fds();
+                }
+                Ok(Received::Bytes)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                // Said once, when the worker has not read all; all that it has sent was
+                // received before.
+                io::ErrorKind::ConnectionReset => Ok(Received::End),
+                _ => Err(Error::io("receive the answer of a worker", error)),
+            },
+        }
+    }
+
+    /// Takes the answer.
+    fn finish(&mut self, frame: Frame) -> Result<Reply> {
+        let Some(call) = self.call.as_ref() else {
+            return Err(nonsense("it answers without a call"));
+        };
+        if frame.head.number != call.number {
+            return Err(nonsense("it answers another call"));
+        }
+        let has_lost_fds = frame.has_lost_fds;
+        let payload = frame.payload;
+        let text = || String::from_utf8_lossy(&payload.main).into_owned();
+        let outcome = match frame.head.kind {
+            Kind::Returned if has_lost_fds => {
+                let message = "the descriptor table of this process is full, and descriptors \
+                               of the result were lost";
+                Outcome::BadResult(message.to_owned())
+            }
+            Kind::Returned => Outcome::Returned(payload),
+            Kind::Panicked => Outcome::Panicked(parse_failure(&payload.main)?),
+            Kind::BadArgument => Outcome::BadArgument(text()),
+            Kind::TooLarge { size } => Outcome::TooLarge(size),
+            Kind::BadResult => Outcome::BadResult(text()),
+            Kind::Call(_) => return Err(nonsense("it calls")),
+        };
+        let is_sent = mem::take(&mut self.call).is_some_and(|call| call.is_sent);
+        self.is_broken |= !is_sent;
+        Ok(Reply {
+            number: frame.head.number,
+            outcome,
+            retires: frame.head.retires,
+        })
+    }
+}
+
+enum Received {
+    Bytes,
+    Nothing,
+    End,
+}
+
+/// The error for a worker that answers what nobody understands.
+fn nonsense(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        format!("a worker sent an answer that makes no sense: {what}"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! [`Incoming`]: puts frames together from the bytes that have arrived.
+//! RUNS IN: caller, child
+//!
+//! It receives nothing itself: whoever has the socket asks where the next bytes go, and
+//! then for the frame. Memory grows with what has arrived, never with what a length
+//! announces.
+
+use std::mem;
+use std::os::fd::OwnedFd;
+
+use crate::protocol::Malformed;
+use crate::protocol::call::{Frame, HEAD_LEN, Head, MAX_LEN, Payload};
+
+/// Number of bytes of the buffer for heads and short frames.
+const INBOX: usize = 16 * 1024;
+
+/// Minimum number of bytes of a part that are received into the part itself.
+const MIN_DIRECT: usize = 4 * 1024;
+
+/// Number of bytes for which memory is taken when the first of a part arrive.
+const FIRST_STEP: usize = 256 * 1024;
+
+/// The frames of one connection.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// Bytes that no frame has yet.
+    inbox: Vec<u8>,
+    /// Descriptors that no frame has yet.
+    fds: Vec<OwnedFd>,
+    /// Descriptors did not fit into this process's table.
+    has_lost_fds: bool,
+    partial: Option<Partial>,
+    /// Maximum length of a frame's parts together.
+    limit: u64,
+}
+
+/// A frame whose head and lengths have arrived.
+#[derive(Debug)]
+struct Partial {
+    head: Head,
+    /// The main part and the blobs: what has arrived, and the whole length.
+    parts: Vec<(Vec<u8>, usize)>,
+    /// The part that arrives.
+    at: usize,
+}
+
+/// Where the next bytes of a connection go.
+pub(crate) struct Room<'a> {
+    /// They are appended to this, which has room for at least one.
+    pub(crate) bytes: &'a mut Vec<u8>,
+    /// Maximum number of them.
+    pub(crate) limit: usize,
+    pub(crate) fds: &'a mut Vec<OwnedFd>,
+}
+
+impl Incoming {
+    /// The frames of a connection, whose parts have at most `limit` bytes together.
+    pub(crate) fn new(limit: u64) -> Incoming {
+        Incoming {
+            inbox: Vec::new(),
+            fds: Vec::new(),
+            has_lost_fds: false,
+            partial: None,
+            limit: limit.min(MAX_LEN),
+        }
+    }
+
+    /// Sets the maximum length of the parts of a frame that has not begun.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit.min(MAX_LEN);
+    }
+
+    /// Whether a frame has begun to arrive.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.partial.is_some() || !self.inbox.is_empty()
+    }
+
+    /// Where the next bytes go. Only after [`frame`](Incoming::frame) has given `None`.
+    pub(crate) fn room(&mut self) -> Room<'_> {
+        let (bytes, limit) = match self.partial.as_mut().and_then(Partial::missing) {
+            Some((part, missing)) if missing >= MIN_DIRECT => {
+                if part.len() == part.capacity() {
+                    part.reserve_exact(missing.min(part.len().max(FIRST_STEP)));
+                }
+                (part, missing)
+            }
+            _ => {
+                self.inbox.reserve_exact(INBOX - self.inbox.len());
+                (&mut self.inbox, INBOX)
+            }
+        };
+        Room {
+            limit: limit.min(bytes.capacity() - bytes.len()),
+            bytes,
+            fds: &mut self.fds,
+        }
+    }
+
+    /// Notes that descriptors did not fit into this process's table.
+    pub(crate) fn lose_fds(&mut self) {
+        self.has_lost_fds = true;
+    }
+
+    /// The next frame, if it has arrived whole.
+    pub(crate) fn frame(&mut self) -> Result<Option<Frame>, Malformed> {
+        if self.partial.is_none() {
+            self.partial = self.parse_front()?;
+        }
+        let Some(partial) = &mut self.partial else {
+            return Ok(None);
+        };
+        partial.take_from(&mut self.inbox);
+        if partial.missing().is_some() {
+            return Ok(None);
+        }
+        let (head, parts) = (partial.head, mem::take(&mut partial.parts));
+        self.partial = None;
+        let fds = self.take_fds(head.fds)?;
+        let mut parts = parts.into_iter().map(|(bytes, _)| bytes);
+        let payload = Payload {
+            main: parts.next().unwrap_or_default(),
+            blobs: parts.collect(),
+            fds,
+        };
+        Ok(Some(Frame {
+            head,
+            payload,
+            has_lost_fds: mem::take(&mut self.has_lost_fds),
+        }))
+    }
+
+    /// The head and the lengths of the next frame, if they have arrived.
+    fn parse_front(&mut self) -> Result<Option<Partial>, Malformed> {
+        let Some((head, rest)) = self.inbox.split_first_chunk::<HEAD_LEN>() else {
+            return Ok(None);
+        };
+        let head = Head::parse(head)?;
+        let Some((lengths, _)) = rest.split_at_checked(8 * head.blobs) else {
+            return Ok(None);
+        };
+        let lengths = lengths.chunks_exact(8).map(|bytes| {
+            let bytes = bytes.try_into().expect("a chunk has eight bytes");
+            u64::from_le_bytes(bytes)
+        });
+        let (mut sum, mut parts) = (0u64, Vec::new());
+        for length in [head.main].into_iter().chain(lengths) {
+            sum = sum.saturating_add(length);
+            let length = usize::try_from(length);
+            let length = length.map_err(|_| Malformed::Because("a frame announces too much"))?;
+            parts.push((Vec::new(), length));
+        }
+        if sum > self.limit {
+            return Err(Malformed::Because("a frame is longer than its limit"));
+        }
+        self.inbox.drain(..HEAD_LEN + 8 * head.blobs);
+        Ok(Some(Partial { head, parts, at: 0 }))
+    }
+
+    /// The next descriptors, or none if some were lost.
+    fn take_fds(&mut self, count: usize) -> Result<Vec<OwnedFd>, Malformed> {
+        if self.has_lost_fds {
+            self.fds.clear();
+            return Ok(Vec::new());
+        }
+        if self.fds.len() < count {
+            return Err(Malformed::Because("fewer descriptors came than it names"));
+        }
+        let rest = self.fds.split_off(count);
+        Ok(mem::replace(&mut self.fds, rest))
+    }
+}
+
+impl Partial {
+    /// The part that arrives, and the number of bytes that it lacks.
+    fn missing(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let is_whole = |(part, len): &(Vec<u8>, usize)| part.len() == *len;
+        while self.parts.get(self.at).is_some_and(is_whole) {
+            self.at += 1;
+        }
+        let (part, len) = self.parts.get_mut(self.at)?;
+        let missing = *len - part.len();
+        Some((part, missing))
+    }
+
+    /// Moves bytes from the inbox into the parts.
+    fn take_from(&mut self, inbox: &mut Vec<u8>) {
+        let mut used = 0;
+        while used < inbox.len()
+            && let Some((part, missing)) = self.missing()
+        {
+            let len = missing.min(inbox.len() - used);
+            part.extend_from_slice(&inbox[used..used + len]);
+            used += len;
+        }
+        inbox.drain(..used);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::call::outgoing::Outgoing;
+    use crate::protocol::call::{Kind, Terms};
+
+    const TERMS: Terms = Terms {
+        fingerprint: 7,
+        max_result: 99,
+        keep_after_panic: false,
+        is_last: true,
+    };
+
+    fn payload() -> Payload {
+        Payload {
+            main: (0..=255).collect(),
+            blobs: vec![vec![1; 20_000], Vec::new(), vec![2; 5]],
+            fds: Vec::new(),
+        }
+    }
+
+    fn bytes(mut frame: Outgoing) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some((bytes, fds)) = frame.next() {
+            assert!(fds.is_empty());
+            let some = bytes.len().min(1000);
+            all.extend_from_slice(&bytes[..some]);
+            frame.sent(some);
+        }
+        all
+    }
+
+    /// Feeds bytes in pieces of `step`; the frames that came out.
+    fn feed(
+        incoming: &mut Incoming,
+        mut bytes: &[u8],
+        step: usize,
+    ) -> Result<Vec<Frame>, Malformed> {
+        let mut frames = Vec::new();
+        loop {
+            while let Some(frame) = incoming.frame()? {
+                frames.push(frame);
+            }
+            if bytes.is_empty() {
+                return Ok(frames);
+            }
+            let room = incoming.room();
+            let len = step.min(room.limit).min(bytes.len());
+            assert!(len > 0);
+            let (now, later) = bytes.split_at(len);
+            room.bytes.extend_from_slice(now);
+            bytes = later;
+        }
+    }
+
+    #[test]
+    fn frames_arrive_in_pieces_of_any_length() {
+        let request = bytes(Outgoing::new(
+            Kind::Call(TERMS),
+            3,
+            false,
+            "a::f",
+            payload(),
+        ));
+        let answer = bytes(Outgoing::new(Kind::Returned, 3, true, "", payload()));
+        let both = [request, answer].concat();
+        for step in [1, 7, 47, 48, 49, 4096, 1 << 20] {
+            let frames = feed(&mut Incoming::new(1 << 20), &both, step).unwrap();
+            let [request, answer] = &frames[..] else {
+                panic!("{} frames", frames.len());
+            };
+            assert_eq!(request.name(), Ok("a::f"));
+            assert_eq!(&request.payload.main[4..], payload().main);
+            assert_eq!((answer.head.number, answer.head.retires), (3, true));
+            for frame in [request, answer] {
+                assert_eq!(frame.payload.blobs, payload().blobs);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_cut_is_none() {
+        let whole = bytes(Outgoing::new(Kind::Returned, 3, false, "", payload()));
+        for len in 0..whole.len() {
+            let frames = feed(&mut Incoming::new(1 << 20), &whole[..len], 4096).unwrap();
+            assert!(frames.is_empty(), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_panics_nowhere() {
+        let payload = || Payload {
+            main: vec![1, 2, 3],
+            blobs: vec![vec![9; 40]],
+            fds: Vec::new(),
+        };
+        let whole = bytes(Outgoing::new(Kind::Call(TERMS), 3, false, "f", payload()));
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut wrong = whole.clone();
+                wrong[at] ^= 1 << bit;
+                let _ = feed(&mut Incoming::new(1 << 20), &wrong, 64);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_grows_with_what_has_arrived() {
+        let mut head = Vec::new();
+        Head {
+            main: 1 << 40,
+            ..*Outgoing::new(Kind::Returned, 1, false, "", Payload::default()).head()
+        }
+        .encode(&mut head);
+        let mut incoming = Incoming::new(u64::MAX);
+        assert!(feed(&mut incoming, &head, 48).unwrap().is_empty());
+        assert!(feed(&mut incoming, &[0; 100_000], 4096).unwrap().is_empty());
+        let partial = incoming.partial.as_ref().unwrap();
+        assert!(partial.parts[0].0.capacity() <= 2 * FIRST_STEP);
+        let too_long = feed(&mut Incoming::new(1000), &head, 48);
+        assert_eq!(
+            too_long.unwrap_err(),
+            Malformed::Because("a frame is longer than its limit")
+        );
+    }
+
+    #[test]
+    fn descriptors_go_with_the_first_bytes() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let fds = (0..600).map(|_| writer.try_clone().unwrap().into());
+        let payload = Payload {
+            fds: fds.collect(),
+            ..payload()
+        };
+        drop((reader, writer));
+        let mut frame = Outgoing::new(Kind::Returned, 1, false, "", payload);
+        let mut groups = Vec::new();
+        let (mut incoming, mut arrived) = (Incoming::new(1 << 20), Vec::new());
+        while let Some((bytes, fds)) = frame.next() {
+            groups.push((bytes.len(), fds.len()));
+            let room = incoming.room();
+            let bytes = &bytes[..bytes.len().min(room.limit)];
+            room.bytes.extend_from_slice(bytes);
+            room.fds
+                .extend(fds.iter().map(|fd| fd.try_clone().unwrap()));
+            let len = bytes.len();
+            frame.sent(len);
+            arrived.extend(incoming.frame().unwrap());
+        }
+        assert_eq!(groups[..2], [(1, 250), (1, 250)]);
+        assert_eq!(groups[2].1, 100);
+        assert!(groups[3..].iter().all(|(_, fds)| *fds == 0));
+        assert_eq!(arrived.len(), 1);
+        assert_eq!(arrived[0].payload.fds.len(), 600);
+    }
+}
