@@ -65,7 +65,7 @@
 //! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `child/exec.rs` |
 //! | a panic is not reported | `child/report.rs` |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
-//! | spares | `template/spares.rs` (how many), `child/spare.rs` (what one does) |
+//! | spares | `template/spares.rs` (how many), `template/patience.rs` (when they take nothing), `child/spare.rs` (what one does) |
 //!
 //! # Between the fork and the worker
 //!

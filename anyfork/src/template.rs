@@ -43,6 +43,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod children;
+pub(crate) mod patience;
 pub(crate) mod server;
 pub(crate) mod spares;
 pub(crate) mod token;

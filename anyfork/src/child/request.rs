@@ -67,8 +67,13 @@ impl<'a> Request<'a> {
             // ECONNRESET: the owner closed its end with unread bytes.
             Err(_) => return Arrival::Closed,
         };
-        if received.len == 0 && fds.is_empty() {
-            return Arrival::Closed;
+        if received.len == 0 && fds.is_empty() && received.sender.is_none() {
+            // The end has no sender. An empty message has one, or is told by that the
+            // socket has not hung up.
+            return match poll::is_at_end(control) {
+                true => Arrival::Closed,
+                false => Arrival::Nothing,
+            };
         }
         if let Err(error) = trust.check(received.sender) {
             return refuse(fds, &error);

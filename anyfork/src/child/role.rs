@@ -29,6 +29,7 @@ use crate::early;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::body::Body;
+use crate::protocol::request::BodyAt;
 use crate::spec::name::FunctionName;
 use crate::spec::{Program, Setting, Step};
 use crate::sys::fd::KeepOpen;
@@ -175,7 +176,8 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
         inline_fds,
     } = request;
     ReporterSeed::new(status.as_fd()).activate();
-    if head.trailing_fds > 0 {
+    // A large body takes long to read, and further descriptors long to come.
+    if head.trailing_fds > 0 || head.body_at == BodyAt::Memfd {
         wake_template();
     }
     // Open to the exit of the process, which reports its failure there: also that of a

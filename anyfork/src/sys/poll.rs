@@ -53,6 +53,21 @@ pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
     is_any_ready(&[(fd, Interest::HungUp)], Duration::ZERO)
 }
 
+/// Whether the other end of a socket sends no more (`POLLRDHUP`, poll(2)).
+pub(crate) fn is_at_end(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(
+        fd,
+        PollFlags::from_bits_retain(libc::POLLRDHUP),
+    )];
+    let polled = poll_until(&mut fds, Some(Instant::now()));
+    polled.is_ok_and(|ready| ready)
+}
+
+/// Whether there is something to read, or the end (poll(2)).
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    is_any_ready(&[(fd, Interest::Readable)], Duration::ZERO)
+}
+
 /// Whether, within a tenth of a second, the other end of a socket is closed, or
 /// the process of a pidfd was reaped (poll(2)).
 pub(crate) fn hangs_up_soon(fd: BorrowedFd<'_>) -> bool {

@@ -16,6 +16,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process;
+use std::time::{Duration, Instant};
 
 use crate::args::Args;
 use crate::child::fast_path::FastPath;
@@ -35,8 +36,9 @@ use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
 use crate::sys::socket::Wait;
 use crate::sys::threads::OneThread;
-use crate::sys::{epoll, fd, fork};
+use crate::sys::{epoll, fd, fork, poll};
 use crate::template::children::Children;
+use crate::template::patience::Patience;
 use crate::template::spares::SparePool;
 use crate::template::token::Token;
 
@@ -48,6 +50,8 @@ pub(crate) struct Template {
     receives: bool,
     children: Children,
     spares: SparePool,
+    /// Whether the spares take the requests.
+    patience: Patience,
     /// The arguments that every child gets first.
     args: Args,
     /// The descriptors that the program's code has opened, which every child inherits.
@@ -86,6 +90,7 @@ impl Template {
             receives: true,
             children: Children::new(one_thread, events, limits),
             spares: SparePool::default(),
+            patience: Patience::new(Instant::now()),
             args,
             shared,
             buffer: vec![0; protocol::MAX_REQUEST + 1],
@@ -106,14 +111,17 @@ impl Template {
         self.control = Some(control);
         let mut buffer = epoll::event_buffer::<64>();
         while self.control.is_some() || !self.children.is_empty() {
-            let lacks_spares = self.lacks_spares();
-            let timeout = lacks_spares.then(|| self.spares.delay(&self.children));
+            let timeout = self.timeout();
             let Ok(ready) = self.children.events.wait(&mut buffer, timeout) else {
                 // A bug, or the kernel has no memory.
                 fork::exit_now(1)
             };
             let mut tokens = ready.filter_map(Token::decode).peekable();
-            if tokens.peek().is_none() && self.lacks_spares() {
+            let is_quiet = tokens.peek().is_none();
+            if self.children.spares() > 0 {
+                self.look_for_unread(is_quiet);
+            }
+            if is_quiet && self.lacks_spares() {
                 // Fork a spare only when there is nothing else to do.
                 self.fork_spare();
                 self.update_receiving();
@@ -125,13 +133,46 @@ impl Template {
             for token in requests.chain(others) {
                 self.spares.allow_retry();
                 self.on_event(token);
-                self.spares.dismiss_surplus();
+                self.spares.dismiss_surplus(&self.children);
                 self.children.delegate_excess();
                 self.update_receiving();
             }
         }
         self.children.kill_monitors();
         fork::exit_now(0)
+    }
+
+    /// How long to wait for events: until the next spare is to be forked, or until the
+    /// next look at the control socket.
+    fn timeout(&self) -> Option<Duration> {
+        let next_spare = self
+            .lacks_spares()
+            .then(|| self.spares.delay(&self.children));
+        let has_spares = self.control.is_some() && self.children.spares() > 0;
+        let next_look = has_spares.then(|| self.patience.remaining(Instant::now()));
+        next_spare.into_iter().chain(next_look).min()
+    }
+
+    /// Looks, when it is time, whether the spares leave something on the control socket.
+    fn look_for_unread(&mut self, is_quiet: bool) {
+        let Some(control) = &self.control else { return };
+        let now = Instant::now();
+        if self.patience.remaining(now).is_zero() {
+            let is_unread = poll::is_readable(control.as_fd());
+            if is_unread {
+                // A spare that has taken a request may not have woken the template.
+                self.spares.read_notices(&mut self.children);
+            }
+            self.patience.on_look(is_unread, now);
+            if !self.patience.takes_over() {
+                self.spares.dismiss_again();
+                self.spares.dismiss_surplus(&self.children);
+            }
+            self.update_receiving();
+        }
+        if !is_quiet {
+            self.patience.on_event(now);
+        }
     }
 
     fn on_event(&mut self, token: Token) {
@@ -159,9 +200,10 @@ impl Template {
             limits,
             self.trust,
         );
+        self.patience.on_received();
         let request = match arrival {
-            // `ExitSpare` was for a spare, and there is one less already.
-            Arrival::Nothing | Arrival::Control(ControlMessage::ExitSpare, _) => return,
+            Arrival::Nothing => return,
+            Arrival::Control(ControlMessage::ExitSpare, _) => return self.spares.on_undelivered(),
             Arrival::Closed => return self.retire(),
             Arrival::Control(ControlMessage::SetSpares(target), owner) => {
                 return self.spares.set_target(target, owner, &self.children);
@@ -244,10 +286,10 @@ impl Template {
         ))
     }
 
-    /// Leaves the requests to the spares while there are any. The end of the last
-    /// owner is reported in any case.
+    /// Leaves the requests to the spares while there are any that take them. The end of
+    /// the last owner is reported in any case.
     fn update_receiving(&mut self) {
-        let receives = self.children.spares() == 0;
+        let receives = self.children.spares() == 0 || self.patience.takes_over();
         let (events, token) = (&self.children.events, Token::Control.encode());
         if let Some(control) = &self.control
             && receives != self.receives

@@ -21,7 +21,7 @@ use crate::protocol::notice::SpareNotice;
 use crate::sys::eventfd::EventFd;
 use crate::sys::fork::Side;
 use crate::sys::threads::OneThread;
-use crate::sys::{fd, fork, socket};
+use crate::sys::{fd, fork, socket, time};
 use crate::template::backoff::Backoff;
 use crate::template::children::Children;
 use crate::template::token::Token;
@@ -37,15 +37,25 @@ pub(crate) struct SparePool {
     target: usize,
     /// When the owner sent the target, in nanoseconds of the monotonic clock.
     sent_at: u64,
-    /// Number of spares that have still to be sent away, and the owner's end of the
-    /// control socket, by which the template sends to its own spares.
-    surplus: Option<(usize, OwnedFd)>,
+    /// Spares that are too many, until they are gone.
+    surplus: Option<Surplus>,
     /// `None` before the first spare.
     channel: Option<Channel>,
     /// Whether the last spare could not be forked. The next try follows an event,
     /// because without one nothing has changed.
     fork_failed: bool,
     starts: Starts,
+}
+
+/// Spares that are to be sent away.
+struct Surplus {
+    /// Number of messages that have still to be sent.
+    unsent: usize,
+    /// Number of messages that the template has received itself, because no spare did.
+    undelivered: usize,
+    /// The owner's end of the control socket, by which the template sends to its own
+    /// spares.
+    owner: OwnedFd,
 }
 
 impl SparePool {
@@ -160,33 +170,55 @@ impl SparePool {
         owner: Option<OwnedFd>,
         children: &Children,
     ) {
-        // An older target may arrive later, through another spare.
-        if target.at < self.sent_at {
+        // An older target may arrive later, through another spare. One that claims to be
+        // from the future counts as one of now, or no later one would ever count.
+        let at = time::monotonic_nanos().map_or(target.at, |now| target.at.min(now));
+        if at < self.sent_at {
             return;
         }
-        self.sent_at = target.at;
+        self.sent_at = at;
         self.starts.reset();
         self.target = target.count as usize;
-        let surplus = children.spares().saturating_sub(self.target);
-        self.surplus = owner.map(|owner| (surplus, owner));
-        self.dismiss_surplus();
+        let unsent = children.spares().saturating_sub(self.target);
+        self.surplus = owner.map(|owner| Surplus {
+            unsent,
+            undelivered: 0,
+            owner,
+        });
+        self.dismiss_surplus(children);
     }
 
     /// Sends away as many spares as the control socket's queue has room for. The
     /// spares make room, so the loop calls this again after each event.
-    pub(crate) fn dismiss_surplus(&mut self) {
-        while let Some((left, owner)) = &mut self.surplus {
-            if *left > 0 {
-                match socket::send(owner.as_fd(), &ControlMessage::ExitSpare.encode(), &[]) {
-                    Ok(_) => {
-                        *left -= 1;
-                        continue;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                    Err(_) => {}
-                }
+    pub(crate) fn dismiss_surplus(&mut self, children: &Children) {
+        let Some(surplus) = &mut self.surplus else {
+            return;
+        };
+        while surplus.unsent > 0 {
+            let exit = ControlMessage::ExitSpare.encode();
+            match socket::send(surplus.owner.as_fd(), &exit, &[]) {
+                Ok(_) => surplus.unsent -= 1,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => surplus.unsent = 0,
             }
+        }
+        // Until then the messages may come back.
+        if children.spares() <= self.target {
             self.surplus = None;
+        }
+    }
+
+    /// The template has received a message that was to send a spare away.
+    pub(crate) fn on_undelivered(&mut self) {
+        if let Some(surplus) = &mut self.surplus {
+            surplus.undelivered += 1;
+        }
+    }
+
+    /// Sends the messages again that no spare has received.
+    pub(crate) fn dismiss_again(&mut self) {
+        if let Some(surplus) = &mut self.surplus {
+            surplus.unsent += mem::take(&mut surplus.undelivered);
         }
     }
 }
