@@ -13,6 +13,7 @@ pub(crate) mod exec;
 pub(crate) mod fast_path;
 pub(crate) mod fd_limit;
 pub(crate) mod functions;
+pub(crate) mod own_limits;
 #[cfg(feature = "plugin")]
 pub(crate) mod plugin;
 pub(crate) mod prepare;

@@ -93,6 +93,7 @@
 //! | `child::reply::WAKE` | a spare that has taken a request | empty: a spare is not forked from before it is ready |
 //! | `child::reply::TIED_TO_CALLER` | the child before user's code | false, because nobody forks while it is true |
 //! | `child::baseline`: what was there at birth, whether user's code has run | a template at its birth; whoever runs user's code | stays: a child is compared with its template's birth |
+//! | `child::own_limits::GIVEN` | a child that a setting limits | stays: so does the limit |
 //! | `child::title::OWNER` | a template at its birth | stays: the owner is the same |
 //! | `sys::proc_title` (where the command line is) | the first title | stays: memory of its own at the same place |
 //! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |

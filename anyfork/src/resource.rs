@@ -1,5 +1,5 @@
 //! [`Resource`]: what `rlimit` limits.
-//! RUNS IN: caller
+//! RUNS IN: caller, child
 //!
 //! A number of the system with a name.
 

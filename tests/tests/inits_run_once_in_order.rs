@@ -193,7 +193,8 @@ fn use_threads() {
 
 #[anyfork::init]
 fn leave_a_thread() {
-    thread::spawn(thread::park);
+    let named = thread::Builder::new().name("left behind".to_owned());
+    named.spawn(thread::park).unwrap();
 }
 
 #[test]
@@ -206,7 +207,11 @@ fn threads_of_theirs_may_not_outlive_them_in_a_template() {
     let template = Process::new().unwrap().init("leave_a_thread", ());
     let error = error_of(template.fork());
     assert_eq!(error.kind(), ErrorKind::InitFailed, "{error}");
-    assert!(error.to_string().contains("1 threads"), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("left 1 thread running: `left behind`"),
+        "{text}"
+    );
     // A worker may have as many as it wants.
     reported(Process::new().unwrap().init("leave_a_thread", ()));
 }

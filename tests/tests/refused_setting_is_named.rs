@@ -117,9 +117,12 @@ fn a_process_group_that_is_not_there() {
 #[test]
 fn a_soft_limit_above_the_hard_one() {
     let files = libc::RLIMIT_NOFILE;
-    let name = format!("rlimit {files} to 20 and 10");
-    must_refuse(&name, libc::EINVAL, |process| process.rlimit(files, 20, 10));
-    must_refuse("rlimit 1000 to 1 and 2", libc::EINVAL, |process| {
+    must_refuse(
+        "rlimit RLIMIT_NOFILE to 20 and 10",
+        libc::EINVAL,
+        |process| process.rlimit(files, 20, 10),
+    );
+    must_refuse("rlimit resource 1000 to 1 and 2", libc::EINVAL, |process| {
         process.rlimit(1000, 1, 2)
     });
 }
@@ -175,7 +178,7 @@ fn what_is_not_permitted() {
         ("gid 65533", |it| it.gid(NOBODY - 1)),
         ("groups [7, 8]", |it| it.groups([7, 8])),
         ("nice -1", |it| it.nice(-1)),
-        ("rlimit 4 to 1 and 1", |it| {
+        ("rlimit RLIMIT_CORE to 1 and 1", |it| {
             it.rlimit(libc::RLIMIT_CORE, 1, 1)
         }),
         // The others are not the culprits.

@@ -274,3 +274,32 @@ fn launches_under_way_learn_that_their_template_is_killed() {
     drop(template);
     scene.must_return();
 }
+
+/// Root is exempt, and this template has given root up.
+#[test]
+fn a_fork_that_a_templates_own_limit_refuses_names_the_limit() {
+    let _alone = alone();
+    let template = Process::new().unwrap().rlimit(libc::RLIMIT_NPROC, 1, 1);
+    for _ in 0..2 {
+        let error = launch(template.fork()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ForkFailed, "{error}");
+        assert_eq!(error_number(&error), Some(libc::EAGAIN));
+        let text = error.to_string();
+        let limit = "with the limit RLIMIT_NPROC of 1 that it has been given itself";
+        assert!(text.contains(limit), "{text}");
+    }
+}
+
+#[test]
+fn a_template_whose_own_limit_leaves_no_memory_names_the_limit() {
+    let _alone = alone();
+    for bytes in [0, 1 << 20, 4 << 20] {
+        let limit = libc::RLIMIT_AS;
+        let template = Process::new().unwrap().rlimit(limit, bytes, bytes);
+        let error = launch(template.fork()).unwrap_err();
+        assert_eq!(error_number(&error), Some(libc::ENOMEM), "{error}");
+        let text = error.to_string();
+        let limit = format!("the limit RLIMIT_AS of {bytes} is too small for the template");
+        assert!(text.contains(&limit), "{text}");
+    }
+}

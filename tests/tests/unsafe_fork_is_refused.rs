@@ -154,7 +154,7 @@ fn a_preload_that_fails() {
             "preload `preloads::second` failed: the model is missing",
         ),
         ("code", "preload `preloads::second` failed with exit code 3"),
-        ("thread", "its preload functions left 1 threads running"),
+        ("thread", "its preload functions left 1 thread running: `"),
         ("exit", "the template process has ended before it was ready"),
     ] {
         let text = said(Command::new(PRELOADS).env("PRELOAD", failure));

@@ -137,7 +137,12 @@ fn may_fork() -> Result<OneThread> {
     }
     match OneThread::check() {
         Ok(Ok(one_thread)) => Ok(one_thread),
-        Ok(Err(n)) => refuse(&format!("{n} threads existed before `main`")),
+        Ok(Err(others)) => {
+            let n = others.total();
+            refuse(&format!(
+                "{n} threads existed before `main`, {others} among them"
+            ))
+        }
         Err(error) => refuse(&format!("the number of threads is unknown: {error}")),
     }
 }

@@ -144,10 +144,11 @@ pub(crate) fn snapshot() -> Result<TemplateSockets> {
     let refused = |why: String| Err(Error::new(ErrorKind::MultiThreaded, why));
     let one_thread = match settled_threads() {
         Ok(Ok(one_thread)) => one_thread,
-        Ok(Err(n)) => {
+        Ok(Err(others)) => {
+            let n = others.total();
             return refused(format!(
                 "cannot take a snapshot: this process has {n} threads, and a fork would copy one of \
-                 them; take it before they start, or use `Process::new()`"
+                 them, not {others}; take it before they start, or use `Process::new()`"
             ));
         }
         Err(error) => {

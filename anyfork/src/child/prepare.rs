@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::reply::LOST_SOCKET;
 use crate::registry::{self, AfterFork, Function};
 use crate::spec::Step;
-use crate::sys::threads::OneThread;
+use crate::sys::threads::{OneThread, OtherThreads};
 use crate::sys::{fd, fd_identity, fork};
 
 /// Takes the steps, and gives the arguments that are collected in the end. The
@@ -158,7 +158,11 @@ pub(crate) fn after_fork_hooks() {
 pub(crate) fn check_threads() -> Result<OneThread, String> {
     match settled_threads() {
         Ok(Ok(one_thread)) => Ok(one_thread),
-        Ok(Err(n)) => Err(format!("left {} threads running", n - 1)),
+        Ok(Err(others)) => {
+            let (number, names) = (others.number(), others.to_string());
+            let colon = if names.is_empty() { "" } else { ": " };
+            Err(format!("left {number} running{colon}{names}"))
+        }
         Err(error) => Err(format!(
             "cannot be counted on: the number of threads is unknown: {error}"
         )),
@@ -167,7 +171,7 @@ pub(crate) fn check_threads() -> Result<OneThread, String> {
 
 /// Counts the threads of this process, and waits a while for those that are about to
 /// exit: those of a `std::thread::scope`, for one, may still run when it returns.
-pub(crate) fn settled_threads() -> io::Result<Result<OneThread, usize>> {
+pub(crate) fn settled_threads() -> io::Result<Result<OneThread, OtherThreads>> {
     /// Timeout for exiting threads, before the fork is refused. It delays only the error
     /// path.
     const TIMEOUT: Duration = Duration::from_secs(1);

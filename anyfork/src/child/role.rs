@@ -24,7 +24,7 @@ use crate::child::request::{Request, gather};
 use crate::child::run::{self, PANICKED};
 use crate::child::surroundings::Snapshot;
 use crate::child::trust::Trust;
-use crate::child::{exec, settings, title};
+use crate::child::{exec, own_limits, settings, title};
 use crate::early;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
@@ -212,6 +212,9 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
         wake_template();
     }
     let prepared = settings::apply(one_thread, settings).and_then(|()| {
+        if control.is_some() {
+            own_limits::check_template()?;
+        }
         if prepare::has_hooks() || prepare::runs_code(&steps) {
             die_with_caller(&socket)?;
         }

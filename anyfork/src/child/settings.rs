@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::child::environment::{self, Change};
-use crate::child::{attributes, surroundings, title};
+use crate::child::{attributes, own_limits, surroundings, title};
 use crate::error::{Error, Result};
+use crate::resource::Resource;
 use crate::spec::{Inherit, Setting};
 use crate::sys::threads::OneThread;
 use crate::sys::{fd, process_attrs, rlimit};
@@ -82,8 +83,8 @@ fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
             soft,
             hard,
         } => (
-            rlimit::set_limit(resource, soft, hard),
-            format!("rlimit {resource} to {soft} and {hard}"),
+            rlimit::set_limit(resource, soft, hard).inspect(|()| own_limits::note(resource)),
+            format!("rlimit {} to {soft} and {hard}", Resource::from(resource)),
         ),
         Setting::Nice(step) => (process_attrs::add_nice(step), format!("nice {step}")),
         Setting::Groups(groups) => (

@@ -1,7 +1,8 @@
 //! How many threads this process has, and the witness that it has one.
 //! RUNS IN: any
 
-use std::fs::{self, DirEntry};
+use std::fmt;
+use std::fs;
 use std::io;
 use std::marker::PhantomData;
 
@@ -18,11 +19,12 @@ use crate::sys::proc_stat::stat_field;
 pub(crate) struct OneThread(PhantomData<*const ()>);
 
 impl OneThread {
-    /// Counts the threads: the witness, or how many there are.
-    pub(crate) fn check() -> io::Result<Result<OneThread, usize>> {
-        Ok(match count()? {
-            1 => Ok(OneThread(PhantomData)),
-            n => Err(n),
+    /// Counts the threads: the witness, or the others that there are.
+    pub(crate) fn check() -> io::Result<Result<OneThread, OtherThreads>> {
+        let others = others()?;
+        Ok(match others.0.is_empty() {
+            true => Ok(OneThread(PhantomData)),
+            false => Err(others),
         })
     }
 
@@ -40,36 +42,92 @@ impl OneThread {
     }
 }
 
-/// The number of threads of this process that can still run the program's code
+/// The threads of this process beside the current one: their names (`comm` of
+/// proc_pid_comm(5)), none where the kernel does not tell.
+#[derive(Debug)]
+pub(crate) struct OtherThreads(Vec<Option<String>>);
+
+impl OtherThreads {
+    /// The number of threads of the whole process.
+    pub(crate) fn total(&self) -> usize {
+        self.0.len() + 1
+    }
+
+    /// What has a part of the process's threads as its number: `1 thread`.
+    pub(crate) fn number(&self) -> String {
+        match self.0.len() {
+            1 => "1 thread".to_owned(),
+            n => format!("{n} threads"),
+        }
+    }
+}
+
+/// The names, those that are alike once: `` `worker` (4 of them), `logger` ``. Empty if
+/// the kernel tells none.
+impl fmt::Display for OtherThreads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<(&str, usize)> = Vec::new();
+        for name in self.0.iter().flatten() {
+            match names.iter_mut().find(|(it, _)| it == name) {
+                Some((_, count)) => *count += 1,
+                None => names.push((name, 1)),
+            }
+        }
+        for (index, (name, count)) in names.into_iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}`{name}`")?;
+            if count > 1 {
+                write!(f, " ({count} of them)")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The other threads of this process that can still run the program's code
 /// (`/proc/self/stat`, proc(5)).
 ///
 /// A thread that was joined is listed for a while longer, on its way out of the
 /// kernel, and does not count. Without `/proc` the kernel only tells one thread
 /// from several.
-fn count() -> io::Result<usize> {
+fn others() -> io::Result<OtherThreads> {
+    let none = || OtherThreads(Vec::new());
     let stat = match fs::read_to_string("/proc/self/stat") {
         Ok(stat) => stat,
-        Err(error) => return is_single().then_some(1).ok_or(error),
+        Err(error) => return is_single().then(none).ok_or(error),
     };
     match stat_field(&stat, 20) {
-        Some(1) => Ok(1),
-        Some(_) => count_running(),
+        Some(1) => Ok(none()),
+        Some(_) => running_others(),
         None => Err(io::Error::other("/proc/self/stat has no count of threads")),
     }
 }
 
-/// Counts the threads that have not begun to exit.
-fn count_running() -> io::Result<usize> {
+/// The other threads that have not begun to exit.
+fn running_others() -> io::Result<OtherThreads> {
     /// `PF_EXITING` of the kernel.
     const EXITING: u64 = 4;
-    let threads = fs::read_dir("/proc/self/task")?;
-    let runs = |thread: &io::Result<DirEntry>| {
-        let Ok(thread) = thread else { return true };
+    // SAFETY: gettid has no preconditions.
+    let own = unsafe { libc::gettid() }.to_string();
+    let mut others = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        let thread = thread?;
+        if thread.file_name().to_str() == Some(&own) {
+            continue;
+        }
         // A thread whose file is gone has exited.
-        let stat = fs::read_to_string(thread.path().join("stat"));
-        stat.is_ok_and(|stat| stat_field(&stat, 9).is_none_or(|flags| flags & EXITING == 0))
-    };
-    Ok(threads.filter(runs).count())
+        let Ok(stat) = fs::read(thread.path().join("stat")) else {
+            continue;
+        };
+        let stat = String::from_utf8_lossy(&stat);
+        if stat_field(&stat, 9).is_some_and(|flags| flags & EXITING != 0) {
+            continue;
+        }
+        let name = fs::read(thread.path().join("comm")).ok();
+        let name = name.map(|it| String::from_utf8_lossy(&it).trim_end().to_owned());
+        others.push(name.filter(|name| !name.is_empty()));
+    }
+    Ok(OtherThreads(others))
 }
 
 /// Whether this process has one thread: only then does the kernel let it unshare
@@ -86,7 +144,24 @@ mod tests {
     #[test]
     fn a_test_has_a_second_thread() {
         // This test's own thread, beside the one that waits for it.
-        let counted = (count().unwrap(), is_single());
+        let counted = (others().unwrap().total(), is_single());
         assert!(counted.0 >= 2 && !counted.1, "{counted:?}");
+    }
+
+    #[test]
+    fn threads_are_named_and_counted() {
+        let names = |names: &[&str]| {
+            let named = names.iter().map(|name| Some((*name).to_owned()));
+            OtherThreads(named.collect())
+        };
+        let one = names(&["logger"]);
+        assert_eq!(
+            (one.number(), one.to_string()),
+            ("1 thread".into(), "`logger`".into())
+        );
+        let three = names(&["pool", "logger", "pool"]);
+        assert_eq!((three.number(), three.total()), ("3 threads".into(), 4));
+        assert_eq!(three.to_string(), "`pool` (2 of them), `logger`");
+        assert_eq!(OtherThreads(vec![None]).to_string(), "");
     }
 }

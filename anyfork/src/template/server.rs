@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crate::args::Args;
 use crate::child::fast_path::FastPath;
 use crate::child::fd_limit::Limits;
+use crate::child::own_limits;
 use crate::child::reply::{answer_failure, own_pidfd, refuse, send_ready};
 use crate::child::request::{Arrival, Request};
 use crate::child::role::{self, Inherited, NewTemplate, Next};
@@ -236,7 +237,8 @@ impl Template {
                     self.children.add(pid, request.status, kill_on_drop);
                 }
                 Err(error) => {
-                    let what = "the template could not fork";
+                    let reason = own_limits::reason_of_refused_fork(&error);
+                    let what = format!("the template could not fork{reason}");
                     let error = Error::os(ErrorKind::ForkFailed, what, error);
                     answer_failure(&request.socket, &error);
                 }
