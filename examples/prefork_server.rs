@@ -110,7 +110,7 @@ async fn supervise(
                 }
                 _ = stop.changed() => {
                     drop(worker.socket); // the worker finishes what it has begun
-                    worker.child.wait().await?;
+                    let _ = worker.child.wait().await?;
                     return Ok(());
                 }
             },

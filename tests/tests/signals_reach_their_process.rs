@@ -139,7 +139,7 @@ fn a_group_is_all_that_the_process_leads() {
 fn a_group_outlives_its_leader() {
     let (mut worker, pipe) = leading(new().process_group(0));
     worker.start_kill().unwrap();
-    bounded("a wait", || worker.wait()).unwrap();
+    let _ = bounded("a wait", || worker.wait()).unwrap();
     until("the leader is gone", || stat(worker.pid()).is_none());
     worker.signal_group(libc::SIGKILL).unwrap();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
@@ -245,7 +245,7 @@ fn with_pids_of_ones_own() {
     for asked in [true, false] {
         let mut child = gone(new());
         if asked {
-            bounded("a wait", || child.wait()).unwrap();
+            let _ = bounded("a wait", || child.wait()).unwrap();
         }
         let next = next_of(child.pid());
         let handle = child.handle();

@@ -62,14 +62,14 @@ fn std(_: &Runtime, clock: Clock) -> Result<Duration> {
 fn tokio(runtime: &Runtime, clock: Clock) -> Result<Duration> {
     let spawn = async { tokio::process::Command::new(PROGRAM).spawn() };
     let (child, taken) = measure(runtime, clock, spawn)?;
-    runtime.block_on(child?.wait())?;
+    let _ = runtime.block_on(child?.wait())?;
     Ok(taken)
 }
 
 fn anyfork(runtime: &Runtime, clock: Clock) -> Result<Duration> {
     let spawn = async { anyfork::Command::new(PROGRAM).spawn().await };
     let (child, taken) = measure(runtime, clock, spawn)?;
-    runtime.block_on(child?.wait())?;
+    let _ = runtime.block_on(child?.wait())?;
     Ok(taken)
 }
 

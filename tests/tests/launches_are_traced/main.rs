@@ -226,14 +226,14 @@ fn a_worker_that_fails_is_a_warning() {
         observe();
         let launch = fail::run(quiet(), how.to_owned());
         let mut worker = bounded("a launch", || launch.blocking()).unwrap();
-        bounded("an end", || worker.wait()).unwrap();
+        let _ = bounded("an end", || worker.wait()).unwrap();
         assert_reported(exit, failure);
         drop(worker);
 
         observe();
         runtime().block_on(async {
             let launch = fail::run(quiet(), how.to_owned());
-            launch.await.unwrap().child.wait().await.unwrap();
+            let _ = launch.await.unwrap().child.wait().await.unwrap();
         });
         assert_reported(exit, failure);
     }

@@ -4,6 +4,7 @@
 mod descriptors_arrive_as_their_type;
 mod exit_is_reported_as_it_was;
 mod worker_is_called_like_a_function;
+mod worker_is_finished;
 mod worker_returns_like_main;
 
 #[anyfork::early]

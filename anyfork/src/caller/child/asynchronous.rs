@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::process::Output;
 use std::task::Poll;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
@@ -64,11 +64,44 @@ impl Worker {
 
     /// Waits for the process's exit: see [`Child::wait`].
     ///
+    /// The socket stays open, so that what the worker has sent can be read afterwards.
+    ///
     /// # Errors
     ///
     /// See [`Child::wait`].
+    ///
+    /// # Caveats
+    ///
+    /// Read first: a worker with more to send than the socket holds (some 200 KiB), or
+    /// that reads to the end of what its caller sends, does not exit while its caller
+    /// waits here. [`finish`](Worker::finish) does all in the order that ends.
     pub async fn wait(&mut self) -> Result<Exit> {
         self.child.wait().await
+    }
+
+    /// Reads what the worker still sends, and waits for its exit. Shuts down this
+    /// direction of the socket first, so that a worker that reads to the end finds it.
+    /// [`blocking::Worker::finish`](crate::blocking::Worker::finish) has an example.
+    ///
+    /// Dropping the future drops the worker.
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::wait`]; and if reading fails. A failure of the worker is no error
+    /// here: see [`Exit::check`].
+    ///
+    /// # Caveats
+    ///
+    /// Closes the piped streams that are still in [`child`](Worker::child), because
+    /// nobody can read them any more, and a worker that prints would wait for a reader.
+    /// Reads until the socket is at its end: a process that the worker leaves behind
+    /// may hold it open.
+    pub async fn finish(self) -> Result<(Vec<u8>, Exit)> {
+        let Worker { socket, mut child } = self;
+        drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
+        let sent = read_rest(socket).await;
+        let sent = sent.map_err(|error| Error::io("read what a worker sends", error))?;
+        Ok((sent, child.wait().await?))
     }
 
     /// The exit, if the process has exited: see [`Child::try_wait`].
@@ -114,7 +147,7 @@ impl Child {
     }
 
     /// Waits for the process's exit. May be called again. A piped standard input is
-    /// closed before, as tokio does it.
+    /// closed before, as tokio does it; a worker's socket stays open.
     ///
     /// Dropping the future loses nothing.
     ///
@@ -125,6 +158,11 @@ impl Child {
     /// itself, and the kernel (before Linux 6.15) has not kept the status.
     ///
     /// # Caveats
+    ///
+    /// Read first: a process with more to say than a pipe or socket holds, or that
+    /// reads to the end of what its caller sends, does not exit while its caller waits
+    /// here. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all
+    /// in the order that ends.
     ///
     /// While its template is stopped (SIGSTOP), the exit of a process that was killed
     /// is not reported.
@@ -193,6 +231,18 @@ impl Child {
 }
 
 as_pidfd!(Child);
+
+/// Shuts down this direction of a worker's socket, and reads to the end of the other.
+async fn read_rest(mut socket: UnixStream) -> io::Result<Vec<u8>> {
+    // A worker that is gone has ended both directions.
+    let _ = socket.shutdown().await;
+    let mut sent = Vec::new();
+    match socket.read_to_end(&mut sent).await {
+        // The worker has left bytes unread. Its exit tells whether that is a failure.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(sent),
+        read => read.map(|_| sent),
+    }
+}
 
 /// Reads a stream to its end, if there is one.
 async fn read_to_end(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {

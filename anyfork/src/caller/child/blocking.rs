@@ -6,6 +6,8 @@
 
 pub(crate) mod handle;
 
+use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Output};
@@ -95,11 +97,65 @@ impl Worker {
 
     /// Waits for the process's exit: see [`Child::wait`].
     ///
+    /// The socket stays open, so that what the worker has sent can be read afterwards.
+    ///
     /// # Errors
     ///
     /// See [`Child::wait`].
+    ///
+    /// # Caveats
+    ///
+    /// Read first: a worker with more to send than the socket holds (some 200 KiB), or
+    /// that reads to the end of what its caller sends, does not exit while its caller
+    /// waits here. [`finish`](Worker::finish) does all in the order that ends.
     pub fn wait(&mut self) -> Result<Exit> {
         self.child.wait()
+    }
+
+    /// Reads what the worker still sends, and waits for its exit. Shuts down this
+    /// direction of the socket first, so that a worker that reads to the end finds it.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::{Read, Write};
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn shout(mut socket: std::os::unix::net::UnixStream) -> std::io::Result<()> {
+    ///     let mut text = String::new();
+    ///     socket.read_to_string(&mut text)?;
+    ///     socket.write_all(text.to_uppercase().as_bytes())
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut worker = Process::new()?.run(shout::NAME).blocking()?;
+    /// worker.socket.write_all(b"hello")?;
+    /// let (text, exit) = worker.finish()?;
+    /// exit.check()?;
+    /// assert_eq!(text, b"HELLO");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Child::wait`]; and if reading fails. A failure of the worker is no error
+    /// here: see [`Exit::check`].
+    ///
+    /// # Caveats
+    ///
+    /// Closes the piped streams that are still in [`child`](Worker::child), because
+    /// nobody can read them any more, and a worker that prints would wait for a reader.
+    /// Reads until the socket is at its end: a process that the worker leaves behind
+    /// may hold it open.
+    pub fn finish(self) -> Result<(Vec<u8>, Exit)> {
+        let Worker { socket, mut child } = self;
+        drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
+        let sent = read_rest(socket);
+        let sent = sent.map_err(|error| Error::io("read what a worker sends", error))?;
+        Ok((sent, child.wait()?))
     }
 
     /// Waits for the process's exit, at most for this time: see [`Child::wait_timeout`].
@@ -150,7 +206,7 @@ impl Child {
     }
 
     /// Waits for the process's exit. May be called again. A piped standard input is
-    /// closed before, as std does it.
+    /// closed before, as std does it; a worker's socket stays open.
     ///
     /// # Errors
     ///
@@ -159,6 +215,11 @@ impl Child {
     /// itself, and the kernel (before Linux 6.15) has not kept the status.
     ///
     /// # Caveats
+    ///
+    /// Read first: a process with more to say than a pipe or socket holds, or that
+    /// reads to the end of what its caller sends, does not exit while its caller waits
+    /// here. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all
+    /// in the order that ends.
     ///
     /// While its template is stopped (SIGSTOP), the exit of a process that was killed
     /// is not reported.
@@ -239,3 +300,18 @@ impl Child {
 }
 
 as_pidfd!(Child);
+
+/// Shuts down this direction of a worker's socket, and reads to the end of the other.
+fn read_rest(mut socket: UnixStream) -> io::Result<Vec<u8>> {
+    // What the user may have set would end the reading early.
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(None)?;
+    // A worker that is gone has ended both directions.
+    let _ = socket.shutdown(Shutdown::Write);
+    let mut sent = Vec::new();
+    match socket.read_to_end(&mut sent) {
+        // The worker has left bytes unread. Its exit tells whether that is a failure.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(sent),
+        read => read.map(|_| sent),
+    }
+}
