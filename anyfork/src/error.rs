@@ -5,6 +5,8 @@
 //! its reply socket, and the caller builds the same error again; the exit of a
 //! process is added by the caller alone.
 
+mod check;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -246,47 +248,6 @@ impl Error {
     /// its arguments did not arrive. `false` for what is no call.
     pub fn never_entered(&self) -> bool {
         self.0.never_entered
-    }
-}
-
-impl Exit {
-    /// Makes an error of a failure, so that `?` passes it on.
-    ///
-    /// ```
-    /// # mod doctest {
-    /// use anyfork::{ErrorKind, Process};
-    ///
-    /// #[anyfork::worker]
-    /// fn refuse() -> Result<(), String> {
-    ///     Err("no work today".into())
-    /// }
-    ///
-    /// # pub fn main() -> anyfork::Result<()> {
-    /// let exit = Process::new()?.run(refuse::NAME).blocking()?.wait()?;
-    /// let error = exit.check().unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Died);
-    /// assert_eq!(error.exit().and_then(|exit| exit.code()), Some(1));
-    /// assert_eq!(error.to_string(), "the process failed: exit status: 1 (no work today)");
-    /// # Ok(())
-    /// # }
-    /// # }
-    /// # fn main() -> anyfork::Result<()> { doctest::main() }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Died`] unless the exit is a [`success`](Exit::success). The exit is
-    /// the error's [`exit`](Error::exit), and the reason its
-    /// [`failure`](Error::failure).
-    pub fn check(self) -> Result<Exit> {
-        if self.success() {
-            return Ok(self);
-        }
-        let mut message = format!("the process failed: {self}");
-        if let Some(failure) = self.failure() {
-            message += &format!(" ({failure})");
-        }
-        Err(Error::died(message, self))
     }
 }
 
