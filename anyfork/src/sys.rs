@@ -12,6 +12,7 @@ pub(crate) mod attributes;
 pub(crate) mod constructors;
 #[allow(dead_code)]
 pub(crate) mod crash;
+pub(crate) mod deliver;
 #[cfg(feature = "plugin")]
 pub(crate) mod dl;
 pub(crate) mod environ;

@@ -16,7 +16,7 @@ use crate::child::report;
 use crate::error::{Error, Result};
 use crate::protocol::reply as frame;
 use crate::sys::eventfd::EventFd;
-use crate::sys::{fork, peer, pidfd, socket as message};
+use crate::sys::{deliver, fork, peer, pidfd, socket as message};
 
 /// Answers a caller, which may be gone, that there will be no process, and why.
 pub(crate) fn answer_failure(socket: &UnixStream, error: &Error) {
@@ -92,6 +92,9 @@ pub(crate) fn own_pidfd() -> Result<OwnedFd> {
     pidfd::open(fork::current_pid()).map_err(not_told)
 }
 
+/// Number of pauses for which the answer waits until the kernel takes its descriptor.
+const MAX_PAUSES: u32 = 1000;
+
 /// Sends the answer of [`say_ready`].
 #[inline]
 pub(crate) fn send_ready(socket: &UnixStream, pidfd: &OwnedFd) -> Result<()> {
@@ -99,7 +102,9 @@ pub(crate) fn send_ready(socket: &UnixStream, pidfd: &OwnedFd) -> Result<()> {
         peer::outlive_peer(socket.as_fd()).map_err(not_told)?;
     }
     let bytes = frame::ready(fork::current_pid());
-    let sent = message::send(socket.as_fd(), &bytes, &[pidfd.as_fd()]).map_err(not_told)?;
+    let (socket, fds) = (socket.as_fd(), [pidfd.as_fd()]);
+    let sent = deliver::send_if_room(socket, &bytes, &fds, &mut { MAX_PAUSES });
+    let sent = sent.map_err(not_told)?;
     wake_template();
     match sent == bytes.len() {
         true => Ok(()),

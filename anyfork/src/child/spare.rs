@@ -26,9 +26,10 @@ use crate::early;
 use crate::protocol::control::ControlMessage;
 use crate::protocol::notice::SpareNotice;
 use crate::sys::eventfd::EventFd;
+use crate::sys::poll::Interest;
 use crate::sys::socket::Wait;
 use crate::sys::threads::OneThread;
-use crate::sys::{fork, signal, socket};
+use crate::sys::{deliver, fork, poll, signal, socket};
 
 /// What a spare inherits from its template.
 pub(crate) struct SpareContext<'a> {
@@ -69,7 +70,11 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
             inherited.trust,
         );
         match arrival {
-            Arrival::Nothing => {}
+            // The socket does not block any more: somebody has changed its flags, which
+            // all processes share that have it open.
+            Arrival::Nothing => {
+                let _ = poll::wait(control.as_fd(), Interest::Readable, None);
+            }
             Arrival::Refused => buffer.fill(0),
             Arrival::Closed | Arrival::Control(ControlMessage::ExitSpare, _) => fork::exit_now(0),
             Arrival::Control(ControlMessage::SetSpares(wanted), owner) => {
@@ -119,9 +124,13 @@ fn rehearse(buffer: &mut [u8]) {
     }
 }
 
+/// Number of pauses for which a notice waits until the kernel takes its descriptor.
+/// Without it, the caller learns of the exit from the kernel.
+const MAX_PAUSES: u32 = 100;
+
 /// What a spare notifies its template by.
 pub(crate) struct Notifier {
-    /// The socket to the template, which blocks.
+    /// The socket to the template.
     pub(crate) socket: OwnedFd,
     /// Wakes the template, which does not watch the other end of the socket.
     pub(crate) wake: EventFd,
@@ -132,13 +141,10 @@ impl Notifier {
     /// read earlier notices first.
     fn send(&self, notice: SpareNotice, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let (socket, bytes) = (self.socket.as_fd(), notice.encode());
-        let send = |wait| socket::send_or_wait(socket, wait, &bytes, fd.as_slice()).map(drop);
-        match send(Wait::No) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.wake.signal();
-                send(Wait::Yes)
-            }
-            sent => sent,
+        if socket::send(socket, &bytes, fd.as_slice()).is_ok() {
+            return Ok(());
         }
+        self.wake.signal();
+        deliver::send_with_or_without(socket, &bytes, fd, &mut { MAX_PAUSES })
     }
 }

@@ -255,7 +255,32 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(fd, buffer)?)
 }
 
-/// Writes as much as there is room for (write(2)).
-pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    Ok(nix::unistd::write(fd, bytes)?)
+/// Writes into a pipe as much as there is room for, and does not wait for more, whatever
+/// the pipe's flags say: other processes that have it open may change them
+/// (`RWF_NOWAIT`, pwritev2(2)).
+pub(crate) fn write_without_waiting(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let slice = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the slice points to `bytes`, which are only read. The offset -1 is where
+    // the file is.
+    let written =
+        unsafe { libc::pwritev2(pipe.as_raw_fd(), &raw const slice, 1, -1, libc::RWF_NOWAIT) };
+    if let Ok(written) = usize::try_from(written) {
+        return Ok(written);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // Before Linux 6.4, or once somebody has spliced into the pipe: another open file
+        // of the same pipe has flags of its own.
+        Some(libc::EOPNOTSUPP | libc::ENOSYS) => {
+            let own = OpenOptions::new()
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(format!("/proc/self/fd/{}", pipe.as_raw_fd()))?;
+            Ok(nix::unistd::write(own, bytes)?)
+        }
+        _ => Err(error),
+    }
 }

@@ -127,9 +127,9 @@ impl RememberedFd {
         peer::claim(self.get()?)
     }
 
-    /// Writes as much as there is room for (write(2)).
+    /// Writes as much as there is room for (pwritev2(2)).
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        fd::write(self.get()?, bytes)
+        fd::write_without_waiting(self.get()?, bytes)
     }
 
     /// How many bytes a pipe holds (`F_GETPIPE_SZ`, fcntl(2)); a page if that is not

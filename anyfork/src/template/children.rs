@@ -280,8 +280,6 @@ impl Children {
 
     fn fork_monitor(&mut self) -> io::Result<()> {
         let (socket, monitors_end) = socket::message_pair()?;
-        // The monitor waits for a template that is busy.
-        fd::set_blocking(monitors_end.as_fd())?;
         let template = process::id();
         let monitor = match fork::fork(self.one_thread)? {
             Side::Child(one_thread) => {
@@ -327,7 +325,8 @@ fn report_and_reap(pid: u32, exit: io::Result<Option<ExitRecord>>, status: Optio
 }
 
 /// Writes the record; the caller may be gone. The pipe has room, unless the worker has
-/// filled its own status pipe on purpose: then the record is dropped.
+/// filled its own status pipe on purpose: then the record is dropped. The worker may also
+/// have changed the pipe's flags, so the write must not depend on them.
 fn write_record(pipe: &OwnedFd, exit: &ExitRecord) {
     let record = status::encode_exit(
         exit.status,
@@ -335,5 +334,5 @@ fn write_record(pipe: &OwnedFd, exit: &ExitRecord) {
         exit.system_micros,
         exit.peak_memory,
     );
-    let _ = fd::write(pipe.as_fd(), &record);
+    let _ = fd::write_without_waiting(pipe.as_fd(), &record);
 }

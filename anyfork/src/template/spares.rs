@@ -21,7 +21,7 @@ use crate::protocol::notice::SpareNotice;
 use crate::sys::eventfd::EventFd;
 use crate::sys::fork::Side;
 use crate::sys::threads::OneThread;
-use crate::sys::{fd, fork, socket, time};
+use crate::sys::{fork, socket, time};
 use crate::template::backoff::Backoff;
 use crate::template::children::Children;
 use crate::template::token::Token;
@@ -236,8 +236,6 @@ impl Channel {
 
     fn new() -> io::Result<Channel> {
         let (receiver, socket) = socket::message_pair()?;
-        // A spare waits for a template that is busy.
-        fd::set_blocking(socket.as_fd())?;
         let wake = EventFd::new()?;
         Ok(Channel {
             receiver,

@@ -12,6 +12,7 @@ use crate::caller::templates::handle::TemplateHandle;
 use crate::error::{Error, Result};
 use crate::protocol::MAX_INLINE_FDS;
 use crate::protocol::request::Surroundings;
+use crate::sys::deliver::is_too_many_in_flight;
 use crate::sys::poll::Interest;
 use crate::sys::{fd, socket};
 
@@ -191,9 +192,4 @@ fn queue(
 
 fn is_bad_fd(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBADF)
-}
-
-/// Whether the kernel takes no more descriptors of this user for now (unix(7)).
-fn is_too_many_in_flight(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }

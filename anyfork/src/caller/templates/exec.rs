@@ -21,10 +21,13 @@ use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello;
 use crate::sys::poll::Interest;
-use crate::sys::{poll, posix_spawn, socket, startup, wait};
+use crate::sys::{deliver, poll, posix_spawn, socket, startup, wait};
 
 /// Timeout for the `Hello` of a program, which sends it before it prepares anything.
 pub(crate) const TIMEOUT_HELLO: Duration = Duration::from_secs(10);
+
+/// Number of pauses for which the greeting waits until the kernel takes its descriptor.
+const MAX_PAUSES: u32 = 1000;
 
 /// Timeout for reaping a program that was sent SIGKILL.
 const TIMEOUT_REAP: Duration = Duration::from_secs(1);
@@ -80,7 +83,9 @@ fn program_with(
     let deadline = Instant::now().checked_add(timeout);
     let (control, served) = socket::control_pair().map_err(failed)?;
     let (reply, replying) = socket::stream_pair().map_err(failed)?;
-    socket::send(control.as_fd(), &hello::MESSAGE, &[replying.as_fd()]).map_err(failed)?;
+    let fds = [replying.as_fd()];
+    let pauses = &mut { MAX_PAUSES };
+    deliver::send(control.as_fd(), &hello::MESSAGE, &fds, pauses).map_err(failed)?;
     drop(replying);
 
     let marker = (

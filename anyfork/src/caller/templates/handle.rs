@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::control::{ControlMessage, SpareTarget};
 use crate::sys::poll::Interest;
 use crate::sys::rights::Rights;
-use crate::sys::{pidfd, poll, socket, time, wait};
+use crate::sys::{deliver, pidfd, poll, socket, time, wait};
 
 /// A template that other processes are forked from. When the last owner is dropped, the
 /// template exits once its children have.
@@ -148,7 +148,7 @@ impl TemplateHandle {
         let at = time::monotonic_nanos().map_err(failed)?;
         let bytes = ControlMessage::SetSpares(SpareTarget { count, at }).encode();
         let control = self.control();
-        match socket::send(control, &bytes, &[control]) {
+        match deliver::send_if_room(control, &bytes, &[control], &mut { MAX_PAUSES }) {
             Ok(_) => Ok(true),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock if self.lost_since().is_none() => Ok(false),
@@ -356,5 +356,8 @@ fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Start
         });
     }
 }
+
+/// Number of pauses for which a message waits until the kernel takes its descriptor.
+const MAX_PAUSES: u32 = 1000;
 
 const GONE: &str = "the template process has ended (was it killed?); make a new process";

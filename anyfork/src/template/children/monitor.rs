@@ -13,16 +13,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use crate::child::title;
 use crate::early;
 use crate::protocol::notice::Returned;
 use crate::sys::epoll::Epoll;
-use crate::sys::poll::Interest;
-use crate::sys::socket::Wait;
 use crate::sys::threads::OneThread;
-use crate::sys::{epoll, fd, fork, poll, socket};
+use crate::sys::{deliver, epoll, fd, fork};
 use crate::template::children::watched::Watched;
 use crate::template::token::Token;
 
@@ -33,9 +30,6 @@ pub(crate) const RETURN_DIVISOR: usize = 4;
 /// Number of pauses, over a monitor's whole life, in which it waits for the kernel to
 /// take a descriptor.
 const MAX_PAUSES: u32 = 100;
-
-/// Interval between two tries to send a descriptor.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Monitors these children, in a process that `template` has just forked, and exits.
 pub(crate) fn run(
@@ -131,21 +125,17 @@ impl Monitor {
             kill_on_drop: child.kill_on_drop,
         }
         .encode();
-        let socket = self.socket.as_fd();
-        let mut status = child.status.as_ref().map(AsFd::as_fd);
-        while let Err(error) = socket::send_or_wait(socket, Wait::Yes, &bytes, status.as_slice()) {
-            if status.is_none() || error.raw_os_error() != Some(libc::ETOOMANYREFS) {
-                // The template is gone.
-                fork::exit_now(1);
-            }
-            // The kernel's limit of descriptors in flight for this user is reached. If
-            // that lasts, the template has to learn of the exit without the pipe.
-            if self.pauses_left == 0 {
-                status = None;
-            } else {
-                self.pauses_left -= 1;
-                let _ = poll::wait(socket, Interest::HungUp, Some(Instant::now() + PAUSE));
-            }
+        // If the limit of descriptors in flight lasts, the template has to learn of the
+        // exit without the pipe.
+        let sent = deliver::send_with_or_without(
+            self.socket.as_fd(),
+            &bytes,
+            child.status.as_ref().map(AsFd::as_fd),
+            &mut self.pauses_left,
+        );
+        if sent.is_err() {
+            // The template is gone.
+            fork::exit_now(1);
         }
     }
 }
