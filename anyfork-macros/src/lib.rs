@@ -104,6 +104,11 @@ use proc_macro::TokenStream;
 ///
 /// # Caveats
 ///
+/// - A worker may confine itself (seccomp(2)). After it has returned, its process makes no
+///   system calls but `read`, `write`, `sendto`, `recvfrom`, `close`, `fcntl`, `brk`,
+///   `mmap`, `munmap`, `mremap`, `madvise`, `futex`, `sigaltstack`, `rt_sigprocmask`,
+///   `rt_sigreturn`, `getpid`, `gettid` and `exit_group`. One that has started threads also
+///   makes `clone3` and what a new thread needs, and an `async fn` what its runtime needs.
 /// - The companion has the function's name, in the type namespace: no type and no
 ///   module of this name can stand beside it.
 /// - The path of a function inside another function does not have the outer

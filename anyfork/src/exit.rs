@@ -25,8 +25,8 @@ pub struct Exit {
 }
 
 /// The time and memory that a process, and the children that it waited for, have
-/// used (`getrusage(2)`). All zero if the process's template was killed, and the
-/// process by a signal: then only the status is known.
+/// used (`getrusage(2)`), as the process's template reports it. All zero if the
+/// template was killed, or is stopped: then only the status is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

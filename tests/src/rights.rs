@@ -62,6 +62,19 @@ pub fn may_become_nobody() -> bool {
 /// Has the kernel refuse a system call to this process (seccomp(2)). Needs root, or
 /// `PR_SET_NO_NEW_PRIVS`.
 pub fn refuse(call: i64, errno: i32) -> io::Result<()> {
+    let refused = libc::SECCOMP_RET_ERRNO | errno as u32;
+    set_filter(&[call], refused, libc::SECCOMP_RET_ALLOW)
+}
+
+/// Has the kernel kill this process at every system call but these (seccomp(2)). Needs
+/// root, or `PR_SET_NO_NEW_PRIVS`.
+pub fn confine_to(calls: &[i64]) -> io::Result<()> {
+    let (allow, kill) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_KILL_PROCESS);
+    set_filter(calls, allow, kill)
+}
+
+/// What becomes of these system calls, and of the others.
+fn set_filter(calls: &[i64], of_these: u32, of_others: u32) -> io::Result<()> {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
     let step = |code: u32, k: u32, jf| libc::sock_filter {
         code: code as u16,
@@ -69,12 +82,12 @@ pub fn refuse(call: i64, errno: i32) -> io::Result<()> {
         jf,
         k,
     };
-    let mut filter = [
-        step(BPF_LD | BPF_W | BPF_ABS, 0, 0),
-        step(BPF_JMP | BPF_JEQ | BPF_K, call as u32, 1),
-        step(BPF_RET, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
-        step(BPF_RET, libc::SECCOMP_RET_ALLOW, 0),
-    ];
+    let mut filter = vec![step(BPF_LD | BPF_W | BPF_ABS, 0, 0)];
+    for call in calls {
+        filter.push(step(BPF_JMP | BPF_JEQ | BPF_K, *call as u32, 1));
+        filter.push(step(BPF_RET, of_these, 0));
+    }
+    filter.push(step(BPF_RET, of_others, 0));
     let program = libc::sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),

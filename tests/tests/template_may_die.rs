@@ -253,6 +253,9 @@ fn a_template_that_lives_still_reports_more() {
     } = worker;
     drop(socket);
     let exit = child.wait().unwrap();
-    assert!(exit.code() == Some(3) && exit.usage().peak_memory > 0);
+    assert!(
+        exit.code() == Some(3) && exit.usage().peak_memory > 0,
+        "{exit}"
+    );
     release(held(Process::new().unwrap()));
 }

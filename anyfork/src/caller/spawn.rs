@@ -318,7 +318,7 @@ impl<S: AsFd> Spawn<S> {
         let exit = match status.try_read()? {
             Record::Pending => return Ok(Progress::WaitFor(WaitFor::Status)),
             Record::Lost => return Err(template.why_lost()),
-            Record::Exit(exit) => exit,
+            Record::Exit(exit) | Record::OwnExit { exit, .. } => exit,
         };
         if exit.code() == Some(LOST_SOCKET.into()) && !inits.is_empty() {
             let message = format!("start `{what}`: {}", lost_socket(inits));

@@ -110,7 +110,7 @@ pub(crate) fn flush() {
 fn flush_at_exit() {
     /// Timeout for the locks.
     const TIMEOUT: Duration = Duration::from_millis(200);
-    if threads::is_single() {
+    if threads::was_always_single() {
         return flush();
     }
     let (done, flushed) = mpsc::channel();

@@ -25,6 +25,16 @@ pub(crate) enum Frame {
     Failure(Failure),
     /// From the template: how the child has exited.
     Exit(Exit),
+    /// From the child, as its last act: how it is going to exit. Has no usage, because
+    /// getrusage(2) may be forbidden to a child that has confined itself.
+    OwnExit(Exit),
+}
+
+/// The bytes of the record that a child writes of its own exit.
+pub(crate) fn encode_own_exit(code: u8) -> [u8; RECORD_LEN] {
+    let mut out = encode_exit(i32::from(code) << 8, 0, 0, 0);
+    out[1] = 1;
+    out
 }
 
 /// The bytes of the record of an exit.
@@ -82,13 +92,19 @@ pub(crate) fn take(bytes: &[u8]) -> Result<Option<(Frame, &[u8])>, Malformed> {
         Some(1) if bytes.len() < RECORD_LEN => Ok(None),
         Some(1) => {
             reader.u8()?;
-            reader.zeros(3)?;
+            let by_child = reader.u8()?;
+            reader.zeros(2)?;
             let exit = Exit {
                 status: reader.i32()?,
                 usage: Usage::new(reader.u64()?, reader.u64()?, reader.u64()?),
                 failure: None,
             };
-            Ok(Some((Frame::Exit(exit), reader.0)))
+            let frame = match by_child {
+                0 => Frame::Exit(exit),
+                1 => Frame::OwnExit(exit),
+                _ => return Err(Malformed::Because("nobody writes such a record of an end")),
+            };
+            Ok(Some((frame, reader.0)))
         }
         Some(2) if bytes.len() < HEAD_LEN => Ok(None),
         Some(2) => {
@@ -146,6 +162,16 @@ mod tests {
         for len in 0..record.len() {
             assert_eq!(take(&record[..len]), Ok(None));
         }
+    }
+
+    #[test]
+    fn golden_own_record() {
+        let record = encode_own_exit(3);
+        assert_eq!(record[..8], *b"\x01\x01\0\0\0\x03\0\0");
+        let Frame::OwnExit(exit) = take(&record).unwrap().unwrap().0 else {
+            panic!("no record of a child's own");
+        };
+        assert_eq!((exit.code(), exit.usage()), (Some(3), &Usage::default()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use nix::sys::socket::{AddressFamily, SockType, getsockname, getsockopt};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use nix::sys::stat::{SFlag, fstat};
 
-use crate::sys::{fd, peer};
+use crate::sys::peer;
 
 /// The kinds of socket that std has types for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,24 +98,23 @@ pub(crate) fn directory_identity() -> Option<Identity> {
     })
 }
 
-/// A descriptor of which this process keeps only the number, because the user's
-/// code runs in between and may close it. It is used only while its identity is
-/// the remembered one.
-pub(crate) struct RememberedFd {
-    number: RawFd,
-    identity: Identity,
-}
+/// A pipe's write end of which this process keeps only the number, because the user's
+/// code runs in between and may close it. It is used only while what has the number is
+/// a pipe with the [mark](peer::mark), which a process that has confined itself
+/// (seccomp(2)) can find out, too.
+pub(crate) struct RememberedFd(RawFd);
 
 impl RememberedFd {
-    pub(crate) fn new(fd: BorrowedFd<'_>) -> Option<RememberedFd> {
-        let number = fd.as_raw_fd();
-        identity(fd).map(|identity| RememberedFd { number, identity })
+    /// Marks the pipe, and keeps its number.
+    pub(crate) fn new(pipe: BorrowedFd<'_>) -> Option<RememberedFd> {
+        let marked = peer::mark(pipe);
+        marked.ok().map(|()| RememberedFd(pipe.as_raw_fd()))
     }
 
     fn get(&self) -> io::Result<BorrowedFd<'_>> {
         // SAFETY: the kernel looks the number up, and a closed one is an error.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
-        match identity(fd) == Some(self.identity) {
+        let fd = unsafe { BorrowedFd::borrow_raw(self.0) };
+        match peer::is_marked(fd) && fcntl(fd, FcntlArg::F_GETPIPE_SZ).is_ok() {
             true => Ok(fd),
             false => Err(io::ErrorKind::NotFound.into()),
         }
@@ -127,9 +126,11 @@ impl RememberedFd {
         peer::claim(self.get()?)
     }
 
-    /// Writes as much as there is room for (pwritev2(2)).
+    /// Writes as much as there is room for (write(2)). A process that has made its own
+    /// pipe blocking waits here, and nobody waits with it; and one that has confined
+    /// itself may not be allowed more than this call.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        fd::write_without_waiting(self.get()?, bytes)
+        Ok(nix::unistd::write(self.get()?, bytes)?)
     }
 
     /// How many bytes a pipe holds (`F_GETPIPE_SZ`, fcntl(2)); a page if that is not
@@ -145,11 +146,29 @@ impl RememberedFd {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsFd;
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixDatagram, UnixStream};
 
     use super::*;
+
+    #[test]
+    fn a_number_that_is_another_pipe_is_not_written_to() {
+        let (mut read, write) = std::io::pipe().unwrap();
+        let (mut other_read, other) = std::io::pipe().unwrap();
+        let remembered = RememberedFd::new(write.as_fd()).unwrap();
+        assert_eq!(remembered.write(b"a").unwrap(), 1);
+        let mut number = OwnedFd::from(write);
+        nix::unistd::dup2(&other, &mut number).unwrap();
+        assert!(remembered.write(b"b").is_err());
+        drop((number, other));
+        let mut texts = [String::new(), String::new()];
+        read.read_to_string(&mut texts[0]).unwrap();
+        other_read.read_to_string(&mut texts[1]).unwrap();
+        assert_eq!(texts, ["a", ""]);
+    }
 
     #[test]
     fn every_kind_is_told_from_every_other() {

@@ -83,6 +83,22 @@ fn set_number(fd: BorrowedFd<'_>, command: libc::c_int, number: libc::c_int) -> 
 
 /// Not in libc for this target: the generic number (fcntl(2)).
 const F_SETSIG: libc::c_int = 10;
+const F_GETSIG: libc::c_int = 11;
+
+/// The mark of an open file: the signal that `O_ASYNC` would send, which nobody sets
+/// here. If it were sent, it would be ignored.
+const MARK: libc::c_int = libc::SIGURG;
+
+/// Marks the open file, for all processes that have it (`F_SETSIG`, fcntl(2)).
+pub(crate) fn mark(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_number(fd, F_SETSIG, MARK)
+}
+
+/// Whether the open file has the [mark] (`F_GETSIG`, fcntl(2)).
+pub(crate) fn is_marked(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: the command takes no argument, and a number that is not open is an error.
+    unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) == MARK }
+}
 
 /// Which process has claimed an open file. All processes that have it open see
 /// the same owner.

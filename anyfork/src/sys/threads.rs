@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use crate::sys::proc_stat::stat_field;
 
@@ -130,6 +131,29 @@ fn running_others() -> io::Result<OtherThreads> {
     Ok(OtherThreads(others))
 }
 
+/// Whether this process has had one thread only since its fork, as the C library notes it
+/// (`__libc_single_threaded`, glibc 2.32). Makes no system call there. With another C
+/// library the kernel is asked.
+pub(crate) fn was_always_single() -> bool {
+    match single_flag() {
+        // SAFETY: the C library's variable, which lives as long as the process; a write
+        // of one byte by another thread is seen or not.
+        Some(flag) => unsafe { (flag as *const u8).read_volatile() != 0 },
+        None => is_single(),
+    }
+}
+
+/// The address of the C library's flag. The template looks it up before its first fork,
+/// because a thread of a child may hold the dynamic linker's lock.
+pub(crate) fn single_flag() -> Option<usize> {
+    static FLAG: OnceLock<Option<usize>> = OnceLock::new();
+    *FLAG.get_or_init(|| {
+        // SAFETY: takes a C string.
+        let flag = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
+        (!flag.is_null()).then(|| flag.addr())
+    })
+}
+
 /// Whether this process has one thread: only then does the kernel let it unshare
 /// its threads, which changes nothing (unshare(2)).
 pub(crate) fn is_single() -> bool {
@@ -144,8 +168,8 @@ mod tests {
     #[test]
     fn a_test_has_a_second_thread() {
         // This test's own thread, beside the one that waits for it.
-        let counted = (others().unwrap().total(), is_single());
-        assert!(counted.0 >= 2 && !counted.1, "{counted:?}");
+        let counted = (others().unwrap().total(), is_single(), was_always_single());
+        assert!(counted.0 >= 2 && !counted.1 && !counted.2, "{counted:?}");
     }
 
     #[test]

@@ -26,30 +26,6 @@ pub(crate) struct ExitRecord {
     pub(crate) peak_memory: u64,
 }
 
-/// What this process and the children that it waited for have used so far
-/// (getrusage(2)), as the record of a process that exits with status 0.
-#[inline]
-pub(crate) fn usage() -> ExitRecord {
-    let mut record = ExitRecord {
-        status: 0,
-        user_micros: 0,
-        system_micros: 0,
-        peak_memory: 0,
-    };
-    for who in [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN] {
-        // SAFETY: all-zero is a valid rusage.
-        let mut usage: libc::rusage = unsafe { mem::zeroed() };
-        // SAFETY: fills a local; what is refused stays zero.
-        unsafe { libc::getrusage(who, &raw mut usage) };
-        let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
-        record.user_micros += micros(usage.ru_utime);
-        record.system_micros += micros(usage.ru_stime);
-        let peak = usage.ru_maxrss.unsigned_abs() * 1024;
-        record.peak_memory = record.peak_memory.max(peak);
-    }
-    record
-}
-
 /// How a child has exited, which stays to be reaped; `None` if it runs
 /// (`WNOWAIT`, waitid(2)).
 pub(crate) fn peek(pid: u32) -> io::Result<Option<ExitRecord>> {

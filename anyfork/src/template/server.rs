@@ -37,7 +37,7 @@ use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
 use crate::sys::socket::Wait;
 use crate::sys::threads::OneThread;
-use crate::sys::{epoll, fd, fork, poll};
+use crate::sys::{epoll, fd, fork, poll, threads};
 use crate::template::children::Children;
 use crate::template::patience::Patience;
 use crate::template::spares::SparePool;
@@ -86,6 +86,7 @@ impl Template {
         // For the spares, which wait in recvmsg. The template never waits there.
         fd::set_blocking(control).map_err(failed)?;
         let limits = Limits::raise(control).map_err(failed)?;
+        threads::single_flag();
         Ok(Template {
             control: None,
             receives: true,

@@ -2,15 +2,17 @@
 //! RUNS IN: caller
 //!
 //! A child that exits by itself writes its exit code into the status pipe; the template
-//! writes a record of every exit there, and then reaps the child. Either counts only
-//! once the process has exited, which its pidfd reports. So the exit of a child that
-//! wrote its own needs no template. A child that was reaped without a record, or whose
+//! writes a record of every exit there, with the usage, and then reaps the child. Either
+//! counts only once the process has exited, which its pidfd reports. So the exit of a
+//! child that wrote its own needs no template, and waits only a moment for the usage. A
+//! child that was reaped without a record, or whose
 //! pipe is at its end, has lost its template: then the kernel is asked.
 //!
 //! It never waits: see [`wait`](crate::caller::wait).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::caller::child::kill;
 use crate::caller::child::status;
@@ -37,9 +39,15 @@ struct Shared {
     status: StatusPipe,
     kill_on_drop: bool,
     trace: Trace,
+    /// The time until which the template may report what the child has used.
+    usage_deadline: OnceLock<Instant>,
     /// Locked while one handle looks: a child is reaped only once.
     exit: Mutex<Option<Exit>>,
 }
+
+/// Timeout for the usage of a child that has reported its exit code itself. Only a
+/// template that is stopped takes as long.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How far a child is.
 #[derive(Debug)]
@@ -69,6 +77,7 @@ impl ExitWatch {
             status,
             kill_on_drop,
             trace,
+            usage_deadline: OnceLock::new(),
             exit: Mutex::new(None),
         }))
     }
@@ -100,6 +109,12 @@ impl ExitWatch {
             *exit = Some(found.clone());
         }
         Ok(state)
+    }
+
+    /// The time at which a further look is worth it although nothing has happened, of a
+    /// child that [awaits its record](ExitState::AwaitsRecord).
+    pub(crate) fn usage_deadline(&self) -> Option<Instant> {
+        self.0.usage_deadline.get().copied()
     }
 
     /// The exit, if the child has exited and it is known.
@@ -155,21 +170,45 @@ impl Shared {
                 }
                 ExitState::Exited(exit)
             }
+            Record::OwnExit { exit, at_end } => {
+                let has_parent = state == ProcessState::Exited;
+                match has_parent
+                    .then(|| wait::reap_adopted(self.pidfd.as_fd()))
+                    .flatten()
+                {
+                    Some(reaped) => ExitState::Exited(self.reaped(&reaped)),
+                    None if has_parent && !at_end && self.expects_usage() => {
+                        ExitState::AwaitsRecord
+                    }
+                    None => ExitState::Exited(exit),
+                }
+            }
             Record::Pending if state == ProcessState::Exited => ExitState::AwaitsRecord,
             Record::Pending | Record::Lost => ExitState::Exited(self.ask_kernel()?),
         })
+    }
+
+    /// The exit of a child that this process has adopted and reaped.
+    fn reaped(&self, reaped: &wait::ExitRecord) -> Exit {
+        let (user, system) = (reaped.user_micros, reaped.system_micros);
+        Exit {
+            status: reaped.status,
+            usage: Usage::new(user, system, reaped.peak_memory),
+            failure: self.status.failure(),
+        }
+    }
+
+    /// Whether the template may still report what the child has used.
+    fn expects_usage(&self) -> bool {
+        let now = Instant::now();
+        now < *self.usage_deadline.get_or_init(|| now + USAGE_TIMEOUT)
     }
 
     /// The exit of a child whose template did not live to report it.
     fn ask_kernel(&self) -> Result<Exit> {
         let (pidfd, failure) = (self.pidfd.as_fd(), self.status.failure());
         if let Some(reaped) = wait::reap_adopted(pidfd) {
-            let (user, system) = (reaped.user_micros, reaped.system_micros);
-            return Ok(Exit {
-                status: reaped.status,
-                usage: Usage::new(user, system, reaped.peak_memory),
-                failure,
-            });
+            return Ok(self.reaped(&reaped));
         }
         let status = pidfd::exit_status(pidfd)
             .or_else(|| wait::zombie_status(self.pid, pidfd))

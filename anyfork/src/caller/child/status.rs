@@ -31,6 +31,8 @@ struct Frames {
     rest: Vec<u8>,
     failure: Option<Failure>,
     exit: Option<Exit>,
+    /// What the child has written of its exit.
+    own_exit: Option<Exit>,
 }
 
 /// The record of a child's exit.
@@ -39,6 +41,12 @@ pub(crate) enum Record {
     /// Not written yet: the child runs, or its template has not reaped it.
     Pending,
     Exit(Exit),
+    /// Written by the child itself, without the usage. The template's is to follow, unless
+    /// the pipe is at its end.
+    OwnExit {
+        exit: Exit,
+        at_end: bool,
+    },
     /// Never written: every process that could write it has exited.
     Lost,
 }
@@ -69,10 +77,12 @@ impl StatusPipe {
                 return Ok(Record::Exit(exit.clone()));
             }
             match fd::read(self.pipe.as_fd(), &mut buffer) {
-                Ok(0) => return Ok(Record::Lost),
+                Ok(0) => return Ok(frames.own_exit(true).unwrap_or(Record::Lost)),
                 Ok(n) => frames.take(&buffer[..n])?,
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(Record::Pending),
+                    io::ErrorKind::WouldBlock => {
+                        return Ok(frames.own_exit(false).unwrap_or(Record::Pending));
+                    }
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(Error::io("read a worker's status", error)),
                 },
@@ -88,6 +98,14 @@ impl StatusPipe {
 }
 
 impl Frames {
+    /// The exit as the child has written it, with its failure.
+    fn own_exit(&self, at_end: bool) -> Option<Record> {
+        let exit = self.own_exit.clone()?;
+        let failure = self.failure.clone();
+        let exit = Exit { failure, ..exit };
+        Some(Record::OwnExit { exit, at_end })
+    }
+
     /// Takes the complete frames out of the bytes, and keeps the rest.
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.rest.extend_from_slice(bytes);
@@ -102,6 +120,7 @@ impl Frames {
                     let failure = self.failure.clone();
                     self.exit = Some(Exit { failure, ..exit });
                 }
+                Frame::OwnExit(exit) => self.own_exit = Some(exit),
             }
             rest = behind;
         }

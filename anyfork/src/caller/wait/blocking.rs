@@ -68,7 +68,11 @@ pub(crate) fn exit(watch: &ExitWatch, deadline: Option<Instant>) -> Result<Optio
             ExitState::AwaitsRecord => {
                 let record = (watch.status(), Interest::Readable);
                 let reaped = (watch.pidfd(), Interest::HungUp);
-                poll::wait_any(&[record, reaped], deadline)
+                let usage = watch.usage_deadline();
+                let first = usage.into_iter().chain(deadline).min();
+                let came = poll::wait_any(&[record, reaped], first);
+                // Without the usage, the next look gives the exit.
+                came.map(|came| came || (usage.is_some() && first == usage))
             }
         };
         if !came.map_err(|error| Error::io("wait for a worker", error))? {

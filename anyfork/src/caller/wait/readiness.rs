@@ -67,6 +67,22 @@ pub(crate) async fn within<T>(
     .await
 }
 
+/// Waits for `work`, or until the deadline: `None`. If the kernel has no timer left for
+/// it, there is no deadline.
+pub(crate) async fn ready_by<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<Option<T>> {
+    let timer = deadline.and_then(|deadline| time::timer(deadline).ok());
+    let timer = timer.as_ref().map(AsFd::as_fd);
+    let (mut work, mut late) = (pin!(work), pin!(readable_if_any(timer)));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Pending => late.as_mut().poll(context).map(|late| late.map(|()| None)),
+        done => done.map(|done| done.map(Some)),
+    })
+    .await
+}
+
 /// Waits until one of the two is done.
 pub(crate) async fn either(
     one: impl Future<Output = Result<()>>,

@@ -20,8 +20,8 @@ use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
 use crate::caller::spawn::{Progress, Spawn};
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::wait::readiness::{
-    check_runtime, either, join_runtime, owned_readable, readable, readable_if_any, sleep,
-    unregistered, within, writable,
+    check_runtime, either, join_runtime, owned_readable, readable, readable_if_any, ready_by,
+    sleep, unregistered, within, writable,
 };
 use crate::caller::wait::registration::ready_either;
 use crate::error::{Error, Result};
@@ -79,7 +79,10 @@ pub(crate) async fn exit(watch: &ExitWatch) -> Result<Exit> {
             }
             ExitState::Running | ExitState::AwaitsRecord => {}
         }
-        let ready = ready_either(&pidfd, status.as_deref()).await?;
+        let usage = status.as_ref().and_then(|_| watch.usage_deadline());
+        let Some(ready) = ready_by(usage, ready_either(&pidfd, status.as_deref())).await? else {
+            continue;
+        };
         // The next event is one that comes after this look.
         match watch.try_wait()? {
             ExitState::Exited(exit) => return Ok(exit),
