@@ -77,7 +77,7 @@ impl Exit {
     }
 
     /// Why the process failed, in its own words: the panic or the error that
-    /// ended its worker. `None` after success, for external programs, and for a
+    /// ended its worker, an allocation that has failed, or a stack overflow. `None` after success, for external programs, and for a
     /// process that could not report anything, such as one that was killed.
     ///
     /// A panic in another thread or task of the worker is here if the worker then

@@ -1,12 +1,16 @@
 //! [`Failure`]: why a worker failed, in its own words.
 //! RUNS IN: any
 //!
-//! Plain data: the child makes it, and the caller gives it to the user.
+//! Plain data: the child makes it, and the caller gives it to the user. The names of a
+//! backtrace are found when somebody asks for them.
+
+mod names;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// Why a worker failed: the panic that ended it, or the error that it returned.
+/// Why a worker failed: the panic that ended it, or the error that it returned; also
+/// the end of its memory (`memory allocation failed`) or of its stack (`stack overflow`).
 /// Cheap to clone.
 ///
 /// ```
@@ -43,22 +47,43 @@ use std::sync::Arc;
 ///
 /// # Caveats
 ///
-/// Long texts are cut, and end in `…` then: a message after 16 KiB, a backtrace
-/// where the pipe that it comes through is full (some 60 KiB; 4 KiB for a user
-/// who has very many pipes). A program that sets a panic hook of its own, and
+/// Long texts are cut, and end in `…` then: a message after 16 KiB. A backtrace has at
+/// most 100 frames, and fewer where the pipe that it comes through is full (4 KiB for a
+/// user who has very many pipes). Of a worker without memory a message is cut after
+/// 4 KiB. A program that sets a panic hook of its own, and
 /// does not call the one that was there, loses location and backtrace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure(Arc<Inner>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Inner {
     panicked: bool,
     message: String,
     /// Empty: none. The same holds for the texts below.
     location: String,
     thread: String,
-    backtrace: String,
+    /// A backtrace, or the addresses of one behind [`RAW_STACK`].
+    stack: String,
+    /// The backtrace with its names, once somebody has asked.
+    backtrace: OnceLock<String>,
 }
+
+/// What the addresses of a stack begin with, so that no text is taken for them. A line
+/// for each image follows: `@`, its fingerprint, a blank, its path; and behind it a line
+/// for each address in it, less the image's base. All numbers are hexadecimal.
+pub(crate) const RAW_STACK: &str = "\u{1}stack";
+
+impl PartialEq for Inner {
+    fn eq(&self, other: &Inner) -> bool {
+        let parts = |it: &Inner| {
+            let texts = [&it.message, &it.location, &it.thread, &it.stack];
+            (it.panicked, texts.map(String::clone))
+        };
+        parts(self) == parts(other)
+    }
+}
+
+impl Eq for Inner {}
 
 impl Failure {
     pub(crate) fn new(
@@ -66,14 +91,15 @@ impl Failure {
         message: String,
         location: String,
         thread: String,
-        backtrace: String,
+        stack: String,
     ) -> Failure {
         Failure(Arc::new(Inner {
             panicked,
             message,
             location,
             thread,
-            backtrace,
+            stack,
+            backtrace: OnceLock::new(),
         }))
     }
 
@@ -100,10 +126,22 @@ impl Failure {
         some(&self.0.thread)
     }
 
-    /// The stack at the time of the panic, whatever `RUST_BACKTRACE` is set to.
-    /// Names and lines are there as far as the program has them.
+    /// The stack at the time of the panic, or of the allocation that failed, whatever
+    /// `RUST_BACKTRACE` is set to. Names and lines are there as far as the program has
+    /// them.
+    ///
+    /// The worker sends addresses only. The first call finds the names, in this process,
+    /// which takes some milliseconds. What is in a program or library that this process
+    /// does not have is shown by its path and the address in it:
+    /// `/usr/bin/other+0x1f20`, for `addr2line(1)`.
     pub fn backtrace(&self) -> Option<&str> {
-        some(&self.0.backtrace)
+        let backtrace = &self.0.backtrace;
+        some(backtrace.get_or_init(|| names::resolve(&self.0.stack)))
+    }
+
+    /// The backtrace as it came.
+    pub(crate) fn stack(&self) -> &str {
+        &self.0.stack
     }
 }
 

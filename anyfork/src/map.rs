@@ -63,7 +63,8 @@
 //! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
 //! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
 //! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `child/exec.rs` |
-//! | a panic is not reported | `child/report.rs` |
+//! | a panic is not reported | `child/report.rs`; without memory or stack `child/report/last_word.rs` and `sys/crash.rs` |
+//! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
 //! | spares | `template/spares.rs` (how many), `template/patience.rs` (when they take nothing), `child/spare.rs` (what one does) |
 //!
@@ -90,6 +91,8 @@
 //! | `early::GENERATION` | every child, first | one more: what an earlier generation made is not ours |
 //! | `caller::templates`: the default template, the early template's handle | the first `Process::new` | of another generation, so forgotten |
 //! | `child::report::STATE` | template (who it is), child (its pipe), panic hook | replaced by the child's own, before anything can fail |
+//! | `child::report::last_word`: where to report, and the prepared frame | as `STATE` | as `STATE`; a frame is of its own process's panic |
+//! | `sys::crash::LAST_WORD` | a template at its birth | stays: the children's last words are told, too |
 //! | `child::reply::WAKE` | a spare that has taken a request | empty: a spare is not forked from before it is ready |
 //! | `child::reply::TIED_TO_CALLER` | the child before user's code | false, because nobody forks while it is true |
 //! | `child::baseline`: what was there at birth, whether user's code has run | a template at its birth; whoever runs user's code | stays: a child is compared with its template's birth |

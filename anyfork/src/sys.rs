@@ -10,7 +10,6 @@
 
 pub(crate) mod attributes;
 pub(crate) mod constructors;
-#[allow(dead_code)]
 pub(crate) mod crash;
 pub(crate) mod deliver;
 #[cfg(feature = "plugin")]
@@ -40,6 +39,7 @@ pub(crate) mod rlimit;
 pub(crate) mod shared_page;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod stack;
 pub(crate) mod startup;
 pub(crate) mod threads;
 pub(crate) mod time;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// `template` meet in `protocol`.
 const ROOMS: [(&str, &[&str]); 18] = [
     ("sys", &[]),
-    ("failure", &[]),
+    ("failure", &["sys"]),
     ("resource", &[]),
     ("map", &[]),
     ("exit", &["failure"]),

@@ -9,10 +9,12 @@
 //! that is the last moment, because the process aborts then. A panic that the worker catches,
 //! or that ends another thread only, is no failure.
 
+mod frames;
+pub(crate) mod last_word;
 pub(crate) mod panic_note;
 
 use std::any::Any;
-use std::backtrace::{Backtrace, BacktraceStatus};
+use std::env;
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::BorrowedFd;
@@ -34,7 +36,6 @@ static STATE: Mutex<State> = Mutex::new(State {
     pipe: None,
     thread: None,
     panics: Vec::new(),
-    has_reported: false,
 });
 
 struct State {
@@ -47,8 +48,6 @@ struct State {
     thread: Option<ThreadId>,
     /// The latest panics, the last one last.
     panics: Vec<PanicNote>,
-    /// Whether the failure is in the pipe, which takes one.
-    has_reported: bool,
 }
 
 /// What this process is called on stderr.
@@ -71,6 +70,7 @@ fn state() -> MutexGuard<'static, State> {
 /// Installs the panic hook in a process in which nobody else has had the time to
 /// install one. It prints as std's hook does.
 pub(crate) fn install() {
+    last_word::install();
     panic::set_hook(Box::new(|info| {
         let text = note(info);
         print(&text);
@@ -79,6 +79,7 @@ pub(crate) fn install() {
 
 /// Installs the panic hook where there may be another one, and calls that, too.
 pub(crate) fn install_over() {
+    last_word::install();
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         note(info);
@@ -100,7 +101,6 @@ impl ReporterSeed {
             pipe: RememberedFd::new(pipe),
             thread: Some(thread::current().id()),
             panics: Vec::new(),
-            has_reported: false,
         })
     }
 
@@ -108,6 +108,7 @@ impl ReporterSeed {
     #[inline]
     pub(crate) fn activate(self) {
         let pid = fork::current_pid();
+        last_word::set_target(pid, self.0.pipe.as_ref());
         let before = mem::replace(&mut *state(), State { pid, ..self.0 });
         // Forget: freeing would dirty a page shared with the template.
         mem::forget(before);
@@ -147,6 +148,7 @@ pub(crate) fn write_exit_record(code: u8) {
 
 /// Reports the panic that has unwound out of this process's work.
 pub(crate) fn on_unwind(payload: &(dyn Any + Send)) {
+    last_word::panic_ends_worker();
     let mut state = state();
     let message = panic_text(payload);
     let panics = mem::take(&mut state.panics);
@@ -201,13 +203,20 @@ fn other_threads(panics: &[PanicNote], except: Option<usize>) -> String {
 /// Notes a panic, and reports it if it makes this process abort. Gives the text to
 /// print.
 fn note(info: &PanicHookInfo<'_>) -> String {
-    let mut state = state();
-    let panic = PanicNote::new(info, state.thread);
-    let mut text = format!("{}: {}", state.prefix(), panic.headline());
-    match Backtrace::capture().status() {
-        BacktraceStatus::Captured => text += &format!("\nstack backtrace:\n{}", panic.stack()),
-        _ => text += "\nnote: run with `RUST_BACKTRACE=1` to see the stack here",
+    let entering = state().thread;
+    last_word::prepare_panic(info, entering);
+    // From here on memory may run out: the process aborts then, and has its last word.
+    let panic = PanicNote::new(info, entering);
+    let mut text = format!("{}: {}", prefix(), panic.headline());
+    match shows_backtrace() {
+        true => {
+            let failure = panic.failure("");
+            text += "\nstack backtrace:\n";
+            text += failure.backtrace().unwrap_or_default();
+        }
+        false => text += "\nnote: run with `RUST_BACKTRACE=1` to see the stack here",
     }
+    let mut state = state();
     let causes = causes_of_abort(&panic.message);
     if causes.is_some() || cfg!(panic = "abort") {
         state.write_abort(panic, causes.unwrap_or(0));
@@ -218,6 +227,12 @@ fn note(info: &PanicHookInfo<'_>) -> String {
         state.panics.push(panic);
     }
     text
+}
+
+/// Whether the environment asks for backtraces on stderr, as std reads it.
+fn shows_backtrace() -> bool {
+    let wanted = env::var_os("RUST_LIB_BACKTRACE").or_else(|| env::var_os("RUST_BACKTRACE"));
+    wanted.is_some_and(|wanted| wanted != "0")
 }
 
 /// For a panic of the core library's own, after which the process aborts: the number
@@ -257,14 +272,17 @@ impl State {
 
     /// Writes the failure into the status pipe, unless there is one in it.
     fn write_failure(&mut self, failure: &Failure) {
-        if self.pid != fork::current_pid() || mem::replace(&mut self.has_reported, true) {
+        if self.pid != fork::current_pid() {
             return;
         }
         if let Some(pipe) = &self.pipe {
             // One page is left free for the exit record.
             let room = pipe.pipe_capacity().saturating_sub(4096);
             let frame = status::encode_failure(failure, room);
-            let _ = pipe.write(&frame);
+            // Last: the last word is not written once this one is claimed.
+            if last_word::claim_report() {
+                let _ = pipe.write(&frame);
+            }
         }
     }
 }

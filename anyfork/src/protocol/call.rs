@@ -247,7 +247,7 @@ pub(crate) fn encode_failure(failure: &Failure) -> Vec<u8> {
     put_counted(&mut out, failure.message().as_bytes());
     put_counted(&mut out, text(failure.location()).as_bytes());
     put_counted(&mut out, text(failure.thread()).as_bytes());
-    put_counted(&mut out, text(failure.backtrace()).as_bytes());
+    put_counted(&mut out, failure.stack().as_bytes());
     out
 }
 

@@ -13,7 +13,7 @@ use crate::protocol::{MAX_FAILURE, Malformed};
 pub(crate) const RECORD_LEN: usize = 32;
 
 /// Number of bytes of the head of a report.
-const HEAD_LEN: usize = 8;
+pub(crate) const HEAD_LEN: usize = 8;
 
 /// Maximum number of bytes of a report behind its head.
 const MAX_REPORT: usize = 128 * 1024;
@@ -63,7 +63,7 @@ pub(crate) fn encode_failure(failure: &Failure, room: usize) -> Vec<u8> {
     let room = room.saturating_sub(location.len() + thread.len());
     let message = cut(failure.message(), room.min(MAX_FAILURE));
     let room = room.saturating_sub(message.len());
-    let backtrace = cut(failure.backtrace().unwrap_or_default(), room);
+    let backtrace = cut(failure.stack(), room);
 
     let mut out = vec![2, u8::from(failure.is_panic()), 0, 0, 0, 0, 0, 0];
     for text in [&message, &location, &thread, &backtrace] {

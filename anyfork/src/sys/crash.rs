@@ -7,6 +7,7 @@
 //! stack that they run on, and exec resets them. The handlers make system calls
 //! and nothing else: no allocation, no lock.
 
+use std::alloc;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem;
@@ -20,6 +21,8 @@ pub(crate) enum Crash {
     StackOverflow,
     /// The process aborts: abort(3).
     Abort,
+    /// The process aborts because an allocation has failed.
+    OutOfMemory,
 }
 
 /// Is called once before the process ends, on a stack of its own. It may make
@@ -144,11 +147,39 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     }
 }
 
-extern "C" fn on_abort(signal: c_int, _info: *mut libc::siginfo_t, _context: *mut c_void) {
+extern "C" fn on_abort(signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the action runs no code.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
-    last_word(Crash::Abort);
+    // SAFETY: the kernel passes a valid one.
+    let stack = unsafe { stack_pointer(context) };
+    last_word(match stack.is_some_and(comes_from_allocation) {
+        true => Crash::OutOfMemory,
+        false => Crash::Abort,
+    });
     raise(signal);
+}
+
+/// Whether the stack of an abort has a return address in the function that std calls
+/// when an allocation has failed: stable Rust has no other sign of it.
+fn comes_from_allocation(stack: usize) -> bool {
+    /// Maximum number of words between the abort and the function. A thread has more
+    /// than these on its stack.
+    const WORDS: usize = 256;
+    /// Maximum number of bytes of the function.
+    const BYTES: usize = 128;
+    let function = alloc::handle_alloc_error as fn(alloc::Layout) -> ! as usize;
+    let stack = stack.next_multiple_of(mem::size_of::<usize>()) as *const usize;
+    (0..WORDS).any(|index| {
+        // SAFETY: the thread's stack, above what is in use.
+        let word = unsafe { stack.add(index).read_volatile() };
+        (1..=BYTES).contains(&word.wrapping_sub(function))
+    })
+}
+
+/// Writes to the standard error (write(2)).
+pub(crate) fn print(bytes: &[u8]) {
+    // SAFETY: reads the bytes.
+    unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
 }
 
 fn last_word(crash: Crash) {

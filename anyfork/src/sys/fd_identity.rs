@@ -111,6 +111,17 @@ impl RememberedFd {
         marked.ok().map(|()| RememberedFd(pipe.as_raw_fd()))
     }
 
+    /// What it remembers: number, device and inode.
+    pub(crate) fn parts(&self) -> (RawFd, u64, u64) {
+        (self.number, self.identity.device, self.identity.inode)
+    }
+
+    /// What has these [parts](RememberedFd::parts).
+    pub(crate) fn from_parts(number: RawFd, device: u64, inode: u64) -> RememberedFd {
+        let identity = Identity { device, inode };
+        RememberedFd { number, identity }
+    }
+
     fn get(&self) -> io::Result<BorrowedFd<'_>> {
         // SAFETY: the kernel looks the number up, and a closed one is an error.
         let fd = unsafe { BorrowedFd::borrow_raw(self.0) };

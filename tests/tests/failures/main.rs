@@ -2,6 +2,7 @@
 
 mod failures_come_from_everywhere;
 mod failures_come_home;
+mod failures_need_no_memory;
 
 #[anyfork::early]
 fn preload() {}

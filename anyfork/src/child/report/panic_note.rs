@@ -6,10 +6,10 @@
 //! turn out to be failures.
 
 use std::any::Any;
-use std::backtrace::Backtrace;
 use std::panic::PanicHookInfo;
 use std::thread::{self, ThreadId};
 
+use crate::child::report::frames::write_stack;
 use crate::failure::Failure;
 
 /// A panic, as the hook has seen it.
@@ -19,8 +19,8 @@ pub(crate) struct PanicNote {
     /// The name of the thread; empty for the thread that enters the worker.
     pub(crate) thread: String,
     pub(crate) id: ThreadId,
-    /// The backtrace is not resolved yet: most are never shown.
-    backtrace: Backtrace,
+    /// The addresses of the stack.
+    stack: String,
 }
 
 impl PanicNote {
@@ -29,6 +29,9 @@ impl PanicNote {
     pub(crate) fn new(info: &PanicHookInfo<'_>, entering: Option<ThreadId>) -> PanicNote {
         let location = info.location().map(ToString::to_string);
         let current = thread::current();
+        let mut stack = String::new();
+        // A string takes all.
+        let _ = write_stack(&mut stack);
         PanicNote {
             message: panic_text(info.payload()).to_owned(),
             location: location.unwrap_or_default(),
@@ -39,29 +42,13 @@ impl PanicNote {
                 _ => String::new(),
             },
             id: current.id(),
-            backtrace: Backtrace::force_capture(),
+            stack,
         }
     }
 
-    /// The panic as a failure, with `more` behind its message. Resolves the
-    /// backtrace.
+    /// The panic as a failure, with `more` behind its message.
     pub(crate) fn failure(&self, more: &str) -> Failure {
-        self.with(self.message.clone() + more, self.stack())
-    }
-
-    /// The backtrace, without the frames below the worker and above the panic.
-    pub(crate) fn stack(&self) -> String {
-        let all = self.backtrace.to_string();
-        let frames: Vec<&str> = all.split_inclusive('\n').collect();
-        let has = |name| frames.iter().position(|line| line.contains(name));
-        let is_location = |line: &&&str| line.trim_start().starts_with("at ");
-        let below = has("__anyfork_begin_short_backtrace").unwrap_or(frames.len());
-        let above = has("__rust_end_short_backtrace").map_or(0, |end| {
-            let locations = frames[end + 1..].iter().take_while(is_location);
-            end + 1 + locations.count()
-        });
-        let shown = frames.get(above..below).unwrap_or(&frames);
-        shown.concat().trim_end().to_owned()
+        self.with(self.message.clone() + more, self.stack.clone())
     }
 
     /// The panic in one line, without the backtrace.
@@ -69,13 +56,13 @@ impl PanicNote {
         self.with(self.message.clone(), String::new()).to_string()
     }
 
-    fn with(&self, message: String, backtrace: String) -> Failure {
+    fn with(&self, message: String, stack: String) -> Failure {
         Failure::new(
             true,
             message,
             self.location.clone(),
             self.thread.clone(),
-            backtrace,
+            stack,
         )
     }
 }
