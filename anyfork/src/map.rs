@@ -92,6 +92,7 @@
 //! | `caller::templates`: the default template, the early template's handle | the first `Process::new` | of another generation, so forgotten |
 //! | `child::report::STATE` | template (who it is), child (its pipe), panic hook | replaced by the child's own, before anything can fail |
 //! | `child::report::last_word`: where to report, and the prepared frame | as `STATE` | as `STATE`; a frame is of its own process's panic |
+//! | `child::report::frames::PROGRAM` | a template at its birth | stays: the program is the same |
 //! | `sys::crash::LAST_WORD` | a template at its birth | stays: the children's last words are told, too |
 //! | `child::reply::WAKE` | a spare that has taken a request | empty: a spare is not forked from before it is ready |
 //! | `child::reply::TIED_TO_CALLER` | the child before user's code | false, because nobody forks while it is true |

@@ -111,15 +111,14 @@ impl RememberedFd {
         marked.ok().map(|()| RememberedFd(pipe.as_raw_fd()))
     }
 
-    /// What it remembers: number, device and inode.
-    pub(crate) fn parts(&self) -> (RawFd, u64, u64) {
-        (self.number, self.identity.device, self.identity.inode)
+    /// The number that it keeps.
+    pub(crate) fn number(&self) -> RawFd {
+        self.0
     }
 
-    /// What has these [parts](RememberedFd::parts).
-    pub(crate) fn from_parts(number: RawFd, device: u64, inode: u64) -> RememberedFd {
-        let identity = Identity { device, inode };
-        RememberedFd { number, identity }
+    /// The marked pipe that has this [number](RememberedFd::number).
+    pub(crate) fn of_number(number: RawFd) -> Option<RememberedFd> {
+        (number >= 0).then_some(RememberedFd(number))
     }
 
     fn get(&self) -> io::Result<BorrowedFd<'_>> {

@@ -5,9 +5,19 @@
 //! of milliseconds, which a worker under a limit does not have.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::failure::RAW_STACK;
 use crate::sys::stack::{self, Image};
+
+/// The path of the program. It is read before anything fails: a process that has confined
+/// itself may not be allowed to.
+static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Reads the path of the program.
+pub(crate) fn note_program() {
+    PROGRAM.get_or_init(|| stack::program_path(&mut [0; 4096]).to_vec());
+}
 
 /// Maximum number of frames.
 const MAX_FRAMES: usize = 100;
@@ -44,9 +54,8 @@ fn write_frame(
 ) -> fmt::Result {
     if last.replace(image.base) != Some(image.base) {
         write!(out, "\n@{:x} ", image.fingerprint())?;
-        let mut buffer = [0; 1024];
         let path = match image.path.is_empty() {
-            true => stack::program_path(&mut buffer),
+            true => PROGRAM.get().map_or(&b""[..], Vec::as_slice),
             false => image.path.to_bytes(),
         };
         for chunk in path.utf8_chunks() {

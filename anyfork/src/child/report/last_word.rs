@@ -9,11 +9,11 @@
 
 use std::fmt::{self, Display};
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, TryLockError};
 use std::thread::{self, ThreadId};
 
-use crate::child::report::frames::write_stack;
+use crate::child::report::frames::{self, write_stack};
 use crate::child::report::panic_note::panic_text;
 use crate::protocol::failure_buffer::FailureBuffer;
 use crate::sys::crash::{self, Crash};
@@ -29,8 +29,6 @@ static PREPARED: Mutex<FailureBuffer<LEN>> = Mutex::new(FailureBuffer::EMPTY);
 static TARGET: Target = Target {
     pid: AtomicU32::new(0),
     number: AtomicI32::new(-1),
-    device: AtomicU64::new(0),
-    inode: AtomicU64::new(0),
     has_reported: AtomicBool::new(false),
     ends: AtomicBool::new(false),
 };
@@ -39,8 +37,6 @@ struct Target {
     /// The process that reports there; a process that its code forks off does not.
     pid: AtomicU32,
     number: AtomicI32,
-    device: AtomicU64,
-    inode: AtomicU64,
     /// Whether the failure is in the pipe, which takes one.
     has_reported: AtomicBool,
     /// Whether the panic that was noted last has ended the worker.
@@ -49,6 +45,7 @@ struct Target {
 
 /// Has this process, and those that it forks, write their last words.
 pub(crate) fn install() {
+    frames::note_program();
     // Without handlers, an abort is an exit without a failure.
     let _ = crash::install(write);
 }
@@ -56,10 +53,8 @@ pub(crate) fn install() {
 /// Sets where this process reports.
 #[inline]
 pub(crate) fn set_target(pid: u32, pipe: Option<&RememberedFd>) {
-    let (number, device, inode) = pipe.map_or((-1, 0, 0), RememberedFd::parts);
+    let number = pipe.map_or(-1, RememberedFd::number);
     TARGET.number.store(number, Ordering::Relaxed);
-    TARGET.device.store(device, Ordering::Relaxed);
-    TARGET.inode.store(inode, Ordering::Relaxed);
     TARGET.has_reported.store(false, Ordering::Relaxed);
     TARGET.ends.store(false, Ordering::Relaxed);
     TARGET.pid.store(pid, Ordering::Relaxed);
@@ -122,12 +117,10 @@ fn write(crash: Crash) {
             false => Ok(()),
         });
     }
-    if claim_report() {
-        let pipe = RememberedFd::from_parts(
-            TARGET.number.load(Ordering::Relaxed),
-            TARGET.device.load(Ordering::Relaxed),
-            TARGET.inode.load(Ordering::Relaxed),
-        );
+    let pipe = RememberedFd::of_number(TARGET.number.load(Ordering::Relaxed));
+    if let Some(pipe) = pipe
+        && claim_report()
+    {
         // A page is left free for the record of the exit.
         let room = pipe.pipe_capacity().saturating_sub(4096);
         let _ = pipe.write(prepared.bytes(room));
