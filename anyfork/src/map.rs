@@ -90,6 +90,7 @@
 //! | `early::EARLY` | the constructor, once | stays; of another generation, so not used |
 //! | `early::GENERATION` | every child, first | one more: what an earlier generation made is not ours |
 //! | `caller::templates`: the default template, the early template's handle | the first `Process::new` | of another generation, so forgotten |
+//! | `caller::templates::adopted::LEFT` | a first process or subreaper: what it may have to reap | of another generation, so forgotten |
 //! | `child::report::STATE` | template (who it is), child (its pipe), panic hook | replaced by the child's own, before anything can fail |
 //! | `child::report::last_word`: where to report, and the prepared frame | as `STATE` | as `STATE`; a frame is of its own process's panic |
 //! | `child::report::frames::PROGRAM` | a template at its birth | stays: the program is the same |

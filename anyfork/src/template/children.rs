@@ -22,7 +22,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::child::fd_limit::Limits;
 use crate::protocol::notice::Returned;
@@ -43,6 +43,9 @@ const MAX_WATCHED: usize = 256;
 /// descriptors are scarce. Fewer are not worth a process.
 const MIN_DELEGATED: usize = 32;
 
+/// Timeout for the exit of children that nobody asks for, before the template exits.
+const TIMEOUT_LET_GO: Duration = Duration::from_millis(50);
+
 /// The children of a template that have not been reaped.
 pub(crate) struct Children {
     /// For the forks of children, spares and monitors.
@@ -59,6 +62,8 @@ pub(crate) struct Children {
     delegated: Delegated,
     /// Whether nobody can ask for further children.
     owners_gone: bool,
+    /// Children that are nobody's business any more.
+    let_go: Vec<Watched>,
 }
 
 impl Children {
@@ -71,6 +76,7 @@ impl Children {
             spares: 0,
             delegated: Delegated::default(),
             owners_gone: false,
+            let_go: Vec::new(),
         }
     }
 
@@ -195,6 +201,7 @@ impl Children {
             && let Some(child) = self.watched.remove(&pid)
         {
             child.unwatch(&self.events);
+            self.let_go.push(child);
         }
     }
 
@@ -214,6 +221,18 @@ impl Children {
         }
         if !self.fds_are_scarce() {
             self.delegated.recall();
+        }
+    }
+
+    /// Reaps those children that have exited, or are about to, and that are nobody's
+    /// business: nobody else may know them, such as one whose launch has failed, and where
+    /// the caller is the first process or a subreaper it would find a zombie.
+    pub(crate) fn reap_let_go(&mut self) {
+        let deadline = Instant::now() + TIMEOUT_LET_GO;
+        for child in self.let_go.drain(..) {
+            if child.has_exited_by(deadline) {
+                let _ = wait::reap(child.pid);
+            }
         }
     }
 

@@ -141,6 +141,7 @@ impl Template {
             }
         }
         self.children.kill_monitors();
+        self.children.reap_let_go();
         fork::exit_now(0)
     }
 

@@ -41,6 +41,8 @@ struct Shared {
     trace: Trace,
     /// The time until which the template may report what the child has used.
     usage_deadline: OnceLock<Instant>,
+    /// The pidfd of its template, until the child has exited.
+    template: Mutex<Option<Arc<OwnedFd>>>,
     /// Locked while one handle looks: a child is reaped only once.
     exit: Mutex<Option<Exit>>,
 }
@@ -67,6 +69,7 @@ impl ExitWatch {
         status: StatusPipe,
         kill_on_drop: bool,
         trace: Trace,
+        template: Option<Arc<OwnedFd>>,
     ) -> ExitWatch {
         let pidfd = Arc::new(pidfd);
         ExitWatch(Arc::new(Shared {
@@ -78,6 +81,7 @@ impl ExitWatch {
             kill_on_drop,
             trace,
             usage_deadline: OnceLock::new(),
+            template: Mutex::new(template),
             exit: Mutex::new(None),
         }))
     }
@@ -107,6 +111,7 @@ impl ExitWatch {
         if let ExitState::Exited(found) = &state {
             shared.trace.exited(found);
             *exit = Some(found.clone());
+            adopted::reap_child(&shared.pidfd, shared.take_template());
         }
         Ok(state)
     }
@@ -154,6 +159,11 @@ impl ExitWatch {
 }
 
 impl Shared {
+    fn take_template(&self) -> Option<Arc<OwnedFd>> {
+        let mut template = self.template.lock().unwrap_or_else(PoisonError::into_inner);
+        template.take()
+    }
+
     fn look(&self) -> Result<ExitState> {
         // Before the pipe: a record that is not there after the child was reaped never
         // will be.
@@ -163,13 +173,8 @@ impl Shared {
             return Ok(ExitState::Running);
         }
         Ok(match self.status.try_read()? {
-            Record::Exit(exit) => {
-                // A child that this process has adopted has no other parent to reap it.
-                if state == ProcessState::Exited {
-                    wait::reap_adopted(self.pidfd.as_fd());
-                }
-                ExitState::Exited(exit)
-            }
+            // A child that this process has adopted is reaped by the caller.
+            Record::Exit(exit) => ExitState::Exited(exit),
             Record::OwnExit { exit, at_end } => {
                 let has_parent = state == ProcessState::Exited;
                 match has_parent
@@ -237,8 +242,6 @@ impl Drop for Shared {
         if self.kill_on_drop {
             let _ = kill::kill(self.pidfd.as_fd(), self.pid);
         }
-        if wait::adopts_orphans() {
-            adopted::reap_if_exited(&self.pidfd);
-        }
+        adopted::reap_child(&self.pidfd, None);
     }
 }

@@ -37,7 +37,13 @@ pub(crate) fn fork_template(
         bounding_set: None,
         deadline: options.deadline(),
     };
+    let inits = spec.body.inits();
     let spawn = Spawn::start(base, spec, Trace::none())?;
     let reply = wait::blocking::sent(spawn)?;
-    Ok(TemplateHandle::forked(control, reply, Arc::clone(base)))
+    Ok(TemplateHandle::forked(
+        control,
+        reply,
+        Arc::clone(base),
+        inits,
+    ))
 }

@@ -40,6 +40,8 @@ pub(crate) struct TemplateHandle {
     /// The template that this one is forked from. Without an owner it might exit
     /// before it has read the request.
     base: Option<Arc<TemplateHandle>>,
+    /// The names of the init functions that prepare it.
+    inits: String,
 }
 
 /// How far the template's preparation is.
@@ -69,13 +71,17 @@ impl TemplateHandle {
         TemplateHandle::with(sockets.control, open(sockets.reply), None)
     }
 
-    /// A template that is forked off `base`, and whose reply is still to come.
+    /// A template that is forked off `base`, and whose reply is still to come. `inits`
+    /// are the names of its init functions, for messages.
     pub(crate) fn forked(
         control: OwnedFd,
         reply: UnixStream,
         base: Arc<TemplateHandle>,
+        inits: String,
     ) -> TemplateHandle {
-        TemplateHandle::with(control, open(reply), Some(base))
+        let mut handle = TemplateHandle::with(control, open(reply), Some(base));
+        handle.inits = inits;
+        handle
     }
 
     /// A default or early template, and the rights that the program had when it was
@@ -103,6 +109,7 @@ impl TemplateHandle {
             rights: None,
             replaced: AtomicBool::new(false),
             base,
+            inits: String::new(),
         }
     }
 
@@ -179,10 +186,27 @@ impl TemplateHandle {
         }
     }
 
-    fn pidfd(&self) -> Option<Arc<OwnedFd>> {
+    /// The template's pidfd, if it has replied.
+    pub(crate) fn pidfd(&self) -> Option<Arc<OwnedFd>> {
         match &*self.startup() {
             Startup::Ready { pidfd, .. } => pidfd.clone(),
             _ => None,
+        }
+    }
+
+    /// The template's pidfd, which comes with its reply: waits for that, but not long.
+    fn pidfd_within(&self, timeout: Duration) -> Option<Arc<OwnedFd>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let socket = match &*self.startup() {
+                Startup::Ready { pidfd, .. } => return pidfd.clone(),
+                Startup::Open { socket, .. } => Arc::clone(socket),
+                _ => return None,
+            };
+            match poll::wait(socket.as_fd(), Interest::Readable, Some(deadline)) {
+                Ok(true) => {}
+                _ => return None,
+            }
         }
     }
 
@@ -309,7 +333,16 @@ impl TemplateHandle {
         {
             // Others may wait for the reply, and would miss what was read here.
             let _ = socket::shut_down_receiving(socket.as_fd());
-            *startup = replied;
+            *startup = match replied {
+                Startup::Silent(error) if !self.inits.is_empty() => {
+                    Startup::Silent(error.during(format_args!(
+                        "prepare a template by the init function `{}`, which may have ended the \
+                         process or closed descriptors of anyfork's",
+                        self.inits
+                    )))
+                }
+                replied => replied,
+            };
         }
         startup
     }
@@ -320,7 +353,7 @@ impl Drop for TemplateHandle {
         if !wait::adopts_orphans() {
             return;
         }
-        let pidfd = self.pidfd();
+        let pidfd = self.pidfd_within(adopted::TIMEOUT);
         // So that the template exits, if this was its last owner.
         drop(self.control.take());
         match pidfd {

@@ -9,9 +9,11 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use crate::sys::epoll::Epoll;
 use crate::sys::pidfd;
+use crate::sys::poll::{self, Interest};
 use crate::template::token::Token;
 
 /// A child that this process watches.
@@ -55,6 +57,12 @@ impl Watched {
             // Unwatched, the child might outlive a caller that wants it killed.
             let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
         }
+    }
+
+    /// Waits until the child has exited, but not after the deadline.
+    pub(crate) fn has_exited_by(&self, deadline: Instant) -> bool {
+        let exited = poll::wait(self.pidfd.as_fd(), Interest::Readable, Some(deadline));
+        exited.unwrap_or(false)
     }
 
     /// Adds the child to another epoll set.
