@@ -56,6 +56,27 @@ pub fn succeed(command: &mut Command) -> String {
     text
 }
 
+/// What starts a program as the first process of a container, with pids of its own; says
+/// so if that is not permitted.
+pub fn in_pid_namespace() -> Option<Command> {
+    let unshare = |user: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(user).stdin(Stdio::null());
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command
+    };
+    let users = [&[][..], &["--user", "--map-root-user"]];
+    let allowed = users.into_iter().find(|user| {
+        let mut command = unshare(user);
+        command.args(["sh", "-c", "echo 100 > /proc/sys/kernel/ns_last_pid"]);
+        command.output().is_ok_and(|it| it.status.success())
+    });
+    if allowed.is_none() {
+        eprintln!("skipped: a namespace for pids of its own is not permitted");
+    }
+    allowed.map(unshare)
+}
+
 /// Ends a process.
 pub fn kill_now(pid: u32) {
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).expect("a process to kill");

@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{self, Command, Stdio};
 
 use anyfork::{ErrorKind, Process, blocking};
-use anyfork_tests::births::succeed;
+use anyfork_tests::births::{in_pid_namespace, succeed};
 use anyfork_tests::{bounded, byte_of, error_number, held, new, release, stat, until};
 
 #[anyfork::early]
@@ -218,23 +218,9 @@ fn no_call_reaches_the_next_process_of_that_pid() {
         return with_pids_of_ones_own();
     }
     // Pids are given out anew in no time where nobody else uses them.
-    let unshare = |user: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(user).stdin(Stdio::null());
-        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
-        command
-    };
-    let allowed = [&[][..], &["--user", "--map-root-user"]];
-    let allowed = allowed.into_iter().find(|user| {
-        let mut command = unshare(user);
-        command.args(["sh", "-c", "echo 100 > /proc/sys/kernel/ns_last_pid"]);
-        command.output().is_ok_and(|it| it.status.success())
-    });
-    let Some(user) = allowed else {
-        eprintln!("skipped: a namespace for pids of its own is not permitted");
+    let Some(mut command) = in_pid_namespace() else {
         return;
     };
-    let mut command = unshare(user);
     command.arg(env::current_exe().unwrap()).env(INSIDE, "1");
     let text = succeed(command.args([NAME, "--exact", "--nocapture"]));
     assert!(text.contains("well thrice"), "{text}");
