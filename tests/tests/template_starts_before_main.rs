@@ -10,6 +10,7 @@ use std::process::{Command, id};
 use std::sync::Mutex;
 
 use anyfork::Process;
+use anyfork_tests::births::succeed;
 use anyfork_tests::{bounded, children, early_template, status};
 
 /// What is to be done before the probe is entered.
@@ -166,6 +167,29 @@ fn all_preloads_run_before_main() {
     assert!(text.contains("early: None"), "{text}");
     let found = "[\"first\", \"second\"], main began: false";
     assert_eq!(text.matches(found).count(), 3, "{text}");
+}
+
+/// Once each, before the preloads, in a template that is forked as in one that is
+/// exec'ed: it has to be where there are threads before `main`.
+#[test]
+fn the_programs_constructors_have_run() {
+    for before in ["nothing", "thread"] {
+        let text = preloads(&[("BEFORE_MAIN", before)]);
+        assert_eq!(text.contains("early: None"), before == "nothing", "{text}");
+        let found = "main began: false, constructed: 1\n";
+        assert_eq!(text.matches(found).count(), 3, "{text}");
+    }
+}
+
+/// Where a program wishes for no constructors, one that starts a thread is no
+/// hindrance.
+#[test]
+fn constructors_can_be_left_out() {
+    for constructor in ["nothing", "thread"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_without_constructors"));
+        let text = succeed(command.env("CONSTRUCTOR", constructor));
+        assert_eq!(text, "main 1, early 0, exec'ed 0\n");
+    }
 }
 
 #[test]

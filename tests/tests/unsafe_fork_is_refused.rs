@@ -48,6 +48,19 @@ fn a_thread_before_main() {
     assert_replaced(&text, "no early template: 2 threads existed before `main`");
 }
 
+/// What no other thread would be left of in a template.
+#[test]
+fn a_constructor_that_starts_a_thread() {
+    let text = said(Command::new(PRELOADS).env("CONSTRUCTOR", "thread"));
+    let early = usize::from(!text.contains("early: None"));
+    for reason in [
+        "a constructor of the program, which runs before `main`, left 1 threads running",
+        "`#[anyfork::early(constructors = false)]`",
+    ] {
+        assert_refused(&text, 3 + early, reason);
+    }
+}
+
 #[test]
 fn nothing_that_asks_for_one() {
     let text = said(&mut Command::new(env!("CARGO_BIN_EXE_bare")));

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use anyfork::Process;
@@ -27,6 +27,21 @@ extern "C" fn before_main() {
     }
 }
 
+/// As the crates `ctor`, `inventory` and `typetag` have one for each thing that is
+/// registered, and C++ for each global object: after the template's.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = construct;
+
+static CONSTRUCTED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn construct() {
+    CONSTRUCTED.fetch_add(1, Ordering::Relaxed);
+    if env::var("CONSTRUCTOR").as_deref() == Ok("thread") {
+        drop(thread::spawn(|| loop_forever()));
+    }
+}
+
 fn loop_forever() -> ! {
     loop {
         thread::park();
@@ -42,6 +57,7 @@ fn print_twice(c: &std::ffi::CStr, rust: &str) {
 
 #[anyfork::early]
 fn first() {
+    assert_eq!(CONSTRUCTED.load(Ordering::Relaxed), 1);
     LOADED.lock().expect("one thread").push("first");
     print_twice(c"preload in C; ", "preload in Rust; ");
     match env::var("PRELOAD").as_deref() {
@@ -68,7 +84,11 @@ fn look(mut socket: UnixStream) -> io::Result<()> {
     let loaded = LOADED.lock().expect("one thread");
     let began = MAIN_BEGAN.load(Ordering::Relaxed);
     print_twice(c"worker in C; ", "worker in Rust; ");
-    write!(socket, "{loaded:?}, main began: {began}")
+    let constructed = CONSTRUCTED.load(Ordering::Relaxed);
+    write!(
+        socket,
+        "{loaded:?}, main began: {began}, constructed: {constructed}"
+    )
 }
 
 /// Prints what three workers found, or why there are none.
