@@ -116,6 +116,35 @@ fn one_that_ends_the_process_is_reported_by_its_status() {
     scene.must_return();
 }
 
+/// As many have it in what they run before an exec.
+#[anyfork::init]
+fn close_all() {
+    // SAFETY: what is used afterwards is the library's.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+}
+
+#[test]
+fn one_that_closes_the_descriptors_is_named() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let closing = || close_all::init(Process::new().unwrap());
+    let launches: [fn(Process) -> Result<(), Error>; 5] = [
+        launch,
+        |process| launch(process.fork()),
+        |process| launch(process.fork().send_arg("x").fork()),
+        |process| bounded("prepare", || process.prepare().blocking()).map(drop),
+        |process| bounded("a program", || process.exec("true").status().blocking()).map(drop),
+    ];
+    for launch in launches {
+        if let Err(error) = launch(closing()) {
+            for words in ["failed_init_leaves_no_process::close_all", "descriptors"] {
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        }
+    }
+    scene.must_return();
+}
+
 #[test]
 fn a_dropped_process_takes_its_unfinished_preparation_with_it() {
     let _alone = alone();

@@ -166,3 +166,25 @@ fn all_exits_are_reported_to_a_program_that_handles_sigchld_and_has_none() {
 fn all_exits_are_reported_to_a_program_that_reaps_all_children() {
     succeed(program(SIGNALS, "children").arg("reaped"));
 }
+
+/// `nohup`, `trap '' INT`, `cmd &`.
+#[test]
+fn what_was_ignored_at_the_start_is_ignored_by_all() {
+    let mut command = program(SIGNALS, "deaf");
+    command.process_group(0);
+    // SAFETY: calls what may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [
+                libc::SIGHUP,
+                libc::SIGINT,
+                libc::SIGTERM,
+                libc::SIGRTMIN() + 1,
+            ] {
+                libc::signal(signal, libc::SIG_IGN);
+            }
+            Ok(())
+        })
+    };
+    succeed(&mut command);
+}

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     match argument(1).as_str() {
         "actions" => actions(argument(2).parse().expect("a number")),
         "children" => children(&argument(2)),
+        "deaf" => deaf(),
         "group" => group(argument(2).parse().expect("a number")),
         "storm" => storm(),
         _ => return ExitCode::from(2),
@@ -153,6 +154,45 @@ fn pass_on_from(process: Process, signal: i32) -> blocking::Worker {
     let mut worker = bounded("a launch", || launch.blocking()).expect("a worker");
     assert_eq!(byte_of(&mut worker.socket), b'!');
     worker
+}
+
+/// Ignores what was ignored when it was started, and so do its workers and programs:
+/// it sends all of that to its group.
+fn deaf() {
+    let templates = [
+        Template::early(),
+        Template::nested(),
+        Template::exec(),
+        Template::snapshot(),
+    ];
+    let children = templates.each_ref().map(|template| {
+        let mut cat = (template.fork)().exec("cat");
+        let cat = cat
+            .stdin(anyfork::Stdio::piped())
+            .stdout(anyfork::Stdio::piped());
+        let cat = bounded("a program", || cat.spawn().blocking()).expect("a program");
+        (held((template.fork)()), cat)
+    });
+    for signal in [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGTERM,
+        libc::SIGRTMIN() + 1,
+    ] {
+        // SAFETY: takes numbers.
+        assert_eq!(unsafe { libc::kill(0, signal) }, 0);
+    }
+    for (template, (worker, mut cat)) in templates.iter().zip(children) {
+        // Both answer after that.
+        release(worker);
+        let mut stdin = cat.stdin.take().expect("a pipe");
+        stdin.write_all(b"?").expect("it runs");
+        assert_eq!(byte_of(cat.stdout.as_mut().expect("a pipe")), b'?');
+        drop(stdin);
+        let exit = bounded("an end", || cat.wait()).expect("a status");
+        assert!(exit.success(), "{}: {exit}", template.name);
+        template.check();
+    }
 }
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);

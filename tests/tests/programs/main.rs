@@ -6,7 +6,9 @@
 
 mod commands_inherit_what_is_now;
 mod early_says_why_not;
+mod errors_keep_the_systems_number;
 mod exec_survives_its_file;
 mod nothing_is_left_of_a_program;
 mod processes_have_titles;
 mod snapshot_keeps_state;
+mod status_reads_nothing;
