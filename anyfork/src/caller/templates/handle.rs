@@ -20,6 +20,9 @@ use crate::sys::poll::Interest;
 use crate::sys::rights::Rights;
 use crate::sys::{deliver, pidfd, poll, socket, time, wait};
 
+/// Timeout for a second descriptor of a template to close, once one has.
+const TIMEOUT_FOLLOW: Duration = Duration::from_millis(100);
+
 /// A template that other processes are forked from. When the last owner is dropped, the
 /// template exits once its children have.
 ///
@@ -194,18 +197,17 @@ impl TemplateHandle {
         }
     }
 
-    /// The template's pidfd, which comes with its reply: waits for that, but not long.
-    fn pidfd_within(&self, timeout: Duration) -> Option<Arc<OwnedFd>> {
+    /// Waits for the template's reply, but not long.
+    fn await_startup(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         loop {
             let socket = match &*self.startup() {
-                Startup::Ready { pidfd, .. } => return pidfd.clone(),
                 Startup::Open { socket, .. } => Arc::clone(socket),
-                _ => return None,
+                _ => return,
             };
             match poll::wait(socket.as_fd(), Interest::Readable, Some(deadline)) {
                 Ok(true) => {}
-                _ => return None,
+                _ => return,
             }
         }
     }
@@ -218,7 +220,11 @@ impl TemplateHandle {
 
     /// Why this template never served, if it did not: its own report, or that of the
     /// template from which it was to be forked.
+    ///
+    /// A process that ends closes its descriptors one after the other, so its reply is given
+    /// a moment to follow the control socket's end.
     fn failure(&self) -> Option<Error> {
+        self.await_startup(TIMEOUT_FOLLOW);
         let silence = match &*self.startup() {
             Startup::Failed(error, _) => return Some(error.clone()),
             Startup::Ready { .. } => return None,
@@ -232,10 +238,9 @@ impl TemplateHandle {
     /// Why a request has been lost without a reply: with the template, or because the
     /// template's descriptor table is so full that it could not receive the reply socket.
     ///
-    /// A process that is killed closes its descriptors one after the other, so the control
-    /// socket is given a moment to follow the request's.
+    /// The control socket, too, is given a moment to follow the request's.
     pub(crate) fn why_lost(&self) -> Error {
-        if self.is_gone_within(Duration::from_millis(100)) {
+        if self.is_gone_within(TIMEOUT_FOLLOW) {
             return self.why_gone();
         }
         let error = io::Error::from_raw_os_error(libc::EMFILE);
@@ -353,7 +358,8 @@ impl Drop for TemplateHandle {
         if !wait::adopts_orphans() {
             return;
         }
-        let pidfd = self.pidfd_within(adopted::TIMEOUT);
+        self.await_startup(adopted::TIMEOUT);
+        let pidfd = self.pidfd();
         // So that the template exits, if this was its last owner.
         drop(self.control.take());
         match pidfd {
