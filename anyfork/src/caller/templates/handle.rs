@@ -205,9 +205,9 @@ impl TemplateHandle {
                 Startup::Open { socket, .. } => Arc::clone(socket),
                 _ => return,
             };
-            match poll::wait(socket.as_fd(), Interest::Readable, Some(deadline)) {
-                Ok(true) => {}
-                _ => return,
+            let waited = poll::wait(socket.as_fd(), Interest::Readable, Some(deadline));
+            if !matches!(waited, Ok(true)) {
+                return;
             }
         }
     }
@@ -219,10 +219,8 @@ impl TemplateHandle {
     }
 
     /// Why this template never served, if it did not: its own report, or that of the
-    /// template from which it was to be forked.
-    ///
-    /// A process that ends closes its descriptors one after the other, so its reply is given
-    /// a moment to follow the control socket's end.
+    /// template from which it was to be forked. A process that ends closes its descriptors
+    /// one after the other, so the report is given a moment to come.
     fn failure(&self) -> Option<Error> {
         self.await_startup(TIMEOUT_FOLLOW);
         let silence = match &*self.startup() {
