@@ -26,7 +26,7 @@ use crate::sys::rights::Rights;
 ///
 /// Its rights are compared when a request goes to it, by [`with_present_rights`].
 pub(crate) fn default() -> Result<Arc<TemplateHandle>> {
-    early_for(None).or_else(|_| kept(None))
+    early_for(None).or_else(|_| executed(None))
 }
 
 /// The template that was forked before `main`, or why there is none.
@@ -50,7 +50,7 @@ pub(crate) fn with_present_rights(
     });
     match rights {
         Some(now) if !now.are_those_of(then) || template.is_replaced() => {
-            early_for(Some(&now)).or_else(|_| kept(Some(now)))
+            early_for(Some(&now)).or_else(|_| executed(Some(now)))
         }
         _ => Ok(Arc::clone(template)),
     }
@@ -71,7 +71,7 @@ pub(crate) fn end_early() {
 /// Ends the default template that was exec'ed, and forgets it: the next use makes another
 /// one.
 pub(crate) fn reset_default() {
-    if let Some(before) = lock_kept().take() {
+    if let Some(before) = lock_executed().take() {
         before.end();
     }
 }
@@ -81,14 +81,14 @@ pub(crate) fn reset_default() {
 static EARLY_ENDED: AtomicBool = AtomicBool::new(false);
 
 /// The default template that was exec'ed, by the process of a generation.
-struct Kept {
+struct Executed {
     generation: u32,
     /// The identity of its control socket when it was made.
     identity: Option<Identity>,
     template: Arc<TemplateHandle>,
 }
 
-impl Kept {
+impl Executed {
     /// Whether this process still has the template's sockets: their numbers may lead to
     /// others by now.
     fn is_ours(&self) -> bool {
@@ -105,23 +105,23 @@ impl Kept {
     }
 }
 
-static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
+static EXECUTED: Mutex<Option<Executed>> = Mutex::new(None);
 
-fn lock_kept() -> MutexGuard<'static, Option<Kept>> {
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_executed() -> MutexGuard<'static, Option<Executed>> {
+    EXECUTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The exec'ed template, made if there is none for these rights. Of several threads at
 /// the same time, one makes it and the others wait.
-fn kept(rights: Option<Rights>) -> Result<Arc<TemplateHandle>> {
-    let mut kept = lock_kept();
-    if let Some(before) = kept.take_if(|before| !before.serves(rights.as_ref())) {
+fn executed(rights: Option<Rights>) -> Result<Arc<TemplateHandle>> {
+    let mut current = lock_executed();
+    if let Some(before) = current.take_if(|before| !before.serves(rights.as_ref())) {
         if !before.template.fits(rights.as_ref()) {
             before.template.note_replaced();
         }
         before.end();
     }
-    if let Some(before) = &*kept {
+    if let Some(before) = &*current {
         return Ok(Arc::clone(&before.template));
     }
     let sockets = exec::this_program().map_err(|error| match has_other_rights() {
@@ -132,15 +132,15 @@ fn kept(rights: Option<Rights>) -> Result<Arc<TemplateHandle>> {
         ),
         false => error,
     })?;
-    let made = Kept {
+    let made = Executed {
         generation: early::generation(),
         identity: sockets.identity,
         template: Arc::new(TemplateHandle::of_program(sockets, Rights::all_now().ok())),
     };
-    Ok(Arc::clone(&kept.insert(made).template))
+    Ok(Arc::clone(&current.insert(made).template))
 }
 
-impl Kept {
+impl Executed {
     /// Whether it can serve a caller with these rights.
     fn serves(&self, rights: Option<&Rights>) -> bool {
         self.is_ours() && self.template.fits(rights) && !self.template.is_gone()

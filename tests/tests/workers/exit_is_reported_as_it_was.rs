@@ -46,7 +46,7 @@ fn exit_of(name: &str, number: i32) -> Exit {
 #[test]
 fn every_code_is_reported() {
     for code in 0..=255 {
-        let exit = exit_of("end", code);
+        let exit = exit_of(end::NAME, code);
         assert_eq!((exit.code(), exit.signal()), (Some(code), None));
         assert_eq!(exit.success(), code == 0);
         assert_eq!(exit.status(), ExitStatus::from_raw(code << 8));
@@ -64,7 +64,7 @@ fn every_signal_is_reported() {
         1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 24, 25, 26, 27, 29, 31,
     ];
     for signal in first.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
-        let exit = exit_of("die", signal);
+        let exit = exit_of(die::NAME, signal);
         assert_eq!((exit.code(), exit.signal()), (None, Some(signal)));
         assert!(!exit.success());
         assert_eq!(ExitStatus::from(exit).signal(), Some(signal));
@@ -163,7 +163,7 @@ fn usage_is_the_workers_own() {
         "{usage:?}"
     );
     assert!(usage.peak_memory > 64 << 20, "{usage:?}");
-    let usage = *exit_of("end", 0).usage();
+    let usage = *exit_of(end::NAME, 0).usage();
     assert!(usage.peak_memory < 64 << 20, "{usage:?}");
 }
 
