@@ -18,6 +18,10 @@ pub(crate) const HEAD_LEN: usize = 8;
 /// Maximum number of bytes of a report behind its head.
 const MAX_REPORT: usize = 128 * 1024;
 
+/// Maximum number of bytes that a child and its template write into a status pipe: a
+/// report, and a record each.
+pub(crate) const MAX_FRAMES: usize = HEAD_LEN + MAX_REPORT + 2 * RECORD_LEN;
+
 /// A frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {

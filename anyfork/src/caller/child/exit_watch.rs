@@ -189,7 +189,9 @@ impl Shared {
                 }
             }
             Record::Pending if state == ProcessState::Exited => ExitState::AwaitsRecord,
-            Record::Pending | Record::Lost => ExitState::Exited(self.ask_kernel()?),
+            Record::Pending | Record::Lost | Record::Spoiled => {
+                ExitState::Exited(self.ask_kernel()?)
+            }
         })
     }
 
@@ -209,7 +211,8 @@ impl Shared {
         now < *self.usage_deadline.get_or_init(|| now + USAGE_TIMEOUT)
     }
 
-    /// The exit of a child whose template did not live to report it.
+    /// The exit of a child whose template did not live to report it, or of one that has
+    /// written something else into its status pipe.
     fn ask_kernel(&self) -> Result<Exit> {
         let (pidfd, failure) = (self.pidfd.as_fd(), self.status.failure());
         if let Some(reaped) = wait::reap_adopted(pidfd) {

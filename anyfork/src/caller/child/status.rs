@@ -1,5 +1,9 @@
 //! [`StatusPipe`]: reads from a status pipe why a child failed, and how it exited.
 //! RUNS IN: caller
+//!
+//! A child may write into its pipe what it likes, without end. So the pipe is read for
+//! no more bytes than a child and its template have to write, and no more at all after
+//! something else than that.
 
 use std::io;
 use std::mem;
@@ -33,6 +37,10 @@ struct Frames {
     exit: Option<Exit>,
     /// What the child has written of its exit.
     own_exit: Option<Exit>,
+    /// Number of bytes that were read.
+    read: usize,
+    /// Whether there was something else in the pipe than a report and a record.
+    is_spoiled: bool,
 }
 
 /// The record of a child's exit.
@@ -49,6 +57,8 @@ pub(crate) enum Record {
     },
     /// Never written: every process that could write it has exited.
     Lost,
+    /// The pipe has something else in it: no record that comes can be found.
+    Spoiled,
 }
 
 impl StatusPipe {
@@ -68,7 +78,8 @@ impl StatusPipe {
         self.registry.register()
     }
 
-    /// Reads the frames that have come, without waiting.
+    /// Reads the frames that have come, without waiting, up to the record: at most what
+    /// belongs into the pipe, over all calls.
     pub(crate) fn try_read(&self) -> Result<Record> {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = [0; 4096];
@@ -76,9 +87,12 @@ impl StatusPipe {
             if let Some(exit) = &frames.exit {
                 return Ok(Record::Exit(exit.clone()));
             }
+            if frames.is_spoiled {
+                return Ok(Record::Spoiled);
+            }
             match fd::read(self.pipe.as_fd(), &mut buffer) {
                 Ok(0) => return Ok(frames.own_exit(true).unwrap_or(Record::Lost)),
-                Ok(n) => frames.take(&buffer[..n])?,
+                Ok(n) => frames.take(&buffer[..n]),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         return Ok(frames.own_exit(false).unwrap_or(Record::Pending));
@@ -107,25 +121,36 @@ impl Frames {
     }
 
     /// Takes the complete frames out of the bytes, and keeps the rest.
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) {
+        self.read += bytes.len();
         self.rest.extend_from_slice(bytes);
         let all = mem::take(&mut self.rest);
         let mut rest = &all[..];
-        while self.exit.is_none()
-            && let Some((frame, behind)) = status::take(rest)?
-        {
-            match frame {
-                Frame::Failure(failure) => self.failure = Some(failure),
-                Frame::Exit(exit) => {
+        while self.exit.is_none() {
+            match status::take(rest) {
+                Ok(Some((Frame::Failure(failure), behind))) if self.failure.is_none() => {
+                    self.failure = Some(failure);
+                    rest = behind;
+                }
+                Ok(Some((Frame::OwnExit(exit), behind))) if self.own_exit.is_none() => {
+                    self.own_exit = Some(exit);
+                    rest = behind;
+                }
+                Ok(Some((Frame::Exit(exit), _))) => {
                     let failure = self.failure.clone();
                     self.exit = Some(Exit { failure, ..exit });
+                    return;
                 }
-                Frame::OwnExit(exit) => self.own_exit = Some(exit),
+                Ok(None) if self.read < status::MAX_FRAMES => {
+                    self.rest = rest.to_vec();
+                    return;
+                }
+                Ok(_) | Err(_) => {
+                    self.is_spoiled = true;
+                    return;
+                }
             }
-            rest = behind;
         }
-        self.rest = rest.to_vec();
-        Ok(())
     }
 }
 

@@ -65,16 +65,9 @@ impl<S: AsFd> Drop for CancelGuard<S> {
 /// be a program by now that leads one.
 fn cancel(socket: BorrowedFd<'_>, mut reader: ReplyReader) {
     let _ = socket::shut_down_receiving(socket);
-    while let Ok(Some(reply)) = reader.read(socket) {
-        match reply {
-            Reply::Hello => {}
-            Reply::Ready(ready) => {
-                if let Some(pidfd) = ready.pidfd {
-                    let _ = kill::kill(pidfd.as_fd(), ready.pid);
-                }
-                return;
-            }
-            Reply::Failed(_) | Reply::End => return,
-        }
+    if let Ok(Some(Reply::Ready(ready))) = reader.read(socket)
+        && let Some(pidfd) = ready.pidfd
+    {
+        let _ = kill::kill(pidfd.as_fd(), ready.pid);
     }
 }

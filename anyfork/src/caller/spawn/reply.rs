@@ -6,7 +6,9 @@
 //! and the protocol, and no process.
 //!
 //! After `Ready` the socket is the worker's, so the reader asks the kernel for the rest
-//! of one frame and never for a byte more.
+//! of one frame and never for a byte more. Each frame comes at most once, and `Hello`
+//! only where one is expected, so what the other side can make the reader read has an
+//! end.
 
 use std::io;
 use std::mem;
@@ -50,19 +52,21 @@ pub(crate) struct ReplyReader {
     filled: usize,
     /// The first descriptor that came with the frame.
     fd: Option<OwnedFd>,
-    progress: Progress,
-}
-
-/// The last complete frame: `Hello` can only be the first, and `Ready` comes once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Progress {
-    #[default]
-    Nothing,
-    Hello,
-    Ready,
+    /// Whether `Hello` may come.
+    takes_hello: bool,
+    /// Whether `Ready` has come, after which only a failure may.
+    is_ready: bool,
 }
 
 impl ReplyReader {
+    /// A reader of what a program sends that is exec'ed as a template: `Hello` first.
+    pub(crate) fn of_program() -> ReplyReader {
+        ReplyReader {
+            takes_hello: true,
+            ..ReplyReader::default()
+        }
+    }
+
     /// Reads what the socket has, without waiting: `None` until a frame is complete.
     ///
     /// May be called again after each reply; for a worker, not after `Ready`.
@@ -120,18 +124,19 @@ impl ReplyReader {
         if let Some((kind, text)) = self.failure.take() {
             return Ok(Some(Reply::Failed(reply::parse_failure(kind, &text)?)));
         }
-        let (reply, progress) = match reply::parse_head(&self.head)? {
-            Head::Hello => (Reply::Hello, Progress::Hello),
-            Head::Ready { pid } => (Reply::Ready(ReadyChild { pid, pidfd: fd }), Progress::Ready),
+        match reply::parse_head(&self.head)? {
+            Head::Hello if mem::take(&mut self.takes_hello) => Ok(Some(Reply::Hello)),
+            Head::Hello => Err(Malformed::Because("it greets out of turn").into()),
+            Head::Ready { pid } if !mem::replace(&mut self.is_ready, true) => {
+                self.takes_hello = false;
+                Ok(Some(Reply::Ready(ReadyChild { pid, pidfd: fd })))
+            }
+            Head::Ready { .. } => Err(Malformed::Because("it answers the same twice").into()),
             Head::Failed { kind, rest } => {
                 self.failure = Some((kind, vec![0; rest]));
-                return Ok(None);
+                Ok(None)
             }
-        };
-        if mem::replace(&mut self.progress, progress) >= progress {
-            return Err(Malformed::Because("it answers the same twice").into());
         }
-        Ok(Some(reply))
     }
 }
 
@@ -148,7 +153,7 @@ mod tests {
     /// A reader with the two ends of its socket: ours, and the child's.
     fn scene() -> (ReplyReader, UnixStream, UnixStream) {
         let (mine, theirs) = UnixStream::pair().unwrap();
-        (ReplyReader::default(), mine, theirs)
+        (ReplyReader::of_program(), mine, theirs)
     }
 
     fn failure() -> Vec<u8> {
@@ -284,6 +289,14 @@ mod tests {
             let error = reader.read(mine.as_fd()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
         }
+    }
+
+    #[test]
+    fn a_greeting_that_nobody_expects_is_refused() {
+        let (_, mine, mut theirs) = scene();
+        theirs.write_all(&reply::hello()).unwrap();
+        let error = ReplyReader::default().read(mine.as_fd()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn await_hello(program: &Path, reply: &UnixStream, deadline: Option<Instant>) ->
         let message = format!("`{name}` {why}: is it a program that links anyfork?");
         Error::new(ErrorKind::NotAnyfork, message)
     };
-    let mut reader = ReplyReader::default();
+    let mut reader = ReplyReader::of_program();
     loop {
         let reply_or_later = reader.read(reply.as_fd());
         match reply_or_later.map_err(|error| error.during(format_args!("`{name}`")))? {

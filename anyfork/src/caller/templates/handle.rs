@@ -376,22 +376,19 @@ fn open(reply: UnixStream) -> Startup {
 
 /// Reads a template's reply; `None` until it has come.
 fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Startup> {
-    loop {
-        return Some(match reader.read(socket.as_fd()) {
-            Ok(None) => return None,
-            Ok(Some(Reply::Hello)) => continue,
-            Ok(Some(Reply::Ready(ReadyChild { pid, pidfd }))) => {
-                let pidfd = pidfd.map(Arc::new);
-                Startup::Ready { pid, pidfd }
-            }
-            Ok(Some(Reply::Failed(error))) => Startup::Failed(error, Arc::clone(socket)),
-            Ok(Some(Reply::End)) => {
-                let message = "the template process has ended before it was ready";
-                Startup::Silent(Error::new(ErrorKind::TemplateGone, message))
-            }
-            Err(error) => Startup::Silent(error),
-        });
-    }
+    Some(match reader.read(socket.as_fd()) {
+        Ok(None) => return None,
+        Ok(Some(Reply::Ready(ReadyChild { pid, pidfd }))) => {
+            let pidfd = pidfd.map(Arc::new);
+            Startup::Ready { pid, pidfd }
+        }
+        Ok(Some(Reply::Failed(error))) => Startup::Failed(error, Arc::clone(socket)),
+        Ok(Some(Reply::Hello | Reply::End)) => {
+            let message = "the template process has ended before it was ready";
+            Startup::Silent(Error::new(ErrorKind::TemplateGone, message))
+        }
+        Err(error) => Startup::Silent(error),
+    })
 }
 
 /// Number of pauses for which a message waits until the kernel takes its descriptor.

@@ -18,25 +18,31 @@ use crate::sys::poll::Interest;
 
 /// Waits until a child is ready.
 pub(crate) fn ready(mut spawn: Spawn<UnixStream>) -> Result<(UnixStream, ExitWatch)> {
+    let mut was_last = false;
     loop {
         match spawn.step()? {
             Progress::Ready(watch) => return Ok((spawn.into_socket(), watch)),
-            Progress::WaitFor(wait) => event(&spawn, wait)?,
+            Progress::WaitFor(wait) => was_last = event(&spawn, wait, was_last)?,
         }
     }
 }
 
 /// Waits until everything is sent, and returns the reply socket.
 pub(crate) fn sent(mut spawn: Spawn<UnixStream>) -> Result<UnixStream> {
+    let mut was_last = false;
     while let Some(wait) = spawn.send_step()? {
-        event(&spawn, wait)?;
+        was_last = event(&spawn, wait, was_last)?;
     }
     Ok(spawn.into_socket())
 }
 
 /// Waits for the event that a spawn needs, or for the spawn's deadline, which is an
-/// error.
-fn event(spawn: &Spawn<UnixStream>, wait: WaitFor) -> Result<()> {
+/// error. Returns whether this was the last event: events that come without end do not
+/// put the deadline off.
+fn event(spawn: &Spawn<UnixStream>, wait: WaitFor, was_last: bool) -> Result<bool> {
+    if was_last {
+        return Err(Error::too_late(spawn.what()));
+    }
     let came = if wait == WaitFor::Later {
         thread::sleep(INTERVAL);
         Ok(spawn.deadline().is_none_or(|it| Instant::now() < it))
@@ -53,7 +59,7 @@ fn event(spawn: &Spawn<UnixStream>, wait: WaitFor) -> Result<()> {
         poll::wait_any(&fds, spawn.deadline())
     };
     match came {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(spawn.deadline().is_some_and(|it| Instant::now() >= it)),
         Ok(false) => Err(Error::too_late(spawn.what())),
         Err(error) => Err(Error::io(format!("wait for `{}`", spawn.what()), error)),
     }
