@@ -31,6 +31,11 @@ fn main() {
         "out-of-turn" => &[1, 1, 0, 0, 7, 0, 0, 0],
         "half" => &[3, 1, 0],
         "nonsense" => b"HTTP/1.1 400 Bad Request",
+        "greets" => {
+            // Until nobody reads any more.
+            while answering.write_all(&[3, 1, 0, 0, 0, 0, 0, 0]).is_ok() {}
+            return;
+        }
         "closed" => {
             drop((control, answering));
             stay()

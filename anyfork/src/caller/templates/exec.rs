@@ -21,7 +21,7 @@ use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::hello;
 use crate::sys::poll::Interest;
-use crate::sys::{deliver, poll, posix_spawn, socket, startup, wait};
+use crate::sys::{deliver, pidfd, poll, posix_spawn, socket, startup, wait};
 
 /// Timeout for the `Hello` of a program, which sends it before it prepares anything.
 pub(crate) const TIMEOUT_HELLO: Duration = Duration::from_secs(10);
@@ -102,14 +102,14 @@ fn program_with(
             )
         })?;
     drop(served);
-    let greeted = await_hello(program, &reply, deadline);
+    let greeted = await_hello(program, &reply, deadline)
+        .and_then(|()| await_double_fork(program, pid, deadline));
     if let Err(error) = greeted {
         // Another program, or one that failed: without this it might run on.
         posix_spawn::kill_group(pid);
         reap_killed(pid);
         return Err(error);
     }
-    wait::reap_blocking(pid).map_err(failed)?;
     Ok(TemplateSockets::new(control, reply))
 }
 
@@ -122,6 +122,35 @@ fn reap_killed(pid: u32) {
         let _ = done.send(());
     });
     let _ = reaped.recv_timeout(TIMEOUT_REAP);
+}
+
+/// Waits until a program that has greeted has forked its template and has exited, and
+/// reaps it: any program can greet.
+fn await_double_fork(program: &Path, pid: u32, deadline: Option<Instant>) -> Result<()> {
+    /// Interval between two looks if there is no room for a pidfd.
+    const INTERVAL: Duration = Duration::from_millis(1);
+    let pidfd = pidfd::open(pid).ok();
+    loop {
+        // None: it runs. An error: somebody else has reaped it.
+        if !matches!(wait::reap(pid), Ok(None)) {
+            return Ok(());
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let name = program.display();
+            let message = format!(
+                "`{name}` greeted and did not become a template in time, and was killed: is it a \
+                 program that links anyfork?"
+            );
+            return Err(Error::new(ErrorKind::NotAnyfork, message));
+        }
+        match &pidfd {
+            Some(pidfd) => {
+                let exited = poll::wait(pidfd.as_fd(), Interest::Readable, deadline);
+                exited.map_err(|error| Error::io("wait for a template", error))?;
+            }
+            None => thread::sleep(INTERVAL),
+        }
+    }
 }
 
 /// Waits for the `Hello` of a program that links anyfork.

@@ -387,7 +387,12 @@ fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Start
             let message = "the template process has ended before it was ready";
             Startup::Silent(Error::new(ErrorKind::TemplateGone, message))
         }
-        Err(error) => Startup::Silent(error),
+        // It speaks another protocol, so it is no template: it is killed if it is still
+        // being prepared.
+        Err(error) => {
+            let _ = socket::shut_down(socket.as_fd());
+            Startup::Failed(error, Arc::clone(socket))
+        }
     })
 }
 
