@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::caller::child::exit_watch::ExitWatch;
-use crate::caller::child::status::{Record, StatusPipe};
+use crate::caller::child::status::{self, Record, StatusPipe};
 use crate::caller::spawn::cancel::CancelGuard;
 use crate::caller::spawn::reply::{ReadyChild, Reply};
 use crate::caller::spawn::send::RequestSender;
@@ -34,7 +34,6 @@ use crate::caller::spawn::wait_for::WaitFor;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::Malformed;
 use crate::protocol::reply::{LOST_SOCKET, lost_socket};
 use crate::protocol::request::Role;
 use crate::sys::poll::Interest;
@@ -231,7 +230,7 @@ impl<S: AsFd> Spawn<S> {
     fn has_exited(&self) -> Result<bool> {
         match &self.status {
             Some(status) => match status.try_read()? {
-                Record::Spoiled => Err(spoiled()),
+                Record::Spoiled => Err(status::spoiled()),
                 record => Ok(!matches!(record, Record::Pending)),
             },
             None => Ok(false),
@@ -259,7 +258,6 @@ impl<S: AsFd> Spawn<S> {
         while !self.awaits_exit {
             match self.socket.read_reply()? {
                 None => return Ok(None),
-                // The reader refuses a greeting here.
                 Some(Reply::Hello) => return Ok(None),
                 Some(Reply::Ready(child)) if self.job.role == Role::Program => {
                     self.executing = Some(child);
@@ -325,7 +323,7 @@ impl<S: AsFd> Spawn<S> {
         let exit = match status.try_read()? {
             Record::Pending => return Ok(Progress::WaitFor(WaitFor::Status)),
             Record::Lost => return Err(template.why_lost()),
-            Record::Spoiled => return Err(spoiled()),
+            Record::Spoiled => return Err(status::spoiled()),
             Record::Exit(exit) | Record::OwnExit { exit, .. } => exit,
         };
         if exit.code() == Some(LOST_SOCKET.into()) && !inits.is_empty() {
@@ -380,11 +378,6 @@ impl<S: AsFd> Spawn<S> {
         let status_writer = self.sender.status_writer();
         self.loss.verdict(status_writer, &self.job.template)
     }
-}
-
-/// The error for a child that writes into its status pipe what belongs to nobody.
-fn spoiled() -> Error {
-    Malformed::Because("its status pipe has something else in it than a failure and an exit").into()
 }
 
 /// Opens a pidfd in place of one that was lost, or kills the child. As long as the pipe

@@ -15,6 +15,7 @@ use crate::caller::wait::registration::{Registered, Registry};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::protocol::Malformed;
 use crate::protocol::status;
 use crate::protocol::status::Frame;
 use crate::sys::fd;
@@ -158,6 +159,11 @@ impl AsFd for StatusPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
+}
+
+/// The error for a child that is not ready and has something else in its status pipe.
+pub(crate) fn spoiled() -> Error {
+    Malformed::Because("its status pipe has something else in it than a failure and an exit").into()
 }
 
 /// The error for a status that no process and no kernel reports.

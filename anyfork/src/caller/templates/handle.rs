@@ -376,19 +376,16 @@ fn open(reply: UnixStream) -> Startup {
 
 /// Reads a template's reply; `None` until it has come.
 fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Startup> {
-    Some(match reader.read(socket.as_fd()) {
-        Ok(None) => return None,
-        Ok(Some(Reply::Ready(ReadyChild { pid, pidfd }))) => {
-            let pidfd = pidfd.map(Arc::new);
-            Startup::Ready { pid, pidfd }
+    Some(match reader.read(socket.as_fd()).transpose()? {
+        Ok(Reply::Ready(ReadyChild { pid, pidfd })) => Startup::Ready {
+            pid,
+            pidfd: pidfd.map(Arc::new),
+        },
+        Ok(Reply::Failed(error)) => Startup::Failed(error, Arc::clone(socket)),
+        Ok(Reply::Hello | Reply::End) => {
+            Startup::Silent(Error::new(ErrorKind::TemplateGone, NEVER_READY))
         }
-        Ok(Some(Reply::Failed(error))) => Startup::Failed(error, Arc::clone(socket)),
-        Ok(Some(Reply::Hello | Reply::End)) => {
-            let message = "the template process has ended before it was ready";
-            Startup::Silent(Error::new(ErrorKind::TemplateGone, message))
-        }
-        // It speaks another protocol, so it is no template: it is killed if it is still
-        // being prepared.
+        // No template speaks so. While it is being prepared, this kills it.
         Err(error) => {
             let _ = socket::shut_down(socket.as_fd());
             Startup::Failed(error, Arc::clone(socket))
@@ -399,4 +396,5 @@ fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Start
 /// Number of pauses for which a message waits until the kernel takes its descriptor.
 const MAX_PAUSES: u32 = 1000;
 
+const NEVER_READY: &str = "the template process has ended before it was ready";
 const GONE: &str = "the template process has ended (was it killed?); make a new process";
