@@ -117,13 +117,32 @@ impl Function {
         match &self.signature.output {
             _ if self.diverges() => call.clone(),
             ReturnType::Type(_, ty) if find_impl(ty).is_none() => {
-                quote!(<#ty as #private::Report>::report(#call))
+                with_error_text(private, call, &quote!(<#ty as #private::Report>::report))
             }
             // There is no type to point at, or one with an `impl Trait` in it, which
             // cannot be named outside the signature.
-            _ => quote!(#private::Outcome::of(#call)),
+            _ => with_error_text(private, call, &quote!(#private::Outcome::of)),
         }
     }
+}
+
+/// An expression that has `outcome_of` make an outcome, and gives it the text of an error
+/// with its sources.
+fn with_error_text(
+    private: &TokenStream,
+    call: &TokenStream,
+    outcome_of: &TokenStream,
+) -> TokenStream {
+    quote!({
+        #[allow(unused_imports)]
+        use #private::chain::{
+            OfBoxed as _, OfBoxedSend as _, OfBoxedSync as _, OfError as _, OfOther as _,
+        };
+        let __anyfork_returned = #private::chain::Returned(#call);
+        #[allow(clippy::needless_borrow)]
+        let __anyfork_text = (&&&&&__anyfork_returned).__anyfork_error_text();
+        #outcome_of(__anyfork_returned.0).with_error_text(__anyfork_text)
+    })
 }
 
 fn inherit(meta: &Meta) -> Option<TokenStream> {

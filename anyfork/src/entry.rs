@@ -7,6 +7,7 @@
 
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
+pub mod chain;
 pub(crate) mod collected;
 pub(crate) mod outcome;
 

@@ -103,8 +103,8 @@ impl Failure {
         }))
     }
 
-    /// The panic's message, or the error's text. If other threads had panicked
-    /// before, their messages follow.
+    /// The panic's message, or the error's text with its sources: `a: b: c`. If other
+    /// threads had panicked before, their messages follow.
     pub fn message(&self) -> &str {
         &self.0.message
     }

@@ -128,6 +128,7 @@ pub mod __private {
     pub use crate::child::plugin::guest::plugin_table;
     #[cfg(feature = "tokio")]
     pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
+    pub use crate::entry::chain;
     pub use crate::entry::outcome::{Outcome, Report};
     pub use crate::entry::{Entry, Socket};
     pub use crate::registry::{

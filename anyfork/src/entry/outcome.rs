@@ -38,6 +38,14 @@ impl Outcome {
         value.report()
     }
 
+    /// The same with this text of the error, if there is one: one that has its sources.
+    pub fn with_error_text(mut self, text: Option<String>) -> Outcome {
+        if self.error.is_some() && text.is_some() {
+            self.error = text;
+        }
+        self
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         self.code
@@ -89,7 +97,8 @@ impl<T: Report, E: Display + Debug> Report for Result<T, E> {
         self.map_or_else(
             |error| Outcome {
                 code: 1,
-                error: Some(error.to_string()),
+                // With the sources, where the type prints them so.
+                error: Some(format!("{error:#}")),
             },
             Report::report,
         )

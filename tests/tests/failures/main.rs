@@ -1,5 +1,6 @@
 //! Promises about `Exit::failure`.
 
+mod errors_have_their_sources;
 mod failures_come_from_everywhere;
 mod failures_come_home;
 mod failures_need_no_memory;
