@@ -123,6 +123,16 @@ fn one_that_ends_is_refused_at_once() {
 }
 
 #[test]
+fn one_that_is_killed_is_told_as_killed() {
+    let _alone = alone();
+    let folder = folder("killed");
+    let error = refused(script(&folder, "#!/bin/sh\nkill -9 $$\n"), LONG);
+    assert_eq!(error.kind(), ErrorKind::Died, "{error}");
+    let exit = error.exit().expect("an exit");
+    assert_eq!(exit.signal(), Some(libc::SIGKILL), "{error}");
+}
+
+#[test]
 fn one_that_does_not_answer_is_killed_with_all_it_started() {
     let _alone = alone();
     let folder = folder("stays");
@@ -150,6 +160,12 @@ fn one_that_answers_otherwise_is_killed() {
         ("closed", LONG, ErrorKind::NotAnyfork, "without an answer"),
         ("out-of-turn", LONG, ErrorKind::NotAnyfork, "out of turn"),
         ("silent", SHORT, ErrorKind::NotAnyfork, "in time"),
+        (
+            "greets-and-stays",
+            SHORT,
+            ErrorKind::TimedOut,
+            "in the time",
+        ),
     ] {
         let program = folder.join(name);
         symlink(FOREIGN, &program).unwrap();

@@ -11,7 +11,7 @@ use anyfork_tests::births::stop;
 use anyfork_tests::resources::{Limiter, give_up_root};
 use anyfork_tests::spares::{idle, remembers, until_idle, until_settled, warm};
 use anyfork_tests::{Scene, alone, bounded, children, descriptors, error_number, held, release};
-use anyfork_tests::{send_signal, set_soft_limit, stat, text_of, try_held, until};
+use anyfork_tests::{pipe_with, send_signal, set_soft_limit, stat, text_of, try_held, until};
 use nix::sys::prctl;
 
 /// The kernel exempts root from limits: root's template gives its rights up, and
@@ -94,6 +94,38 @@ fn a_template_without_room_for_a_status_pipe_serves_on() {
         }
         limited.must_be_well(1);
     }
+    drop(limited);
+    scene.must_return();
+}
+
+/// Spares keep the limit that they were forked under: those that have no room for a
+/// request make room for others.
+#[test]
+fn spares_of_a_bad_moment_do_not_outlast_it() {
+    let _alone = alone();
+    let scene = Scene::early();
+    let mut limited = Limited::new(0);
+    let before = limited.limiter.set(libc::RLIMIT_NOFILE, 32);
+    limited.template = limited.template.keep_warm(2);
+    let poor = until_idle(limited.pid, 2);
+    limited.limiter.set(libc::RLIMIT_NOFILE, before);
+    let large = |process: Process| (0..40).fold(process, |it, _| it.send_fd(pipe_with("")));
+    let mut refused = 0;
+    until("no spare refuses", || {
+        match try_held(large(limited.template.fork())) {
+            Ok(worker) => {
+                release(worker);
+                !idle(limited.pid).iter().any(|it| poor.contains(it))
+            }
+            Err(error) => {
+                assert_eq!(error_number(&error), Some(libc::EMFILE), "{error}");
+                refused += 1;
+                false
+            }
+        }
+    });
+    assert!(refused <= 2, "{refused}");
+    limited.must_be_well(2);
     drop(limited);
     scene.must_return();
 }

@@ -313,8 +313,8 @@ impl Command {
     }
 
     /// Sets whether the program is killed when the last one of its
-    /// [`Child`](crate::Child) and handles is dropped, or this whole program exits: see
-    /// [`Process::kill_on_drop`].
+    /// [`Child`](crate::Child) and handles is dropped, or this whole program exits, with the
+    /// caveat of [`Process::kill_on_drop`].
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
         self.options.kill_on_drop = kill;
         self

@@ -43,6 +43,8 @@ pub(crate) enum Arrival<'a> {
     /// A request that cannot be served, and was answered. The buffer has bytes of
     /// it.
     Refused,
+    /// The same of a request whose descriptors have no room in this process.
+    NoRoom,
     /// The last owner is gone.
     Closed,
     Request(Request<'a>),
@@ -90,7 +92,8 @@ impl<'a> Request<'a> {
             Err(malformed) => return refuse(fds, &malformed.into()),
         };
         if received.fds_cut {
-            return refuse(fds, &limits.full());
+            refuse(fds, &limits.full());
+            return Arrival::NoRoom;
         }
         if fds.len() != head.fd_count() {
             let message = format!(

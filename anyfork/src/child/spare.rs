@@ -76,6 +76,9 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
                 let _ = poll::wait(control.as_fd(), Interest::Readable, None);
             }
             Arrival::Refused => buffer.fill(0),
+            // The limit that it was forked under is the limit that it keeps: the next
+            // spare may have a higher one.
+            Arrival::NoRoom => fork::exit_now(1),
             Arrival::Closed | Arrival::Control(ControlMessage::ExitSpare, _) => fork::exit_now(0),
             Arrival::Control(ControlMessage::SetSpares(wanted), owner) => {
                 let owner = owner.as_ref().map(AsFd::as_fd);

@@ -4,8 +4,9 @@
 //! While there are spares, the template does not wait for requests: to wake it for each
 //! would slow every start down. But spares may be stopped, frozen or traced, or be busy
 //! in a way that nobody foresaw. So the template looks from time to time whether
-//! something lies unread on the control socket. What lies there at two looks in a row,
-//! nobody takes, and the template takes over until there is nothing more to take.
+//! something lies unread on the control socket. If that is so at two looks in a row, and
+//! no spare has taken anything in between, the template takes over until there is
+//! nothing more to take.
 //!
 //! A request is delayed by at most [`MAX`] and [`INTERVAL`] that way. The template's
 //! loop asks; this file makes no system call.
@@ -60,7 +61,13 @@ impl Patience {
         self.has_received = true;
     }
 
-    /// The template has looked whether something is unread.
+    /// The template has found that spares have taken requests since the last look.
+    pub(crate) fn on_taken(&mut self, now: Instant) {
+        self.has_received = false;
+        self.on_look(false, now);
+    }
+
+    /// The template has looked whether something is unread that no spare takes.
     pub(crate) fn on_look(&mut self, is_unread: bool, now: Instant) {
         let is_needed = is_unread && self.was_unread;
         let goes_on = self.takes_over && (is_unread || self.has_received);
@@ -144,7 +151,8 @@ mod tests {
             assert!(patience.takes_over());
             assert_eq!(patience.remaining(now), INTERVAL);
         }
-        patience.on_look(false, now);
+        patience.on_received();
+        patience.on_taken(now);
         assert!(!patience.takes_over());
     }
 }

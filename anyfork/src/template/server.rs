@@ -126,6 +126,7 @@ impl Template {
             if is_quiet && self.lacks_spares() {
                 // Fork a spare only when there is nothing else to do.
                 self.fork_spare();
+                self.children.delegate_excess();
                 self.update_receiving();
                 continue;
             }
@@ -165,8 +166,12 @@ impl Template {
             if is_unread {
                 // A spare that has taken a request may not have woken the template.
                 self.spares.read_notices(&mut self.children);
+                self.children.delegate_excess();
             }
-            self.patience.on_look(is_unread, now);
+            match self.spares.have_taken() {
+                true => self.patience.on_taken(now),
+                false => self.patience.on_look(is_unread, now),
+            }
             if !self.patience.takes_over() {
                 self.spares.dismiss_again();
                 self.spares.dismiss_surplus(&self.children);
@@ -211,7 +216,7 @@ impl Template {
             Arrival::Control(ControlMessage::SetSpares(target), owner) => {
                 return self.spares.set_target(target, owner, &self.children);
             }
-            Arrival::Refused => return self.buffer.fill(0),
+            Arrival::Refused | Arrival::NoRoom => return self.buffer.fill(0),
             Arrival::Request(request) => request,
         };
         let used = request.body.len() + HEAD_LEN;

@@ -45,6 +45,9 @@ pub(crate) struct SparePool {
     /// because without one nothing has changed.
     fork_failed: bool,
     starts: Starts,
+    /// Whether a spare has taken a request since the last
+    /// [`have_taken`](SparePool::have_taken).
+    taken: bool,
 }
 
 /// Spares that are to be sent away.
@@ -138,6 +141,7 @@ impl SparePool {
             match (SpareNotice::parse(&bytes[..received.len]), fds.pop()) {
                 (Some(SpareNotice::Taken { pid, kill_on_drop }), Some(status)) => {
                     self.starts.reset();
+                    self.taken = true;
                     children.on_taken(pid, status, kill_on_drop);
                 }
                 // The template had no room for the status pipe.
@@ -148,6 +152,11 @@ impl SparePool {
                 (None, _) => {}
             }
         }
+    }
+
+    /// Whether a spare has taken a request since the last call.
+    pub(crate) fn have_taken(&mut self) -> bool {
+        mem::take(&mut self.taken)
     }
 
     /// A child that counts as a spare has exited.

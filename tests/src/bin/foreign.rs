@@ -30,6 +30,7 @@ fn main() {
         "version" => &[3, 9, 0, 0, 0, 0, 0, 0],
         "out-of-turn" => &[1, 1, 0, 0, 7, 0, 0, 0],
         "half" => &[3, 1, 0],
+        "greets-and-stays" => &[3, 1, 0, 0, 0, 0, 0, 0],
         "nonsense" => b"HTTP/1.1 400 Bad Request",
         "greets" => {
             // Until nobody reads any more.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::caller::spawn::reply::{Reply, ReplyReader};
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exit::{Exit, Usage};
 use crate::protocol::hello;
 use crate::sys::poll::Interest;
 use crate::sys::{deliver, pidfd, poll, posix_spawn, socket, startup, wait};
@@ -28,6 +29,9 @@ pub(crate) const TIMEOUT_HELLO: Duration = Duration::from_secs(10);
 
 /// Number of pauses for which the greeting waits until the kernel takes its descriptor.
 const MAX_PAUSES: u32 = 1000;
+
+/// Timeout for the exit of a program that has closed its end of the reply socket.
+const TIMEOUT_EXIT: Duration = Duration::from_millis(100);
 
 /// Timeout for reaping a program that was sent SIGKILL.
 const TIMEOUT_REAP: Duration = Duration::from_secs(1);
@@ -105,12 +109,51 @@ fn program_with(
     let greeted = await_hello(program, &reply, deadline)
         .and_then(|()| await_double_fork(program, pid, deadline));
     if let Err(error) = greeted {
+        let killed = match error.kind() {
+            ErrorKind::NotAnyfork => killed_before(program, pid),
+            _ => None,
+        };
         // Another program, or one that failed: without this it might run on.
         posix_spawn::kill_group(pid);
         reap_killed(pid);
-        return Err(error);
+        return Err(killed.unwrap_or(error));
+    }
+    // It has forked the template and is about to exit, if it is what it says.
+    if !exits_by(pid, deadline) {
+        posix_spawn::kill_group(pid);
+        reap_killed(pid);
+        return Err(Error::too_late(&format!(
+            "`{name}`, exec'ed as a template,"
+        )));
     }
     Ok(TemplateSockets::new(control, reply))
+}
+
+/// Whether the child has exited, or does until the deadline. Where nobody can tell, it is
+/// trusted to.
+fn exits_by(pid: u32, deadline: Option<Instant>) -> bool {
+    match pidfd::open(pid) {
+        Ok(pidfd) => !matches!(
+            poll::wait(pidfd.as_fd(), Interest::Readable, deadline),
+            Ok(false)
+        ),
+        Err(_) => true,
+    }
+}
+
+/// The error for a program that a signal has ended before it could answer.
+fn killed_before(program: &Path, pid: u32) -> Option<Error> {
+    exits_by(pid, Some(Instant::now() + TIMEOUT_EXIT));
+    let record = wait::peek(pid).ok()??;
+    let (user, system) = (record.user_micros, record.system_micros);
+    let exit = Exit {
+        status: record.status,
+        usage: Usage::new(user, system, record.peak_memory),
+        failure: None,
+    };
+    exit.signal()?;
+    let message = format!("`{}` ended before it answered: {exit}", program.display());
+    Some(Error::died(message, exit))
 }
 
 /// Reaps a program that was sent SIGKILL. One that changed its user cannot be killed:
