@@ -8,6 +8,7 @@
 pub(crate) mod adopted;
 pub(crate) mod exec;
 pub(crate) mod handle;
+pub(crate) mod room;
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};

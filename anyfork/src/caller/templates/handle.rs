@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use crate::caller::spawn::reply::{ReadyChild, Reply, ReplyReader};
 use crate::caller::templates::adopted;
+use crate::caller::templates::room::receives_fds;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::Exit;
 use crate::protocol::control::{ControlMessage, SpareTarget};
-use crate::protocol::request::HEAD_LEN;
 use crate::sys::poll::Interest;
 use crate::sys::rights::Rights;
 use crate::sys::{deliver, pidfd, poll, socket, time, wait};
@@ -243,30 +243,13 @@ impl TemplateHandle {
         if self.is_gone_within(TIMEOUT_FOLLOW) {
             return self.why_gone();
         }
-        if self.takes_descriptors() {
+        if receives_fds(self.control()) {
             let message = "the spare that took the request was killed before it could report it";
             return Error::died(message, Exit::unknown(None));
         }
         let error = io::Error::from_raw_os_error(libc::EMFILE);
         let message = "the template has no room for the descriptors of a request";
         Error::io(message, error)
-    }
-
-    /// Whether whoever receives a request has room for its descriptors: what is no
-    /// request is refused on the socket that comes with it, if that has arrived.
-    fn takes_descriptors(&self) -> bool {
-        let Ok((mine, theirs)) = socket::stream_pair() else {
-            return false;
-        };
-        let no_request = [0; HEAD_LEN];
-        if socket::send(self.control(), &no_request, &[theirs.as_fd()]).is_err() {
-            return false;
-        }
-        drop(theirs);
-        let deadline = Some(Instant::now() + TIMEOUT_REFUSAL);
-        let came = poll::wait(mine.as_fd(), Interest::Readable, deadline);
-        let received = || socket::receive(mine.as_fd(), &mut [0], &mut Vec::new());
-        came.is_ok_and(|came| came) && received().is_ok_and(|received| received.len > 0)
     }
 
     /// Whether it serves no more.
@@ -414,9 +397,6 @@ fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Start
         }
     })
 }
-
-/// Timeout for the refusal of what is no request.
-const TIMEOUT_REFUSAL: Duration = Duration::from_secs(1);
 
 /// Number of pauses for which a message waits until the kernel takes its descriptor.
 const MAX_PAUSES: u32 = 1000;
