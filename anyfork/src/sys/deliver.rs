@@ -13,6 +13,9 @@ use crate::sys::socket;
 /// Interval between two tries to send a descriptor.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Number of pauses for a message that cannot do without its descriptors.
+pub(crate) const MAX_PAUSES: u32 = 1000;
+
 /// Whether the kernel takes no more descriptors of this user for now: too many are in
 /// flight (unix(7)).
 pub(crate) fn is_too_many_in_flight(error: &io::Error) -> bool {

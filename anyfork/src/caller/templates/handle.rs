@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 
 use crate::caller::spawn::reply::{ReadyChild, Reply, ReplyReader};
 use crate::caller::templates::adopted;
-use crate::caller::templates::room::receives_fds;
+use crate::caller::templates::room;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exit::Exit;
 use crate::protocol::control::{ControlMessage, SpareTarget};
 use crate::sys::poll::Interest;
 use crate::sys::rights::Rights;
@@ -160,7 +159,7 @@ impl TemplateHandle {
         let at = time::monotonic_nanos().map_err(failed)?;
         let bytes = ControlMessage::SetSpares(SpareTarget { count, at }).encode();
         let control = self.control();
-        match deliver::send_if_room(control, &bytes, &[control], &mut { MAX_PAUSES }) {
+        match deliver::send_if_room(control, &bytes, &[control], &mut { deliver::MAX_PAUSES }) {
             Ok(_) => Ok(true),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock if self.lost_since().is_none() => Ok(false),
@@ -235,21 +234,15 @@ impl TemplateHandle {
         base.or(silence)
     }
 
-    /// Why a request has been lost without a reply: with the template, or because the
-    /// template's descriptor table is so full that it could not receive the reply socket.
+    /// Why a request has been lost without a reply: with the template, or for
+    /// want of [`room`].
     ///
     /// The control socket, too, is given a moment to follow the request's.
     pub(crate) fn why_lost(&self) -> Error {
         if self.is_gone_within(TIMEOUT_FOLLOW) {
             return self.why_gone();
         }
-        if receives_fds(self.control()) {
-            let message = "the spare that took the request was killed before it could report it";
-            return Error::died(message, Exit::unknown(None));
-        }
-        let error = io::Error::from_raw_os_error(libc::EMFILE);
-        let message = "the template has no room for the descriptors of a request";
-        Error::io(message, error)
+        room::why_lost(self.control())
     }
 
     /// Whether it serves no more.
@@ -397,9 +390,6 @@ fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Start
         }
     })
 }
-
-/// Number of pauses for which a message waits until the kernel takes its descriptor.
-const MAX_PAUSES: u32 = 1000;
 
 const NEVER_READY: &str = "the template process has ended before it was ready";
 const GONE: &str = "the template process has ended (was it killed?); make a new process";
