@@ -125,6 +125,8 @@ pub struct Command {
     streams: [Option<Stdio>; 3],
     /// Descriptors, and the numbers at which the program finds them.
     fds: Vec<(i32, OwnedFd)>,
+    /// Whether the program has the caller's descriptors, too.
+    inherits_fds: bool,
     setup: Setup,
     options: Options,
 }
@@ -166,6 +168,7 @@ impl Command {
             args: Vec::new(),
             streams: [None, None, None],
             fds: Vec::new(),
+            inherits_fds: false,
             setup: Setup::default(),
             options: Options::default(),
         }
@@ -267,6 +270,33 @@ impl Command {
     /// ```
     pub fn fd(&mut self, number: i32, fd: impl Into<OwnedFd>) -> &mut Command {
         self.fds.push((number, fd.into()));
+        self
+    }
+
+    /// Gives the program all descriptors above 2 that are open here without close-on-exec
+    /// when it is started, under their numbers, as std's `Command` does: for make's job
+    /// server, or a shell's `/dev/fd/63`. One that [`fd`](Command::fd) gives under the
+    /// same number is preferred.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// // Whoever runs `make -j` has a job server for us in `MAKEFLAGS`.
+    /// let exit = anyfork::Command::new("true").inherit_fds().status().blocking()?;
+    /// assert!(exit.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Of the launch: without `/proc` the open descriptors are not known.
+    ///
+    /// # Caveats
+    ///
+    /// Each of them is sent, so it costs some 0.5 µs, and the descriptor table must have
+    /// room for as many again.
+    pub fn inherit_fds(&mut self) -> &mut Command {
+        self.inherits_fds = true;
         self
     }
 

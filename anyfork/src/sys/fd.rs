@@ -232,6 +232,21 @@ pub(crate) fn inherited_above_standard() -> io::Result<Vec<RawFd>> {
     Ok(open)
 }
 
+/// Duplicates of [those that exec does not close](inherited_above_standard), with their
+/// numbers. One that another thread closes meanwhile is left out.
+pub(crate) fn duplicates_of_inherited() -> io::Result<Vec<(OwnedFd, RawFd)>> {
+    let duplicate = |number: RawFd| {
+        // SAFETY: the kernel looks the number up, and a closed one is an error.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        match fd.try_clone_to_owned() {
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => None,
+            duplicate => Some(duplicate.map(|duplicate| (duplicate, number))),
+        }
+    };
+    let inherited = inherited_above_standard()?;
+    inherited.into_iter().filter_map(duplicate).collect()
+}
+
 /// The flags of the descriptor of that number, which may be closed: then `None`
 /// (`F_GETFD`, fcntl(2)).
 fn descriptor_flags(number: RawFd) -> Option<libc::c_int> {

@@ -23,6 +23,7 @@ use crate::protocol::request::{Role, Surroundings};
 use crate::spec::name::FunctionName;
 use crate::spec::{Attributes, Inherit, Program, Setting};
 use crate::sys::attributes::Status;
+use crate::sys::fd;
 
 /// The standard streams of a program for which none were set.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,13 +169,19 @@ impl Command {
 
     /// The program as the request has it, with duplicates of the descriptors.
     fn to_program(&self) -> io::Result<Program> {
-        let fds = self.fds.iter();
-        let fds = fds.map(|(number, fd)| Ok((fd.try_clone()?, *number)));
+        let given = self.fds.iter();
+        let given = given.map(|(number, fd)| Ok((fd.try_clone()?, *number)));
+        let mut fds = match self.inherits_fds {
+            true => fd::duplicates_of_inherited()?,
+            false => Vec::new(),
+        };
+        fds.retain(|(_, number)| self.fds.iter().all(|(given, _)| given != number));
+        fds.extend(given.collect::<io::Result<Vec<_>>>()?);
         Ok(Program {
             path: self.program.clone(),
             arg0: self.arg0.clone().unwrap_or_else(|| self.program.clone()),
             args: self.args.clone(),
-            fds: fds.collect::<io::Result<_>>()?,
+            fds,
         })
     }
 
