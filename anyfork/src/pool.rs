@@ -3,3 +3,6 @@
 
 pub(crate) mod connection;
 pub(crate) mod entered;
+pub(crate) mod limits;
+pub(crate) mod state;
+pub(crate) mod stats;

@@ -1,0 +1,409 @@
+//! [`State`]: what a pool does next, as events in and actions out, without any I/O.
+//! RUNS IN: caller
+//!
+//! The core calls [`State::handle`] under the pool's lock and carries out the actions. The
+//! time comes with each event, so every interleaving can be tested without a process.
+//!
+//! Promises, which the tests check in every interleaving: each call ends exactly once; a call
+//! that was entered is never given to a second worker; a kill is made only while the worker has
+//! the call that the kill is for, and the worker gets no other afterwards; the sums of
+//! [`Stats`] add up after every event.
+
+mod backoff;
+mod ends;
+pub(crate) mod event;
+mod starts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::pool::limits::Limits;
+use crate::pool::state::backoff::Starts;
+use crate::pool::state::event::{Action, BaseId, CallId, End, Event, Reason, View, WorkerId};
+use crate::pool::stats::Stats;
+
+/// See the module.
+pub(crate) struct State {
+    limits: Limits,
+    stats: Stats,
+    /// The time of the event that is being handled.
+    now: Instant,
+    actions: Vec<Action>,
+
+    calls: HashMap<CallId, Call>,
+    /// The calls that wait, by their place.
+    queue: BTreeMap<i64, CallId>,
+    workers: BTreeMap<WorkerId, Worker>,
+    /// The last one is used next, so that the first one may leave.
+    idle: Vec<WorkerId>,
+    /// Deadlines of calls, ages of workers and the time to kill those that were asked to exit.
+    timers: BTreeSet<(Instant, Timer)>,
+    next_worker: u64,
+
+    base: BaseId,
+    /// A base whose first worker is being started.
+    renewing: Option<(BaseId, WorkerId)>,
+    next_base: u64,
+
+    starts: Starts,
+    phase: PoolPhase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PoolPhase {
+    Open,
+    /// The handles are gone.
+    Left,
+    /// Shut down; the rest has time until then.
+    Closing(Instant),
+    /// Everything was told to end.
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Call(CallId),
+    Age(WorkerId),
+    Kill(WorkerId),
+}
+
+struct Call {
+    made: Instant,
+    sent: Option<Instant>,
+    timeout: Option<Duration>,
+    /// The time that is among the timers.
+    deadline: Option<Instant>,
+    at: At,
+    resent: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Queue(i64),
+    Worker(WorkerId),
+}
+
+struct Worker {
+    base: BaseId,
+    phase: Phase,
+    calls: u64,
+    /// The number of calls after which it retires.
+    last: Option<u64>,
+    made: Instant,
+    ready: Option<Instant>,
+    /// The time of [`Timer::Age`].
+    age: Option<Instant>,
+    /// It takes no more calls, once it is free.
+    retires: bool,
+    /// It is the replacement of this one.
+    replaces: Option<WorkerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Idle {
+        since: Instant,
+    },
+    Busy(CallId),
+    /// Without a call, and waiting for its replacement.
+    Retiring,
+    /// Told to exit. Its call ends with it, if it has one.
+    Leaving {
+        reason: Reason,
+        call: Option<CallId>,
+    },
+}
+
+/// Maximum number of workers that may exit with a call before they have entered it.
+const MAXIMUM_RESENT: u32 = 50;
+
+impl State {
+    pub(crate) fn new(limits: Limits, now: Instant, seed: u64) -> State {
+        State {
+            limits,
+            stats: Stats::default(),
+            now,
+            actions: Vec::new(),
+            calls: HashMap::new(),
+            queue: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            idle: Vec::new(),
+            timers: BTreeSet::new(),
+            next_worker: 0,
+            base: BaseId(0),
+            renewing: None,
+            next_base: 1,
+            starts: Starts::new(seed),
+            phase: PoolPhase::Open,
+        }
+    }
+
+    /// Takes an event in, and appends what is to be done.
+    pub(crate) fn handle(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        match event {
+            Event::Call {
+                id,
+                queue_timeout,
+                timeout,
+            } => self.on_call(id, queue_timeout, timeout),
+            Event::QueueTimeout(call, limit) => self.on_queue_timeout(call, limit),
+            Event::Timeout(call, limit) => self.on_timeout(call, limit),
+            Event::Drop(call) => self.on_drop(call),
+            Event::Ready(worker) => self.on_ready(worker),
+            Event::StartFailed(worker, error) => self.on_start_failed(worker, error),
+            Event::Answer {
+                worker,
+                call,
+                answer,
+                then,
+            } => self.on_answer(worker, call, answer, then),
+            Event::Died { worker, entered } => self.on_death(worker, entered),
+            Event::Tick => {}
+            Event::Renew => self.on_renew(),
+            Event::SetMax(max) => self.on_max(max),
+            Event::Shutdown(grace) => self.on_shutdown(grace),
+            Event::LastHandle => self.on_last_handle(),
+        }
+        self.on_time();
+        self.dispatch();
+        self.trim();
+        self.stats.max_queued = self.stats.max_queued.max(self.queue.len() as u64);
+        actions.append(&mut self.actions);
+    }
+
+    /// The time at which a [`Event::Tick`] is needed, if nothing happens before.
+    pub(crate) fn next_time(&self) -> Option<Instant> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let closing = match self.phase {
+            PoolPhase::Closing(at) => Some(at),
+            _ => None,
+        };
+        let times = [timer, closing, self.next_stop(), self.next_start()];
+        times.into_iter().flatten().min()
+    }
+
+    /// The sums and the present numbers, which are read together.
+    pub(crate) fn stats(&self) -> Stats {
+        let count = |is: fn(&Worker) -> bool| self.workers.values().filter(|it| is(it)).count();
+        Stats {
+            workers: count(|it| it.ready.is_some()) as u64,
+            starting: count(|it| it.phase == Phase::Starting) as u64,
+            idle: self.idle.len() as u64,
+            busy: (self.calls.len() - self.queue.len()) as u64,
+            queued: self.queue.len() as u64,
+            ..self.stats.clone()
+        }
+    }
+
+    pub(crate) fn workers(&self) -> impl Iterator<Item = View> + '_ {
+        self.workers.iter().map(|(id, worker)| View {
+            id: *id,
+            call: worker.call(),
+            is_ready: worker.ready.is_some(),
+            is_leaving: matches!(worker.phase, Phase::Leaving { .. }),
+            calls: worker.calls,
+            made: worker.made,
+        })
+    }
+
+    /// The worker that has the call.
+    pub(crate) fn worker_of(&self, call: CallId) -> Option<WorkerId> {
+        match self.calls.get(&call)?.at {
+            At::Worker(worker) => Some(worker),
+            At::Queue(_) => None,
+        }
+    }
+
+    /// Whether every worker was collected and no call is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.workers.is_empty() && self.calls.is_empty()
+    }
+
+    /// Whether new calls are refused for ever.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, PoolPhase::Closing(_) | PoolPhase::Closed)
+    }
+
+    /// Whether a call would find a worker, or one could be started for it now.
+    pub(crate) fn has_room(&self) -> bool {
+        let is_free = !self.idle.is_empty() || self.slots() < self.limits.max;
+        self.phase == PoolPhase::Open && self.queue.is_empty() && is_free && self.may_start()
+    }
+
+    /// Whether as many workers wait as should.
+    pub(crate) fn is_prepared(&self) -> bool {
+        let live = self.workers.values().filter(|it| it.ready.is_some());
+        self.idle.len() >= self.limits.idle.min(self.limits.max) || live.count() >= self.limits.max
+    }
+
+    /// Why the last start failed, if none has succeeded since.
+    pub(crate) fn start_error(&self) -> Option<Error> {
+        self.starts.error()
+    }
+
+    fn on_call(&mut self, id: CallId, queue_timeout: Option<Duration>, timeout: Option<Duration>) {
+        self.stats.calls += 1;
+        let refused = if self.is_closed() {
+            Some(End::Closed { was_sent: false })
+        } else if let Some(error) = self.refuses_for_now() {
+            Some(End::NoWorker(error))
+        } else if self.is_full() {
+            Some(End::Full)
+        } else {
+            None
+        };
+        if let Some(end) = refused {
+            self.stats.refused += 1;
+            self.actions.push(Action::End { call: id, end });
+            return;
+        }
+        let place = self.queue.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.queue.insert(place, id);
+        self.calls.insert(
+            id,
+            Call {
+                made: self.now,
+                sent: None,
+                timeout,
+                deadline: None,
+                at: At::Queue(place),
+                resent: 0,
+            },
+        );
+        if let Some(limit) = queue_timeout {
+            self.on_queue_timeout(id, limit);
+        }
+    }
+
+    /// Whether the call would have to wait, and too many do.
+    fn is_full(&self) -> bool {
+        let Some(limit) = self.limits.queue else {
+            return false;
+        };
+        // A call that a worker is free for, or that one can be started for, does not wait
+        // behind others.
+        let free = match self.busy() < self.limits.max {
+            true => {
+                self.idle.len() + self.limits.max.saturating_sub(self.slots()) + self.starting()
+            }
+            false => 0,
+        };
+        self.queue.len() >= limit.saturating_add(free)
+    }
+
+    fn on_queue_timeout(&mut self, id: CallId, limit: Duration) {
+        if let Some(call) = self.calls.get(&id)
+            && matches!(call.at, At::Queue(_))
+        {
+            let at = call.made.checked_add(limit);
+            self.set_deadline(id, at);
+        }
+    }
+
+    fn on_timeout(&mut self, id: CallId, limit: Duration) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.timeout = Some(limit);
+        if let Some(sent) = call.sent
+            && matches!(call.at, At::Worker(_))
+            && !self.is_doomed(id)
+        {
+            self.set_deadline(id, sent.checked_add(limit));
+        }
+    }
+
+    fn set_deadline(&mut self, id: CallId, at: Option<Instant>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if let Some(before) = call.deadline {
+            self.timers.remove(&(before, Timer::Call(id)));
+        }
+        call.deadline = at;
+        self.timers.extend(at.map(|at| (at, Timer::Call(id))));
+    }
+
+    /// Whether the worker of the call was told to exit.
+    fn is_doomed(&self, id: CallId) -> bool {
+        let worker = self.worker_of(id).and_then(|it| self.workers.get(&it));
+        worker.is_some_and(|it| matches!(it.phase, Phase::Leaving { .. }))
+    }
+
+    /// Gives the calls that wait to the workers that are free, and starts more.
+    fn dispatch(&mut self) {
+        while let Some((_, &call)) = self.queue.first_key_value()
+            && self.busy() < self.limits.max
+            && let Some(worker) = self.idle.pop()
+        {
+            self.assign(call, worker);
+        }
+        self.start_more();
+    }
+
+    fn assign(&mut self, id: CallId, to: WorkerId) {
+        let (Some(call), Some(worker)) = (self.calls.get_mut(&id), self.workers.get_mut(&to))
+        else {
+            return;
+        };
+        if let At::Queue(place) = call.at {
+            self.queue.remove(&place);
+        }
+        call.at = At::Worker(to);
+        call.sent = Some(self.now);
+        let waited = self.now.saturating_duration_since(call.made);
+        self.stats.waited += waited;
+        self.stats.max_waited = self.stats.max_waited.max(waited);
+        worker.phase = Phase::Busy(id);
+        worker.calls += 1;
+        let is_last = worker.last.is_some_and(|last| worker.calls >= last);
+        let deadline = call.timeout.and_then(|limit| self.now.checked_add(limit));
+        self.set_deadline(id, deadline);
+        self.actions.push(Action::Send {
+            worker: to,
+            call: id,
+        });
+        self.stats.max_busy = self.stats.max_busy.max(self.busy() as u64);
+        if is_last {
+            self.retire(to);
+        }
+    }
+
+    /// The number of workers that have a call.
+    fn busy(&self) -> usize {
+        let is_busy = |it: &&Worker| matches!(it.phase, Phase::Busy(_));
+        self.workers.values().filter(is_busy).count()
+    }
+
+    /// Takes a call out, which ends now.
+    fn end(&mut self, id: CallId, end: End) {
+        let Some(call) = self.calls.remove(&id) else {
+            return;
+        };
+        if let At::Queue(place) = call.at {
+            self.queue.remove(&place);
+        }
+        if let Some(deadline) = call.deadline {
+            self.timers.remove(&(deadline, Timer::Call(id)));
+        }
+        if let (At::Worker(_), Some(sent)) = (call.at, call.sent) {
+            self.stats.ran += self.now.saturating_duration_since(sent);
+        }
+        self.actions.push(Action::End { call: id, end });
+    }
+}
+
+impl Worker {
+    fn call(&self) -> Option<CallId> {
+        match self.phase {
+            Phase::Busy(call) => Some(call),
+            Phase::Leaving { call, .. } => call,
+            _ => None,
+        }
+    }
+}

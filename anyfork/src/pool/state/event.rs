@@ -1,0 +1,157 @@
+//! What comes into the state of a pool, and what comes out.
+//! RUNS IN: caller
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// The number of a call within its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct CallId(pub(crate) u64);
+
+/// The number of a worker within its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct WorkerId(pub(crate) u64);
+
+/// The number of a base: the first has 0, and each [`Event::Renew`] brings the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BaseId(pub(crate) u64);
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Somebody makes a call. The limits are counted from now, and from the sending.
+    Call {
+        id: CallId,
+        queue_timeout: Option<Duration>,
+        timeout: Option<Duration>,
+    },
+    /// The owner of a call sets another limit.
+    QueueTimeout(CallId, Duration),
+    /// The owner of a call sets another limit.
+    Timeout(CallId, Duration),
+    /// The owner of a call has dropped it.
+    Drop(CallId),
+    /// A worker is about to serve.
+    Ready(WorkerId),
+    /// A worker could not be started.
+    StartFailed(WorkerId, Error),
+    /// A worker has answered a call.
+    Answer {
+        worker: WorkerId,
+        call: CallId,
+        answer: Answer,
+        then: Then,
+    },
+    /// A worker has exited and was collected. `entered`: it had begun the call that it has.
+    Died { worker: WorkerId, entered: bool },
+    /// Time has passed.
+    Tick,
+    /// Workers are to be forks of another base.
+    Renew,
+    /// Another number of workers is allowed.
+    SetMax(usize),
+    /// No new calls; the present ones have so long.
+    Shutdown(Duration),
+    /// The last handle was dropped: idle workers end, and calls finish.
+    LastHandle,
+}
+
+/// How an answered call went, for the sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Returned,
+    Panicked,
+    Other,
+}
+
+/// What becomes of a worker that has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It serves on.
+    Stay,
+    /// It takes no more calls.
+    Retire,
+    /// It sent nonsense.
+    Kill,
+}
+
+/// What the core has to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// Start a worker from this base.
+    Start { worker: WorkerId, base: BaseId },
+    /// Write a call's request to a worker.
+    Send { worker: WorkerId, call: CallId },
+    /// Let a worker without a call exit by itself.
+    Close { worker: WorkerId },
+    /// Ask a worker to exit (SIGTERM).
+    Terminate { worker: WorkerId },
+    /// Kill a worker, and its start if it is not ready.
+    Kill { worker: WorkerId },
+    /// Tell the owner of a call.
+    End { call: CallId, end: End },
+    /// A worker was collected.
+    Left {
+        worker: WorkerId,
+        reason: Reason,
+        calls: u64,
+    },
+    /// The first worker of a new base is ready, or could not be started.
+    Renewed(BaseId, Result<(), Error>),
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// By the worker's answer.
+    Answered,
+    /// Its worker exited after the call was entered.
+    Died(WorkerId),
+    /// Its workers exited before they entered it, too often.
+    NeverEntered(WorkerId),
+    /// Its time was over while it waited.
+    TimedOutInQueue,
+    /// Its time was over, and its worker is gone.
+    TimedOut(WorkerId),
+    /// Its owner has dropped it.
+    Cancelled,
+    /// Too many wait.
+    Full,
+    /// The pool takes no calls any more, or was shut down. A worker had it: maybe entered.
+    Closed { was_sent: bool },
+    /// No worker could be started.
+    NoWorker(Error),
+}
+
+/// Why a worker left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reason {
+    /// It exited by itself.
+    Died,
+    /// It was idle for too long, or one too many.
+    Idle,
+    /// It had served long enough, or panicked, or asked for it.
+    Retired,
+    /// Its call took too long.
+    TimedOut,
+    /// Its call was dropped.
+    Cancelled,
+    /// It sent nonsense.
+    Nonsense,
+    /// The workers are forks of another base now.
+    Renewed,
+    /// The pool ended.
+    ShutDown,
+}
+
+/// A worker as `Pool::workers` shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub(crate) id: WorkerId,
+    pub(crate) call: Option<CallId>,
+    pub(crate) is_ready: bool,
+    pub(crate) is_leaving: bool,
+    pub(crate) calls: u64,
+    pub(crate) made: Instant,
+}

@@ -1,0 +1,462 @@
+//! The pool's state in every interleaving, against a model of workers.
+//! RUNS IN: caller
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::pool::state::event::{Answer, Then};
+
+/// A state, and what its actions have made of the world.
+#[derive(Default)]
+struct World {
+    state: Option<State>,
+    now: Option<Instant>,
+    starting: BTreeSet<WorkerId>,
+    /// Workers that live, and the call that each has and has not answered.
+    live: BTreeMap<WorkerId, Option<CallId>>,
+    /// Told to exit, and not collected yet.
+    doomed: BTreeSet<WorkerId>,
+    entered: BTreeSet<CallId>,
+    ends: BTreeMap<CallId, Vec<String>>,
+    dropped: BTreeSet<CallId>,
+    calls: u64,
+    renewed: Vec<bool>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl World {
+    fn new(limits: Limits) -> World {
+        let now = Instant::now();
+        let mut world = World {
+            state: Some(State::new(limits, now, 7)),
+            now: Some(now),
+            ..World::default()
+        };
+        world.tell(Event::Tick);
+        world
+    }
+
+    fn state(&self) -> &State {
+        self.state.as_ref().unwrap()
+    }
+
+    fn tell(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        let now = self.now.unwrap();
+        self.state
+            .as_mut()
+            .unwrap()
+            .handle(now, event, &mut actions);
+        for action in actions {
+            self.carry_out(action);
+        }
+        self.check();
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Start { worker, .. } => assert!(self.starting.insert(worker)),
+            Action::Send { worker, call } => {
+                assert!(!self.doomed.contains(&worker), "no call for who leaves");
+                let has = self.live.get_mut(&worker).expect("it lives");
+                assert_eq!(*has, None, "one call at a time");
+                assert!(
+                    !self.entered.contains(&call),
+                    "no entered call is sent again"
+                );
+                *has = Some(call);
+            }
+            Action::Close { worker } => {
+                assert_eq!(self.live[&worker], None, "closed between calls");
+                self.doomed.insert(worker);
+            }
+            Action::Terminate { worker } | Action::Kill { worker } => {
+                self.doomed.insert(worker);
+            }
+            Action::End { call, end } => {
+                self.ends.entry(call).or_default().push(format!("{end:?}"));
+            }
+            Action::Left { .. } => {}
+            Action::Renewed(_, result) => self.renewed.push(result.is_ok()),
+        }
+    }
+
+    /// What holds at every moment.
+    fn check(&self) {
+        let stats = self.state().stats();
+        let outcomes = stats.returned
+            + stats.panicked
+            + stats.died
+            + stats.timed_out
+            + stats.cancelled
+            + stats.refused
+            + stats.other;
+        assert_eq!(
+            stats.calls,
+            outcomes + stats.queued + stats.busy,
+            "{stats:?}"
+        );
+        assert_eq!(stats.calls, self.calls);
+        for (call, ends) in &self.ends {
+            assert_eq!(ends.len(), 1, "{call:?}: {ends:?}");
+        }
+    }
+
+    fn call(&mut self, timeout: Option<Duration>) -> CallId {
+        self.calls += 1;
+        let id = CallId(self.calls);
+        self.tell(Event::Call {
+            id,
+            queue_timeout: None,
+            timeout,
+        });
+        id
+    }
+
+    fn start_all(&mut self) {
+        while !self.starting.is_empty() {
+            self.start_one();
+        }
+    }
+
+    fn start_one(&mut self) {
+        let worker = self.starting.pop_first().expect("one is started");
+        if self.doomed.remove(&worker) {
+            let error = Error::new(ErrorKind::Died, "killed");
+            self.tell(Event::StartFailed(worker, error));
+        } else {
+            self.live.insert(worker, None);
+            self.tell(Event::Ready(worker));
+        }
+    }
+
+    fn fail_start(&mut self, kind: ErrorKind) {
+        let worker = self.starting.pop_first().expect("one is started");
+        self.tell(Event::StartFailed(worker, Error::new(kind, "no")));
+    }
+
+    fn answer(&mut self, worker: WorkerId, then: Then) {
+        let call = self.live.get_mut(&worker).and_then(Option::take);
+        let call = call.expect("it has a call");
+        self.tell(Event::Answer {
+            worker,
+            call,
+            answer: Answer::Returned,
+            then,
+        });
+    }
+
+    fn enter(&mut self, worker: WorkerId) {
+        self.entered.extend(self.live[&worker]);
+    }
+
+    fn die(&mut self, worker: WorkerId) {
+        let call = self.live.remove(&worker).expect("it lives");
+        self.doomed.remove(&worker);
+        let entered = call.is_some_and(|call| self.entered.contains(&call));
+        self.tell(Event::Died { worker, entered });
+    }
+
+    fn drop_call(&mut self, call: CallId) {
+        self.dropped.insert(call);
+        self.tell(Event::Drop(call));
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = Some(self.now.unwrap() + time);
+        self.tell(Event::Tick);
+    }
+
+    fn worker_of(&self, call: CallId) -> Option<WorkerId> {
+        let mut live = self.live.iter();
+        live.find(|(_, has)| **has == Some(call)).map(|(id, _)| *id)
+    }
+
+    /// Everybody does what is expected until all calls have ended.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            self.start_all();
+            for worker in self.doomed.clone() {
+                if self.live.contains_key(&worker) {
+                    self.die(worker);
+                }
+            }
+            let busy = self.live.iter().find(|(_, has)| has.is_some());
+            if let Some((&worker, _)) = busy {
+                self.enter(worker);
+                self.answer(worker, Then::Stay);
+            }
+        }
+        assert_eq!(self.state().stats().queued + self.state().stats().busy, 0);
+        assert_eq!(self.ends.len() as u64, self.calls, "each call has ended");
+    }
+
+    fn end_of(&self, call: CallId) -> &str {
+        &self.ends[&call][0]
+    }
+}
+
+fn limits(max: usize) -> Limits {
+    Limits {
+        max,
+        ..Limits::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Enter(u64),
+    Answer(u64),
+    Death(u64),
+    Deadline,
+    Drop(u64),
+    Shutdown,
+    Start,
+    Collect,
+}
+
+const FAULTS: [Fault; 12] = [
+    Fault::Enter(1),
+    Fault::Enter(2),
+    Fault::Answer(1),
+    Fault::Answer(2),
+    Fault::Death(1),
+    Fault::Death(2),
+    Fault::Deadline,
+    Fault::Drop(1),
+    Fault::Drop(2),
+    Fault::Shutdown,
+    Fault::Start,
+    Fault::Collect,
+];
+
+fn apply(world: &mut World, fault: Fault) {
+    match fault {
+        Fault::Enter(call) => {
+            if let Some(worker) = world.worker_of(CallId(call)) {
+                world.enter(worker);
+            }
+        }
+        Fault::Answer(call) => {
+            if let Some(worker) = world.worker_of(CallId(call)) {
+                world.enter(worker);
+                world.answer(worker, Then::Stay);
+            }
+        }
+        Fault::Death(call) => {
+            if let Some(worker) = world.worker_of(CallId(call)) {
+                world.die(worker);
+            }
+        }
+        Fault::Deadline => world.pass(2 * SECOND),
+        Fault::Drop(call) => world.drop_call(CallId(call)),
+        Fault::Shutdown => world.tell(Event::Shutdown(SECOND)),
+        Fault::Start => world.start_all(),
+        Fault::Collect => {
+            for worker in world.doomed.clone() {
+                if world.live.contains_key(&worker) {
+                    world.die(worker);
+                }
+            }
+        }
+    }
+}
+
+/// Two calls on one or two workers, the first call with a deadline.
+fn scene(limits: Limits) -> World {
+    let mut world = World::new(limits);
+    world.call(Some(SECOND));
+    world.call(None);
+    world.start_all();
+    world
+}
+
+fn every_interleaving(limits: &Limits, depth: usize) {
+    let count = FAULTS.len().pow(depth as u32);
+    for number in 0..count {
+        let mut world = scene(limits.clone());
+        let mut rest = number;
+        for _ in 0..depth {
+            apply(&mut world, FAULTS[rest % FAULTS.len()]);
+            rest /= FAULTS.len();
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn each_call_ends_once_in_every_interleaving() {
+    every_interleaving(&limits(2), 4);
+    every_interleaving(&limits(1), 3);
+    let retiring = Limits {
+        retire_after: Some(1),
+        idle: 1,
+        ..limits(2)
+    };
+    every_interleaving(&retiring, 3);
+    let graceful = Limits {
+        grace: SECOND / 2,
+        ..limits(2)
+    };
+    every_interleaving(&graceful, 3);
+}
+
+#[test]
+fn an_entered_call_dies_with_its_worker_and_another_goes_elsewhere() {
+    let mut world = scene(limits(2));
+    let (one, two) = (CallId(1), CallId(2));
+    let (first, second) = (world.worker_of(one).unwrap(), world.worker_of(two).unwrap());
+    world.enter(first);
+    world.die(first);
+    assert!(world.end_of(one).starts_with("Died"));
+    world.die(second);
+    assert!(!world.ends.contains_key(&two));
+    world.settle();
+    assert_eq!(world.end_of(two), "Answered");
+    assert_eq!(world.state().stats().resent, 1);
+}
+
+#[test]
+fn an_answer_wins_over_the_deadline_and_the_killed_worker_gets_no_other_call() {
+    let mut world = scene(limits(1));
+    let worker = world.worker_of(CallId(1)).unwrap();
+    world.pass(2 * SECOND);
+    assert!(world.doomed.contains(&worker));
+    world.answer(worker, Then::Stay);
+    assert_eq!(world.end_of(CallId(1)), "Answered");
+    assert_eq!(world.worker_of(CallId(2)), None);
+    world.settle();
+    assert_eq!(world.end_of(CallId(2)), "Answered");
+}
+
+#[test]
+fn a_deadline_is_told_when_the_worker_is_gone() {
+    let mut world = scene(limits(2));
+    let worker = world.worker_of(CallId(1)).unwrap();
+    world.enter(worker);
+    world.pass(2 * SECOND);
+    assert!(!world.ends.contains_key(&CallId(1)));
+    assert_eq!(world.starting.len(), 1, "replaced at the kill");
+    world.die(worker);
+    assert!(world.end_of(CallId(1)).starts_with("TimedOut("));
+    world.settle();
+}
+
+#[test]
+fn failing_starts_back_off_and_heal() {
+    let mut world = World::new(limits(2));
+    let mut tries = 0;
+    for _ in 0..500 {
+        world.call(None);
+        while !world.starting.is_empty() {
+            tries += 1;
+            world.fail_start(ErrorKind::InitFailed);
+        }
+        world.pass(SECOND / 100);
+    }
+    assert!((6..=20).contains(&tries), "{tries} tries in 5 s");
+    world.pass(20 * SECOND);
+    let call = world.call(None);
+    world.settle();
+    assert_eq!(world.end_of(call), "Answered");
+}
+
+#[test]
+fn a_refused_fork_waits_for_who_lives() {
+    let mut world = scene(limits(3));
+    let waiting = world.call(None);
+    world.fail_start(ErrorKind::ForkFailed);
+    assert!(!world.ends.contains_key(&waiting));
+    let worker = world.worker_of(CallId(2)).unwrap();
+    world.answer(worker, Then::Stay);
+    assert_eq!(world.worker_of(waiting), Some(worker));
+    world.settle();
+}
+
+#[test]
+fn the_replacement_is_there_before_the_old_one_leaves() {
+    let limits = Limits {
+        retire_after: Some(1),
+        ..limits(1)
+    };
+    let mut world = World::new(limits);
+    let one = world.call(None);
+    world.start_one();
+    let old = world.worker_of(one).unwrap();
+    assert_eq!(world.starting.len(), 1);
+    world.answer(old, Then::Stay);
+    assert!(!world.doomed.contains(&old));
+    world.start_one();
+    assert!(world.doomed.contains(&old));
+    let two = world.call(None);
+    assert!(world.worker_of(two).is_some_and(|it| it != old));
+    world.settle();
+}
+
+#[test]
+fn idle_workers_leave_and_the_floor_stays() {
+    let limits = Limits {
+        idle: 1,
+        ..limits(3)
+    };
+    let mut world = World::new(limits);
+    for _ in 0..3 {
+        world.call(None);
+    }
+    world.settle();
+    assert_eq!(world.live.len(), 3);
+    assert_eq!(
+        world.state().next_time(),
+        world.now.map(|now| now + 10 * SECOND)
+    );
+    world.pass(11 * SECOND);
+    assert_eq!(world.doomed.len(), 2);
+    world.settle();
+    assert_eq!(world.live.len(), 1);
+}
+
+#[test]
+fn a_full_queue_refuses() {
+    let limits = Limits {
+        queue: Some(1),
+        ..limits(1)
+    };
+    let mut world = World::new(limits);
+    let calls = [world.call(None), world.call(None), world.call(None)];
+    assert_eq!(world.end_of(calls[2]), "Full");
+    world.settle();
+    assert_eq!(world.end_of(calls[1]), "Answered");
+}
+
+#[test]
+fn shutdown_drains_and_then_kills() {
+    let mut world = scene(limits(1));
+    world.tell(Event::Shutdown(SECOND / 2));
+    let late = world.call(None);
+    assert!(world.end_of(late).starts_with("Closed"));
+    world.enter(world.worker_of(CallId(1)).unwrap());
+    world.pass(SECOND / 2);
+    world.settle();
+    assert!(world.end_of(CallId(1)).starts_with("Closed"));
+    assert!(world.state().is_over());
+}
+
+#[test]
+fn a_new_base_comes_first_and_its_failure_changes_nothing() {
+    let mut world = World::new(limits(2));
+    world.call(None);
+    world.settle();
+    world.tell(Event::Renew);
+    world.fail_start(ErrorKind::InitFailed);
+    assert_eq!(world.renewed, [false]);
+    assert!(world.doomed.is_empty());
+    world.tell(Event::Renew);
+    world.start_all();
+    assert_eq!(world.renewed, [false, true]);
+    assert_eq!(world.doomed.len(), 1);
+    world.call(None);
+    world.settle();
+}

@@ -1,0 +1,65 @@
+//! [`Stats`]: the numbers of a pool.
+//! RUNS IN: caller
+
+use std::time::Duration;
+
+/// The numbers of a [`Pool`](crate::pool), read together by [`stats`](crate::pool).
+///
+/// At any moment `calls` equals the sum of the outcomes (`returned`, `panicked`, `died`,
+/// `timed_out`, `cancelled`, `refused`, `other`) plus `queued` and `busy`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(unreachable_pub, reason = "it is exported with the pool")]
+pub struct Stats {
+    /// Processes that are there now: idle, busy, leased, or about to leave.
+    pub workers: u64,
+    /// Processes that are being started.
+    pub starting: u64,
+    /// Workers that wait for a call.
+    pub idle: u64,
+    /// Calls that a worker has.
+    pub busy: u64,
+    /// Workers that one caller has for itself.
+    pub leased: u64,
+    /// Calls that wait for a worker.
+    pub queued: u64,
+
+    /// Calls that were made, the refused ones included.
+    pub calls: u64,
+    /// Calls whose function has returned, also an error.
+    pub returned: u64,
+    /// Calls whose function has panicked, also where the panic aborted the worker.
+    pub panicked: u64,
+    /// Calls whose worker exited.
+    pub died: u64,
+    /// Calls whose time was over, in the queue or in a worker.
+    pub timed_out: u64,
+    /// Calls that were dropped, or ended with their pool.
+    pub cancelled: u64,
+    /// Calls for which there was no room, no pool or no worker.
+    pub refused: u64,
+    /// Calls that failed otherwise: an argument or a result that does not decode, or is too
+    /// large.
+    pub other: u64,
+    /// How often a call was sent to another worker, because the first one exited before it
+    /// entered the call.
+    pub resent: u64,
+    /// Workers that were started.
+    pub started: u64,
+    /// Workers that could not be started.
+    pub start_failures: u64,
+    /// Workers that were replaced after so many calls, such an age, so much growth, a panic, or
+    /// at their own wish.
+    pub retired: u64,
+
+    /// How long calls have waited for a worker, in sum.
+    pub waited: Duration,
+    /// How long workers have had calls, in sum.
+    pub ran: Duration,
+    /// The longest wait of a call that a worker got.
+    pub max_waited: Duration,
+    /// The most workers that have had a call at once.
+    pub max_busy: u64,
+    /// The most calls that have waited at once.
+    pub max_queued: u64,
+}
