@@ -1,0 +1,68 @@
+//! What others may know of a pool's state.
+//! RUNS IN: caller
+
+use crate::error::Error;
+use crate::pool::state::event::{CallId, View, WorkerId};
+use crate::pool::state::{At, Phase, PoolPhase, State, Worker};
+use crate::pool::stats::Stats;
+
+impl State {
+    /// The sums and the present numbers, which are read together.
+    pub(crate) fn stats(&self) -> Stats {
+        let count = |is: fn(&Worker) -> bool| self.workers.values().filter(|it| is(it)).count();
+        Stats {
+            workers: count(|it| it.ready.is_some()) as u64,
+            starting: count(|it| it.phase == Phase::Starting) as u64,
+            idle: self.idle.len() as u64,
+            busy: (self.calls.len() - self.queue.len()) as u64,
+            queued: self.queue.len() as u64,
+            ..self.stats.clone()
+        }
+    }
+
+    pub(crate) fn workers(&self) -> impl Iterator<Item = View> + '_ {
+        self.workers.iter().map(|(id, worker)| View {
+            id: *id,
+            call: worker.call(),
+            is_ready: worker.ready.is_some(),
+            is_leaving: matches!(worker.phase, Phase::Leaving { .. }),
+            calls: worker.calls,
+            made: worker.made,
+        })
+    }
+
+    /// The worker that has the call.
+    pub(crate) fn worker_of(&self, call: CallId) -> Option<WorkerId> {
+        match self.calls.get(&call)?.at {
+            At::Worker(worker) => Some(worker),
+            At::Queue(_) => None,
+        }
+    }
+
+    /// Whether every worker was collected and no call is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.workers.is_empty() && self.calls.is_empty()
+    }
+
+    /// Whether new calls are refused for ever.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, PoolPhase::Closing(_) | PoolPhase::Closed)
+    }
+
+    /// Whether a call would find a worker, or one could be started for it now.
+    pub(crate) fn has_room(&self) -> bool {
+        let is_free = !self.idle.is_empty() || self.slots() < self.limits.max;
+        self.phase == PoolPhase::Open && self.queue.is_empty() && is_free && self.may_start()
+    }
+
+    /// Whether as many workers wait as should.
+    pub(crate) fn is_prepared(&self) -> bool {
+        let live = self.workers.values().filter(|it| it.ready.is_some());
+        self.idle.len() >= self.limits.idle.min(self.limits.max) || live.count() >= self.limits.max
+    }
+
+    /// Why the last start failed, if none has succeeded since.
+    pub(crate) fn start_error(&self) -> Option<Error> {
+        self.starts.error()
+    }
+}

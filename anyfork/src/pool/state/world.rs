@@ -1,0 +1,208 @@
+//! A model of a pool's workers, for the tests of its state.
+//! RUNS IN: caller
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind};
+use crate::pool::limits::Limits;
+use crate::pool::state::State;
+use crate::pool::state::event::{Action, Answer, CallId, Event, Then, WorkerId};
+
+/// A state, and what its actions have made of the world.
+#[derive(Default)]
+pub(super) struct World {
+    state: Option<State>,
+    pub(super) now: Option<Instant>,
+    pub(super) starting: BTreeSet<WorkerId>,
+    /// Workers that live, and the call that each has and has not answered.
+    pub(super) live: BTreeMap<WorkerId, Option<CallId>>,
+    /// Told to exit, and not collected yet.
+    pub(super) doomed: BTreeSet<WorkerId>,
+    entered: BTreeSet<CallId>,
+    pub(super) ends: BTreeMap<CallId, Vec<String>>,
+    dropped: BTreeSet<CallId>,
+    calls: u64,
+    pub(super) renewed: Vec<bool>,
+}
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+impl World {
+    pub(super) fn new(limits: Limits) -> World {
+        let now = Instant::now();
+        let mut world = World {
+            state: Some(State::new(limits, now, 7)),
+            now: Some(now),
+            ..World::default()
+        };
+        world.tell(Event::Tick);
+        world
+    }
+
+    pub(super) fn state(&self) -> &State {
+        self.state.as_ref().unwrap()
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        let now = self.now.unwrap();
+        self.state
+            .as_mut()
+            .unwrap()
+            .handle(now, event, &mut actions);
+        for action in actions {
+            self.carry_out(action);
+        }
+        self.check();
+    }
+
+    pub(super) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Start { worker, .. } => assert!(self.starting.insert(worker)),
+            Action::Send { worker, call } => {
+                assert!(!self.doomed.contains(&worker), "no call for who leaves");
+                let has = self.live.get_mut(&worker).expect("it lives");
+                assert_eq!(*has, None, "one call at a time");
+                assert!(
+                    !self.entered.contains(&call),
+                    "no entered call is sent again"
+                );
+                *has = Some(call);
+            }
+            Action::Close { worker } => {
+                assert_eq!(self.live[&worker], None, "closed between calls");
+                self.doomed.insert(worker);
+            }
+            Action::Terminate { worker } | Action::Kill { worker } => {
+                self.doomed.insert(worker);
+            }
+            Action::End { call, end } => {
+                self.ends.entry(call).or_default().push(format!("{end:?}"));
+            }
+            Action::Left { .. } => {}
+            Action::Renewed(_, result) => self.renewed.push(result.is_ok()),
+        }
+    }
+
+    /// What holds at every moment.
+    pub(super) fn check(&self) {
+        let stats = self.state().stats();
+        let outcomes = stats.returned
+            + stats.panicked
+            + stats.died
+            + stats.timed_out
+            + stats.cancelled
+            + stats.refused
+            + stats.other;
+        assert_eq!(
+            stats.calls,
+            outcomes + stats.queued + stats.busy,
+            "{stats:?}"
+        );
+        assert_eq!(stats.calls, self.calls);
+        for (call, ends) in &self.ends {
+            assert_eq!(ends.len(), 1, "{call:?}: {ends:?}");
+        }
+    }
+
+    pub(super) fn call(&mut self, timeout: Option<Duration>) -> CallId {
+        self.calls += 1;
+        let id = CallId(self.calls);
+        self.tell(Event::Call {
+            id,
+            queue_timeout: None,
+            timeout,
+        });
+        id
+    }
+
+    pub(super) fn start_all(&mut self) {
+        while !self.starting.is_empty() {
+            self.start_one();
+        }
+    }
+
+    pub(super) fn start_one(&mut self) {
+        let worker = self.starting.pop_first().expect("one is started");
+        if self.doomed.remove(&worker) {
+            let error = Error::new(ErrorKind::Died, "killed");
+            self.tell(Event::StartFailed(worker, error));
+        } else {
+            self.live.insert(worker, None);
+            self.tell(Event::Ready(worker));
+        }
+    }
+
+    pub(super) fn fail_start(&mut self, kind: ErrorKind) {
+        let worker = self.starting.pop_first().expect("one is started");
+        self.tell(Event::StartFailed(worker, Error::new(kind, "no")));
+    }
+
+    pub(super) fn answer(&mut self, worker: WorkerId, then: Then) {
+        let call = self.live.get_mut(&worker).and_then(Option::take);
+        let call = call.expect("it has a call");
+        self.tell(Event::Answer {
+            worker,
+            call,
+            answer: Answer::Returned,
+            then,
+        });
+    }
+
+    pub(super) fn enter(&mut self, worker: WorkerId) {
+        self.entered.extend(self.live[&worker]);
+    }
+
+    pub(super) fn die(&mut self, worker: WorkerId) {
+        let call = self.live.remove(&worker).expect("it lives");
+        self.doomed.remove(&worker);
+        let entered = call.is_some_and(|call| self.entered.contains(&call));
+        self.tell(Event::Died { worker, entered });
+    }
+
+    pub(super) fn drop_call(&mut self, call: CallId) {
+        self.dropped.insert(call);
+        self.tell(Event::Drop(call));
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = Some(self.now.unwrap() + time);
+        self.tell(Event::Tick);
+    }
+
+    pub(super) fn worker_of(&self, call: CallId) -> Option<WorkerId> {
+        let mut live = self.live.iter();
+        live.find(|(_, has)| **has == Some(call)).map(|(id, _)| *id)
+    }
+
+    /// Everybody does what is expected until all calls have ended.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..100 {
+            self.start_all();
+            for worker in self.doomed.clone() {
+                if self.live.contains_key(&worker) {
+                    self.die(worker);
+                }
+            }
+            let busy = self.live.iter().find(|(_, has)| has.is_some());
+            if let Some((&worker, _)) = busy {
+                self.enter(worker);
+                self.answer(worker, Then::Stay);
+            }
+        }
+        assert_eq!(self.state().stats().queued + self.state().stats().busy, 0);
+        assert_eq!(self.ends.len() as u64, self.calls, "each call has ended");
+    }
+
+    pub(super) fn end_of(&self, call: CallId) -> &str {
+        &self.ends[&call][0]
+    }
+}
+
+pub(super) fn limits(max: usize) -> Limits {
+    Limits {
+        max,
+        ..Limits::default()
+    }
+}
