@@ -160,12 +160,7 @@ fn one_that_answers_otherwise_is_killed() {
         ("closed", LONG, ErrorKind::NotAnyfork, "without an answer"),
         ("out-of-turn", LONG, ErrorKind::NotAnyfork, "out of turn"),
         ("silent", SHORT, ErrorKind::NotAnyfork, "in time"),
-        (
-            "greets-and-stays",
-            SHORT,
-            ErrorKind::TimedOut,
-            "in the time",
-        ),
+        ("greets-and-stays", SHORT, ErrorKind::NotAnyfork, "in time"),
     ] {
         let program = folder.join(name);
         symlink(FOREIGN, &program).unwrap();

@@ -300,7 +300,7 @@ impl<S: AsFd> Spawn<S> {
         // The template has replied before its child did.
         self.job.template.poll_startup();
         trace.ready(pid);
-        let template = self.job.template.pidfd();
+        let template = &self.job.template;
         let kill_on_drop = self.job.kill_on_drop;
         let watch = ExitWatch::new(pid, pidfd, status, kill_on_drop, trace.clone(), template);
         Ok(Progress::Ready(watch))

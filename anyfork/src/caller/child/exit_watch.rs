@@ -12,12 +12,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::caller::child::kill;
 use crate::caller::child::status;
 use crate::caller::child::status::{Record, StatusPipe};
 use crate::caller::templates::adopted;
+use crate::caller::templates::handle::TemplateHandle;
+use crate::caller::templates::usage_timeout::UsageTimeout;
 use crate::caller::trace::Trace;
 #[cfg(feature = "tokio")]
 use crate::caller::wait::registration::{Registered, Registry};
@@ -41,15 +43,12 @@ struct Shared {
     trace: Trace,
     /// The time until which the template may report what the child has used.
     usage_deadline: OnceLock<Instant>,
+    usage_timeout: Arc<UsageTimeout>,
     /// The pidfd of its template, until the child has exited.
     template: Mutex<Option<Arc<OwnedFd>>>,
     /// Locked while one handle looks: a child is reaped only once.
     exit: Mutex<Option<Exit>>,
 }
-
-/// Timeout for the usage of a child that has reported its exit code itself. Only a
-/// template that is stopped takes as long.
-const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How far a child is.
 #[derive(Debug)]
@@ -69,7 +68,7 @@ impl ExitWatch {
         status: StatusPipe,
         kill_on_drop: bool,
         trace: Trace,
-        template: Option<Arc<OwnedFd>>,
+        template: &TemplateHandle,
     ) -> ExitWatch {
         let pidfd = Arc::new(pidfd);
         ExitWatch(Arc::new(Shared {
@@ -81,7 +80,8 @@ impl ExitWatch {
             kill_on_drop,
             trace,
             usage_deadline: OnceLock::new(),
-            template: Mutex::new(template),
+            usage_timeout: Arc::clone(&template.usage_timeout),
+            template: Mutex::new(template.pidfd()),
             exit: Mutex::new(None),
         }))
     }
@@ -208,7 +208,14 @@ impl Shared {
     /// Whether the template may still report what the child has used.
     fn expects_usage(&self) -> bool {
         let now = Instant::now();
-        now < *self.usage_deadline.get_or_init(|| now + USAGE_TIMEOUT)
+        let deadline = self
+            .usage_deadline
+            .get_or_init(|| self.usage_timeout.deadline(now));
+        let expects = now < *deadline;
+        if !expects {
+            self.usage_timeout.note_missed(now);
+        }
+        expects
     }
 
     /// The exit of a child whose template did not live to report it, or of one that has

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::caller::spawn::reply::{ReadyChild, Reply, ReplyReader};
 use crate::caller::templates::adopted;
 use crate::caller::templates::room;
+use crate::caller::templates::usage_timeout::UsageTimeout;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::control::{ControlMessage, SpareTarget};
@@ -46,6 +47,7 @@ pub(crate) struct TemplateHandle {
     base: Option<Arc<TemplateHandle>>,
     /// The names of the init functions that prepare it.
     inits: String,
+    pub(crate) usage_timeout: Arc<UsageTimeout>,
 }
 
 /// How far the template's preparation is.
@@ -114,6 +116,7 @@ impl TemplateHandle {
             replaced: AtomicBool::new(false),
             base,
             inits: String::new(),
+            usage_timeout: Arc::default(),
         }
     }
 
