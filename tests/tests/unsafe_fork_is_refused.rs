@@ -54,7 +54,7 @@ fn a_constructor_that_starts_a_thread() {
     let text = said(Command::new(PRELOADS).env("CONSTRUCTOR", "thread"));
     let early = usize::from(!text.contains("early: None"));
     for reason in [
-        "a constructor of the program, which runs before `main`, left 1 threads running",
+        "a constructor of the program, which runs before `main`, left 1 thread running",
         "`#[anyfork::early(constructors = false)]`",
     ] {
         assert_refused(&text, 3 + early, reason);
