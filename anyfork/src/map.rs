@@ -15,6 +15,7 @@
 //! which of these its code runs. The folders are named for the same: `caller`, `boot`,
 //! `template`, `child`; `protocol` is what they say to each other, and `sys` what they
 //! say to the kernel.
+//! *Program before main* is a caller whose `main` has not begun; *any* is all of them.
 //!
 //! # Three channels
 //!
@@ -54,10 +55,10 @@
 //!
 //! | task | file |
 //! |---|---|
-//! | add a setting of a process | `spec.rs` (`Setting`); then `caller/process/settings.rs` and `caller/command.rs` (the method), `protocol/setting.rs` (its bytes), `child/settings.rs` (applying it) |
-//! | add an argument type | `args/convert.rs`, for a descriptor `args/descriptor.rs`, of tokio's `args/tokio.rs` |
-//! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/wait/` (how), `caller/spawn/template_lost.rs` (when nobody answers) |
-//! | a wrong exit code or status | `caller/child/exit_watch.rs` (where a status comes from), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
+//! | add a setting of a process | `spec.rs` (`Setting`); then `caller/process/settings.rs` and `caller/command.rs` (the method), `protocol/setting.rs` and the table in `protocol.rs` (its bytes), `child/settings.rs` (applying it) |
+//! | add an argument type | `args/convert.rs` (the traits are in `args/value.rs`), for a descriptor `args/descriptor.rs`, of tokio's `args/tokio.rs` |
+//! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/spawn/wait_for.rs` (the event), `caller/wait/` (how), `caller/spawn/template_lost.rs` (when nobody answers) |
+//! | a wrong exit code or status | `caller/child/exit_watch.rs` (where a status comes from), `caller/child/status.rs` and `protocol/status.rs` (the bytes), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
 //! | starts got slower | `template.rs` (the system calls of a start), `child/fast_path.rs`, `template/server.rs` |
 //! | a process is started differently | `caller/process/start.rs` (a worker), `caller/process/fork.rs` (a template), `caller/command/start.rs` (a program) |
 //! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
@@ -66,6 +67,7 @@
 //! | a panic is not reported | `child/report.rs`; without memory or stack `child/report/last_word.rs` and `sys/crash.rs` |
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
+//! | a typed call, or a pool | `pool/connection.rs` (one worker), `pool/state.rs` (what a pool does next), `protocol/call.rs` (the bytes) |
 //! | spares | `template/spares.rs` (how many), `template/patience.rs` (when they take nothing), `child/spare.rs` (what one does) |
 //!
 //! # Between the fork and the worker
@@ -101,8 +103,13 @@
 //! | `child::own_limits::GIVEN` | a child that a setting limits | stays: so does the limit |
 //! | `child::title::OWNER` | a template at its birth | stays: the owner is the same |
 //! | `sys::proc_title` (where the command line is) | the first title | stays: memory of its own at the same place |
+//! | `child::surroundings::OWNED` | a template that is prepared, settings | stays: what the template owns, its children own |
+//! | `child::trust::KEEPS_RIGHTS` | a template at its birth | stays |
+//! | `caller::templates::EARLY_ENDED` | the program | stays; the generation decides before |
+//! | `sys::signal::IGNORES_SIGCHLD` | a template at its birth | stays: the disposition is the same |
+//! | `sys::constructors` (the arguments of `main`), `sys::threads` (the C library's flag) | the constructor, a template at its birth | stays: memory at the same place |
 //! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |
-//! | `child::plugin::LOADED`, `guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |
+//! | `child::plugin::LOADED`, `child::plugin::guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |
 //! | `entry::collected::COLLECTED` | an init function's run | empty: no fork while an init function runs, but by user's code |
 //! | `args::failure` (thread-local) | whoever collects arguments | empty outside of a collection |
 //! | the linkme slices | the linker | read-only |
@@ -115,7 +122,8 @@
 //! | pidfd | status pipe | then |
 //! |---|---|---|
 //! | running | (not read) | it runs |
-//! | exited | has a record | that is the status; a process that this one has adopted is reaped |
+//! | exited | has the template's record | that is the status; a process that this one has adopted is reaped |
+//! | exited | has only the child's own record | that is the status; the usage is awaited for a short time |
 //! | exited | empty, with writers | wait: the template is about to write, or others hold the pipe |
 //! | exited or reaped | at its end | the template is gone: the kernel is asked (`waitid` for an adopted process, `PIDFD_GET_INFO` from Linux 6.15, `/proc` for a zombie), or the status is lost: `Died` without code and signal |
 //! | reaped | has a record | that is the status |
@@ -123,6 +131,7 @@
 //!
 //! # Glossary
 //!
+//! - **adopted**: a process whose parent is gone, and whose new parent the program is.
 //! - **abandoned**: a child whose status pipe nobody reads any more.
 //! - **answer**, **reply**: the one frame that a child sends before it is ready.
 //! - **back-off**: the interval before something that failed is tried again.
@@ -146,6 +155,7 @@
 //! - **launch**: a start as the user sees it; **spawn**: the same inside.
 //! - **lost**: a child whose status pipe its template does not have.
 //! - **monitor**: see the five processes.
+//! - **notice**: what a spare or a monitor reports to its template.
 //! - **owner**: a process that holds a sending end of a control socket.
 //! - **plugin**: a library with functions of its own, loaded while the program runs.
 //! - **preload**: an `#[anyfork::early]` function that is not `main`.
@@ -157,7 +167,10 @@
 //! - **setting**: what is applied before user's code; **step**: what is done after it.
 //! - **spare**: see the five processes. **Surplus**: spares above the target.
 //! - **status pipe**: see the three channels.
+//! - **surroundings**: the standard streams and the directory.
+//! - **target**: the number of spares that a template keeps.
 //! - **template**: see the five processes.
+//! - **usage**: the time and the memory that a process has used.
 //! - **worker**: a registered function, and the child that runs it.
 //!
 //! # The walls

@@ -23,9 +23,9 @@ pub(crate) fn inherit(callers: Attributes, prepared: bool) -> Result<()> {
         _ => Attributes::now(&Status::now()),
     };
     // What was changed since the template's birth, and is to stay.
-    let kept = birth.filter(|_| prepared);
+    let birth_if_prepared = birth.filter(|_| prepared);
     let differs = |changed: fn(&Attributes, &Attributes) -> bool| {
-        changed(&callers, &ours) && !kept.is_some_and(|birth| changed(birth, &ours))
+        changed(&callers, &ours) && !birth_if_prepared.is_some_and(|birth| changed(birth, &ours))
     };
     if differs(|one, other| one.umask != other.umask)
         && let Some(umask) = callers.umask
@@ -33,7 +33,7 @@ pub(crate) fn inherit(callers: Attributes, prepared: bool) -> Result<()> {
         attributes::set_umask(umask);
     }
     if let (Some(wanted), Some(ignored)) = (callers.ignored_signals, ours.ignored_signals) {
-        let before = kept.and_then(|birth| birth.ignored_signals);
+        let before = birth_if_prepared.and_then(|birth| birth.ignored_signals);
         let changed = before.map_or(0, |before| before ^ ignored);
         signal::change_ignored(ignored, (wanted & !changed) | (ignored & changed));
     }
@@ -51,8 +51,8 @@ pub(crate) fn inherit(callers: Attributes, prepared: bool) -> Result<()> {
     for (resource, &(soft, hard)) in (0..).zip(&callers.limits) {
         let index = resource as usize;
         let now = ours.limits.get(index);
-        let is_kept = kept.is_some_and(|birth| birth.limits.get(index) != now);
-        if now != Some(&(soft, hard)) && !is_kept {
+        let was_changed = birth_if_prepared.is_some_and(|birth| birth.limits.get(index) != now);
+        if now != Some(&(soft, hard)) && !was_changed {
             let what = Resource::from(resource).to_string();
             set(&what, rlimit::set_limit(resource, soft, hard))?;
         }

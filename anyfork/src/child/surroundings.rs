@@ -1,12 +1,12 @@
 //! The standard streams and the directory of a process.
 //! RUNS IN: template, spare, child
 //!
-//! They are its caller's, unless its template has some of its own.
+//! A process has those of its caller, unless its template has some of its own.
 //!
-//! A template holds nothing of its program's: once it is prepared, it is on
-//! `/dev/null` and in `/`, but for what its preparation has changed or settings have
-//! given to it, which it owns. A request brings those of the caller, and the child
-//! takes what the template does not own.
+//! A prepared template is on `/dev/null` and in `/`, and holds nothing of its program's.
+//! What its preparation has changed, or settings have given to it, it owns and keeps. A
+//! request brings the caller's streams and directory, and the child takes those that its
+//! template does not own.
 
 use std::io;
 use std::mem;

@@ -85,8 +85,8 @@ fn set_number(fd: BorrowedFd<'_>, command: libc::c_int, number: libc::c_int) -> 
 const F_SETSIG: libc::c_int = 10;
 const F_GETSIG: libc::c_int = 11;
 
-/// The mark of an open file: the signal that `O_ASYNC` would send, which nobody sets
-/// here. If it were sent, it would be ignored.
+/// The mark of an open file, a signal number (`F_SETSIG`). It is never sent, because nobody
+/// sets `O_ASYNC` on these files; and SIGURG is ignored by default.
 const MARK: libc::c_int = libc::SIGURG;
 
 /// Marks the open file, for all processes that have it (`F_SETSIG`, fcntl(2)).
@@ -106,7 +106,7 @@ pub(crate) fn is_marked(fd: BorrowedFd<'_>) -> bool {
 pub(crate) enum Owner {
     /// No process yet.
     Nobody,
-    /// The process of this pid, which was not reaped.
+    /// The process of this pid, which has not been reaped yet.
     Process(u32),
     /// A process that was reaped.
     Gone,

@@ -179,8 +179,9 @@ impl SparePool {
         owner: Option<OwnedFd>,
         children: &Children,
     ) {
-        // An older target may arrive later, through another spare. One that claims to be
-        // from the future counts as one of now, or no later one would ever count.
+        // Targets may arrive out of order, because spares pass them on: an older one is
+        // ignored. A time in the future counts as now, or every later target would be
+        // ignored.
         let at = time::monotonic_nanos().map_or(target.at, |now| target.at.min(now));
         if at < self.sent_at {
             return;

@@ -116,8 +116,8 @@ impl ExitWatch {
         Ok(state)
     }
 
-    /// The time at which a further look is worth it although nothing has happened, of a
-    /// child that [awaits its record](ExitState::AwaitsRecord).
+    /// When to look again even if no event comes, for a child that
+    /// [awaits its record](ExitState::AwaitsRecord).
     pub(crate) fn usage_deadline(&self) -> Option<Instant> {
         self.0.usage_deadline.get().copied()
     }
@@ -173,7 +173,7 @@ impl Shared {
             return Ok(ExitState::Running);
         }
         Ok(match self.status.try_read()? {
-            // A child that this process has adopted is reaped by the caller.
+            // An adopted child is reaped in `try_wait`.
             Record::Exit(exit) => ExitState::Exited(exit),
             Record::OwnExit { exit, at_end } => {
                 let has_parent = state == ProcessState::Exited;

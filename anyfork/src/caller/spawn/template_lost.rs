@@ -3,11 +3,10 @@
 //!
 //! Most often the sockets hang up with the template, and this is not needed. But user's
 //! code that prepares a template or a child may leave a process behind, which has every
-//! descriptor that its parent had. Then the template's pidfd reports the exit of the
-//! template, and the question is whether a child has taken the request, which may take
-//! all the time that it needs:
+//! descriptor that its parent had. Then only the template's pidfd reports its exit. The
+//! question is whether a child has taken the request; such a child may take any time:
 //!
-//! | who has claimed the status pipe | the control socket | |
+//! | who has claimed the status pipe | the control socket | conclusion |
 //! |---|---|---|
 //! | a living process | | that is the child: the spawn waits for its exit, too |
 //! | a process that is reaped | | the child has exited, and no reply can come |

@@ -4,10 +4,10 @@
 //! The template's own table of descriptors stays small that way.
 //!
 //! The template forks a monitor, which inherits the pidfds and status pipes of the
-//! children that are delegated to it. The monitor kills a child that nobody waits for
-//! any more, and returns a child that has exited to the template: a monitor is the
-//! child's sibling and cannot reap it. It runs no code of the program's, takes no
-//! orders, and does not outlive the template. The template's part is in
+//! children that are delegated to it. The monitor kills an abandoned child, if
+//! it is to be killed on drop, and returns a child that has exited to the template: a
+//! monitor is the child's sibling and cannot reap it. It runs no code of the program's,
+//! receives no messages, and does not outlive the template. The template's part is in
 //! [`delegated`](crate::template::children::delegated).
 
 use std::collections::BTreeMap;
@@ -91,7 +91,8 @@ impl Monitor {
 
     fn on_event(&mut self, token: Token, events: &Epoll) {
         match token {
-            // The template is gone, or wants all children back: it never sends anything.
+            // A hang-up, because the template never sends anything: it is gone, or wants
+            // all children back.
             Token::Control => {
                 self.return_all();
                 fork::exit_now(0)
