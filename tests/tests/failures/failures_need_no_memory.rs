@@ -72,7 +72,9 @@ fn fill_heap() {
     }
 }
 
+// Or an optimized build has no frame of this name.
 #[anyfork::worker]
+#[inline(never)]
 fn fail_without_heap(_socket: OwnedFd, how: String) {
     let text = how.clone();
     fill_heap();
