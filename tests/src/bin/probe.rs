@@ -177,15 +177,20 @@ fn default_sigpipe() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let template = early_template();
     let process = Process::new().expect("a template").send_arg("x");
-    let fork = process.fork().keep_warm(1);
+    // To be forked from is what makes this one a template.
+    let forked_from = Process::new().expect("a template").send_arg("x");
+    let fork = forked_from.fork().keep_warm(1);
     send_signal(template, libc::SIGKILL);
     until("the template is gone", || has_ended(template));
-    // The promise here is that there is no signal. A template that was forked in time may
-    // serve all the same.
-    for process in [process, fork] {
+    let must_be_gone = |error: anyfork::Error| {
+        assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+    };
+    must_be_gone(try_held(process).expect_err("no template"));
+    // The early template may have forked theirs before.
+    for process in [forked_from, fork] {
         match try_held(process) {
             Ok(worker) => release(worker),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}"),
+            Err(error) => must_be_gone(error),
         }
     }
     release(held(Process::new().expect("a template")));
