@@ -104,7 +104,7 @@ fn much_is_streamed_both_ways_at_once() {
             assert_eq!(client.status(), 200);
             came = client.rest().expect("the page is complete");
         });
-        assert!(came == posted, "{} octets came from {script}", came.len());
+        assert!(came == posted, "{} bytes came from {script}", came.len());
     }
     server.until_idle();
 }

@@ -1,11 +1,11 @@
-//! Two clients: one that sees the octets as they come, and a usual one.
+//! Two clients: one that sees the bytes as they come, and a usual one.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use super::server::{DEADLINE, Server};
 
-/// A client that sees the octets as they come.
+/// A client that sees the bytes as they come.
 pub(crate) struct Client {
     pub(crate) stream: BufReader<TcpStream>,
 }
