@@ -36,6 +36,31 @@ impl Argument {
         arguments
     }
 
+    /// Checks the parameters of a function that is called: each takes one value.
+    pub(crate) fn values(parameters: &[&PatType], errors: &mut Errors) -> Vec<Argument> {
+        let arguments = parameters.iter().enumerate();
+        let arguments = arguments.map(|(index, parameter)| Argument::of(index, parameter, errors));
+        arguments.collect()
+    }
+
+    /// Checks the type of a result.
+    pub(crate) fn check_result(ty: &Type, errors: &mut Errors) {
+        check_owned(ty, errors);
+    }
+
+    pub(crate) fn name(&self) -> &Ident {
+        &self.name
+    }
+
+    /// The name without the `r#` of a raw identifier.
+    pub(crate) fn plain_name(&self) -> String {
+        self.name.unraw().to_string()
+    }
+
+    pub(crate) fn ty(&self) -> &Type {
+        &self.ty
+    }
+
     fn of(index: usize, parameter: &PatType, errors: &mut Errors) -> Argument {
         let name = match &*parameter.pat {
             Pat::Ident(pattern) => pattern.ident.clone(),

@@ -86,6 +86,21 @@ impl Function {
         }
     }
 
+    /// Refuses a second attribute of this library's.
+    pub(crate) fn refuse_second(&self, errors: &mut Errors) {
+        const OURS: [&str; 5] = ["worker", "init", "call", "early", "after_fork"];
+        for attribute in &self.attributes {
+            let path = attribute.path();
+            let is_ours = path.segments.len() == 2
+                && path.segments[0].ident == "anyfork"
+                && OURS.iter().any(|name| path.segments[1].ident == name);
+            if is_ours {
+                let message = "a second attribute of anyfork's: one function is one thing";
+                errors.at(attribute, message);
+            }
+        }
+    }
+
     /// The attributes that generated items share with the function: they are
     /// compiled where it is, and the lints that it allows are allowed in them.
     pub(crate) fn inherited(&self) -> TokenStream {

@@ -31,6 +31,7 @@ pub(crate) fn init(keys: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Init {
+    function.refuse_second(errors);
     let parameters = check_parameters(&function, "an init function", errors);
     let arguments = Argument::all(&parameters, errors);
     if let Some(token) = &function.signature.asyncness {

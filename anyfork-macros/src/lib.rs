@@ -9,6 +9,7 @@
 
 mod after_fork;
 mod argument;
+mod call;
 mod companion;
 mod early;
 mod errors;
@@ -216,6 +217,55 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| early::early(keys.into(), item))
+}
+
+/// Registers a function whose result comes back, and gives it a companion that calls it in
+/// another process.
+///
+/// ```
+/// use anyfork::Process;
+///
+/// /// Runs in a process of its own, and knows nothing of that.
+/// #[anyfork::call]
+/// fn add(one: u32, other: u32) -> u32 {
+///     one + other
+/// }
+///
+/// fn main() -> anyfork::Result<()> {
+///     assert_eq!(add::call(Process::new()?, 1, 2).blocking()?, 3);
+///     assert_eq!(add(1, 2), 3, "the same here");
+///     assert!(add::NAME.ends_with("::add"));
+///     Ok(())
+/// }
+/// ```
+///
+/// # The function
+///
+/// A free `fn` or `async fn`, which stays as it is written. These types can be parameters,
+/// the result, and parts of an outermost tuple, `Option` or `Result`, and of a tuple in
+/// `Ok`:
+///
+/// - descriptors, as arguments of workers; and `Option` and `Vec` of them;
+/// - `Vec<u8>`, `String`, `PathBuf`, `OsString`: without a copy where they are long;
+/// - `std::io::Error`: kind, number and text;
+/// - all types that implement serde's `Serialize` and `DeserializeOwned`.
+///
+/// An `async fn` runs in a tokio runtime of its process, which has one thread.
+///
+/// # The companion
+///
+/// `NAME`, and `call(on, …)`, which gives a [`Call`](../anyfork/struct.Call.html).
+///
+/// # Keys
+///
+/// | key | meaning |
+/// |---|---|
+/// | `name = "…"` | registers this name instead of the function's path |
+/// | `text_errors` | the error of the `Result` crosses as text, with its sources, and arrives as `anyfork::Failure`: for `anyhow::Error`, `Box<dyn Error>` |
+/// | `crate = path` | where a re-export of anyfork is |
+#[proc_macro_attribute]
+pub fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
+    beside(item, |item| call::call(keys.into(), item))
 }
 
 /// Registers a function that prepares a process before it runs a worker or is

@@ -53,6 +53,7 @@ pub(crate) fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Worker {
+    function.refuse_second(errors);
     let parameters = check_parameters(&function, "a worker", errors);
     let (socket, arguments) = match parameters.split_first() {
         Some((socket, arguments)) => {

@@ -7,6 +7,8 @@
 pub(crate) mod convert;
 pub(crate) mod descriptor;
 pub(crate) mod failure;
+#[cfg(feature = "serde")]
+pub(crate) mod format;
 pub(crate) mod preview;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

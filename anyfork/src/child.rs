@@ -8,6 +8,8 @@
 
 pub(crate) mod attributes;
 pub(crate) mod baseline;
+#[cfg(feature = "pool")]
+pub(crate) mod calls;
 pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod fast_path;

@@ -8,6 +8,8 @@
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
 pub mod chain;
+#[cfg(feature = "pool")]
+pub(crate) mod call;
 pub(crate) mod collected;
 pub(crate) mod outcome;
 

@@ -153,7 +153,6 @@ impl Error {
 
     /// The function of a call has panicked. `exit`: and its process has ended so.
     #[cfg(feature = "pool")]
-    #[allow(dead_code, reason = "it is built in steps")]
     pub(crate) fn panicked(
         message: impl Into<String>,
         failure: Failure,
@@ -166,7 +165,6 @@ impl Error {
 
     /// The same error, of a call whose function was surely not entered.
     #[cfg(feature = "pool")]
-    #[allow(dead_code, reason = "it is built in steps")]
     pub(crate) fn before_entry(&self) -> Error {
         self.change(|inner| inner.never_entered = true)
     }

@@ -82,7 +82,7 @@ mod exit;
 mod failure;
 mod map;
 #[cfg(feature = "pool")]
-#[allow(dead_code, reason = "it is built in steps")]
+#[allow(dead_code, reason = "pools are built in steps")]
 mod pool;
 mod protocol;
 mod registry;
@@ -91,10 +91,17 @@ mod snapshot;
 mod spec;
 mod sys;
 mod template;
+#[cfg(feature = "pool")]
+mod value;
 
 pub use anyfork_macros::{after_fork, early, init, worker};
 
+#[cfg(feature = "pool")]
+pub use anyfork_macros::call;
+
 pub use crate::args::Args;
+#[cfg(feature = "serde")]
+pub use crate::args::format::{Json, Postcard};
 pub use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 #[cfg(feature = "tokio")]
 pub use crate::caller::child::ChildHandle;
@@ -104,11 +111,19 @@ pub use crate::caller::command::getters::{CommandArgs, CommandEnvs};
 pub use crate::caller::launch::{Launch, Target};
 pub use crate::caller::process::Process;
 pub use crate::caller::stdio::Stdio;
+#[cfg(feature = "pool")]
+pub use crate::entry::call::retire;
 pub use crate::entry::collected::take_args;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::exit::{Exit, Usage};
 pub use crate::failure::Failure;
+#[cfg(feature = "pool")]
+pub use crate::pool::call::Call;
+#[cfg(feature = "pool")]
+pub use crate::pool::on::On;
 pub use crate::resource::Resource;
+#[cfg(feature = "pool")]
+pub use crate::value::fd::Fd;
 
 /// Running processes for code without a runtime: what [`Launch::blocking`] gives.
 pub mod blocking {
@@ -122,23 +137,49 @@ pub mod blocking {
 pub mod __private {
     pub use linkme;
 
+    #[cfg(feature = "pool")]
+    pub use crate::__anyfork_codec as codec;
     pub use crate::caller::child::Worker as RunningWorker;
     pub use crate::caller::process::init_args::InitArgs;
     #[cfg(feature = "plugin")]
     pub use crate::child::plugin::guest::plugin_table;
+    #[cfg(all(feature = "pool", feature = "tokio"))]
+    pub use crate::entry::asynchronous::block_on_call;
     #[cfg(feature = "tokio")]
     pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
     pub use crate::entry::chain;
+    #[cfg(feature = "pool")]
+    pub use crate::entry::call::{CallEntry, Refusal};
     pub use crate::entry::outcome::{Outcome, Report};
     pub use crate::entry::{Entry, Socket};
+    #[cfg(feature = "pool")]
+    pub use crate::pool::call::{Arguments, start_call};
     pub use crate::registry::{
         ANYFORK_0_1_0_AFTER_FORK as AFTER_FORK, ANYFORK_0_1_0_EARLY as EARLY,
         ANYFORK_0_1_0_INITS as INITS, ANYFORK_0_1_0_WORKERS as WORKERS,
     };
+    #[cfg(feature = "pool")]
+    pub use crate::registry::{ANYFORK_0_1_0_CALLS as CALLS, CallFunction};
     pub use crate::registry::{AfterFork, Early, Function};
     #[cfg(feature = "plugin")]
     pub use crate::sys::plugin_table::Table as PluginTable;
+    #[cfg(feature = "pool")]
+    pub use crate::value::Codec;
+    #[cfg(feature = "pool")]
+    pub use crate::value::fingerprint::fingerprint;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
+    #[cfg(feature = "pool")]
+    pub use crate::{Call, On};
+
+    /// What finds the codec of a type.
+    #[cfg(feature = "pool")]
+    pub mod value {
+        pub use crate::value::parts::{ApartOk, ApartShape, WholeOk, WholeShape, join};
+        pub use crate::value::probe::{BytesLeaf, ErrorLeaf, FdLeaf, NoLeaf, Probe, SerdeLeaf};
+        pub use crate::value::text::{
+            Arriving, BoxedError, ChainError, DisplayError, Errors, TextErrors,
+        };
+    }
 }
 
 /// The name under which the attributes look for [`__private`]: `crate = path` may

@@ -162,7 +162,7 @@
 
 pub(crate) mod body;
 #[cfg(feature = "pool")]
-#[allow(dead_code, reason = "it is built in steps")]
+#[allow(dead_code, reason = "pools are built in steps")]
 pub(crate) mod call;
 pub(crate) mod codec;
 pub(crate) mod control;

@@ -9,6 +9,8 @@ use std::any::TypeId;
 
 use linkme::distributed_slice;
 
+#[cfg(feature = "pool")]
+use crate::entry::call::{CallEntry, Refusal};
 use crate::entry::outcome::Outcome;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +36,9 @@ slices! {
     ANYFORK_0_1_0_WORKERS: Function;
     /// All init functions of the program.
     ANYFORK_0_1_0_INITS: Function;
+    /// All functions of typed calls.
+    #[cfg(feature = "pool")]
+    ANYFORK_0_1_0_CALLS: CallFunction;
     /// The functions that run first in every forked child.
     ANYFORK_0_1_0_AFTER_FORK: AfterFork;
     /// The requests for an early template, with the functions that it runs.
@@ -48,6 +53,17 @@ pub struct Function {
     pub identity: fn() -> TypeId,
     /// Decodes the arguments, enters the function, and returns its outcome.
     pub enter: fn(&mut Entry) -> Result<Outcome>,
+}
+
+/// An element that `#[anyfork::call]` registers.
+#[cfg(feature = "pool")]
+pub struct CallFunction {
+    /// `module_path!()::name`, or the name that the attribute gives.
+    pub name: &'static str,
+    /// A digest of the name and the signature.
+    pub fingerprint: u64,
+    /// Decodes the arguments, calls the function, and encodes its result.
+    pub enter: fn(&mut CallEntry) -> Result<(), Refusal>,
 }
 
 /// An element that `#[anyfork::after_fork]` registers.
@@ -80,6 +96,12 @@ pub(crate) fn functions(kind: Kind) -> &'static [Function] {
         Kind::Worker => &ANYFORK_0_1_0_WORKERS,
         Kind::Init => &ANYFORK_0_1_0_INITS,
     }
+}
+
+/// The functions of typed calls in the program itself.
+#[cfg(feature = "pool")]
+pub(crate) fn calls() -> &'static [CallFunction] {
+    &ANYFORK_0_1_0_CALLS
 }
 
 /// The functions of the program itself that run first in every forked child.

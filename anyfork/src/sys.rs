@@ -21,6 +21,8 @@ pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod fd_identity;
 pub(crate) mod fork;
+#[cfg(feature = "pool")]
+pub(crate) mod fork_mark;
 pub(crate) mod memfd;
 pub(crate) mod missing;
 pub(crate) mod peer;
@@ -35,7 +37,6 @@ pub(crate) mod process_attrs;
 pub(crate) mod rights;
 pub(crate) mod rlimit;
 #[cfg(feature = "pool")]
-#[allow(dead_code, reason = "it is built in steps")]
 pub(crate) mod shared_page;
 pub(crate) mod signal;
 pub(crate) mod socket;

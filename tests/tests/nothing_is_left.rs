@@ -188,7 +188,7 @@ fn a_child_of_the_workers_does_not_save_it() {
         // The template is rid of it, and has nothing to do, although the write
         // end of the pipe is still there.
         let scene = Scene::settled(template);
-        assert_eq!(scene.workers(), []);
+        assert_eq!(scene.workers(), [0; 0]);
         assert!(!has_ended(grandchild));
         drop(write);
         until("the grandchild is gone", || has_ended(grandchild));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Every room of the library, and the other rooms that it may name. `caller` and
 /// `template` meet in `protocol`.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("sys", &[]),
     ("failure", &["sys"]),
     ("resource", &[]),
@@ -17,7 +17,8 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("args", &["error", "sys"]),
     ("spec", &["args", "sys"]),
     ("protocol", &["args", "error", "exit", "failure", "spec"]),
-    ("entry", &["args", "error"]),
+    ("value", &["args", "failure"]),
+    ("entry", &["args", "error", "value"]),
     ("registry", &["args", "entry", "error"]),
     ("early", &["error", "sys"]),
     ("child", &BELOW_CHILD),
@@ -37,14 +38,15 @@ const ROOMS: [(&str, &[&str]); 18] = [
         "pool",
         &[
             "args", "caller", "error", "exit", "failure", "protocol", "registry", "spec", "sys",
+            "value",
         ],
     ),
 ];
 
 /// What `child` and `caller` stand on.
-const BELOW_CHILD: [&str; 11] = [
+const BELOW_CHILD: [&str; 12] = [
     "args", "early", "entry", "error", "exit", "failure", "protocol", "registry", "resource",
-    "spec", "sys",
+    "spec", "sys", "value",
 ];
 
 /// The processes of the second line of a file.

@@ -15,6 +15,10 @@ use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 use crate::sys::fd_identity;
 use crate::sys::fd_identity::Socket;
 
+/// The argument types that are descriptors.
+#[cfg_attr(not(feature = "pool"), allow(dead_code, unreachable_pub))]
+pub trait Descriptor: IntoArg + FromArg {}
+
 impl Arg {
     /// The descriptor, if `check` finds it to be `wanted`.
     pub(crate) fn into_fd(
@@ -48,6 +52,8 @@ macro_rules! as_descriptor {
                 arg.into_fd($wanted, $check).map(Into::into)
             }
         }
+
+        impl Descriptor for $ty {}
     )*};
 }
 

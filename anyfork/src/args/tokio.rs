@@ -12,6 +12,7 @@ use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
+use crate::args::descriptor::Descriptor;
 use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 
 /// The conversions of types that become std's outside a runtime.
@@ -40,6 +41,8 @@ macro_rules! through_std {
                 <$ty>::from_std(it).map_err(ArgError::new)
             }
         }
+
+        impl Descriptor for $ty {}
     )*};
 }
 
@@ -72,6 +75,8 @@ macro_rules! pipes {
                 <$ty>::from_owned_fd(fd).map_err(ArgError::new)
             }
         }
+
+        impl Descriptor for $ty {}
     )*};
 }
 
@@ -99,6 +104,8 @@ impl FromArg for File {
         std::fs::File::from_arg(arg).map(File::from_std)
     }
 }
+
+impl Descriptor for File {}
 
 fn cannot_leave(what: &str, error: io::Error) -> ArgError {
     ArgError::new(format_args!("take a {what} from tokio: {error}"))

@@ -114,6 +114,12 @@ impl<T: Target> Launch<T> {
         Launch::new(Err(error), Trace::refused())
     }
 
+    /// What is under way.
+    #[cfg(feature = "pool")]
+    pub(crate) fn into_pending(self) -> Result<T::Pending> {
+        self.pending.inspect_err(|error| self.trace.failed(error))
+    }
+
     /// Waits until the operation has succeeded or failed.
     ///
     /// # Errors

@@ -1,11 +1,18 @@
 //! Finds a function by its name, in the program and in its plugins.
 //! RUNS IN: template, child
 
+#[cfg(feature = "pool")]
+use std::any::TypeId;
+
+#[cfg(feature = "pool")]
+use crate::child::calls;
 #[cfg(feature = "plugin")]
 use crate::child::plugin::{self, PluginFunction};
 use crate::entry::Kind;
 use crate::error::Result;
 use crate::registry::{self, Function, find};
+#[cfg(feature = "pool")]
+use crate::spec::name::{CALL_LOOP, CallLoop};
 use crate::spec::name::{FunctionName, Identity};
 
 /// A function that was found by its name.
@@ -33,6 +40,10 @@ impl Found {
 /// Finds the function of that kind by its name, or by a tail of its path; among those of
 /// the same name the one whose companion asks.
 pub(crate) fn find_function(kind: Kind, wanted: &FunctionName<'_>) -> Result<Found> {
+    #[cfg(feature = "pool")]
+    if let (Kind::Worker, Some(worker)) = (kind, library_worker(wanted)) {
+        return Ok(Found::Own(worker));
+    }
     #[cfg(feature = "plugin")]
     let (loaded, loaded_others) = (plugin::functions(kind), plugin::functions(kind.other()));
     let candidates = own(kind).map(|(name, it)| (name, Found::Own(it)));
@@ -51,6 +62,10 @@ pub(crate) fn find_function(kind: Kind, wanted: &FunctionName<'_>) -> Result<Fou
 
 /// Finds a worker of the program, in a process that has loaded no plugin.
 pub(crate) fn find_own_worker(wanted: &FunctionName<'_>) -> Result<&'static Function> {
+    #[cfg(feature = "pool")]
+    if let Some(worker) = library_worker(wanted) {
+        return Ok(worker);
+    }
     let kind = Kind::Worker;
     let is_meant = |found: &&Function| {
         let identity = || Identity::of((found.identity)());
@@ -63,6 +78,14 @@ pub(crate) fn find_own_worker(wanted: &FunctionName<'_>) -> Result<&'static Func
         &wanted.name,
         is_meant,
     )
+}
+
+/// The library's own worker, if that is asked for.
+#[cfg(feature = "pool")]
+fn library_worker(wanted: &FunctionName<'_>) -> Option<&'static Function> {
+    let identity = wanted.identity?;
+    (wanted.name == CALL_LOOP && identity == Identity::of(TypeId::of::<CallLoop>()))
+        .then_some(&calls::WORKER)
 }
 
 fn own<'a>(kind: Kind) -> impl Iterator<Item = (&'a str, &'static Function)> + Clone {

@@ -150,22 +150,15 @@ pub(crate) fn write_exit_record(code: u8) {
 pub(crate) fn on_unwind(payload: &(dyn Any + Send)) {
     last_word::panic_ends_worker();
     let mut state = state();
-    let message = panic_text(payload);
-    let panics = mem::take(&mut state.panics);
-    // The hook has noted the panic, in whatever thread it began, unless the program
-    // has replaced the hook. The notes of this thread are searched first: payloads
-    // that are no text all have the same message.
-    let here = |panic: &PanicNote| panic.thread.is_empty() && panic.message == message;
-    let index = panics.iter().rposition(here);
-    let index = index.or_else(|| panics.iter().rposition(|it| it.message == message));
-    let failure = match index {
-        Some(index) => panics[index].failure(&other_threads(&panics, Some(index))),
-        None => {
-            let message = message.to_owned() + &other_threads(&panics, None);
-            Failure::new(true, message, String::new(), String::new(), String::new())
-        }
-    };
+    let failure = state.unwound(payload);
     state.write_failure(&failure);
+}
+
+/// The panic that has unwound out of a function of a typed call: the answer has it, and
+/// the status pipe has not.
+#[cfg(feature = "pool")]
+pub(crate) fn unwound(payload: &(dyn Any + Send)) -> Failure {
+    state().unwound(payload)
 }
 
 /// Reports, and prints, the error that the worker has returned.
@@ -253,6 +246,25 @@ impl State {
             ProcessName::Template => format!("anyfork template ({pid})"),
             ProcessName::Process => format!("anyfork process ({pid})"),
             ProcessName::Worker(name) => format!("anyfork worker {name} ({pid})"),
+        }
+    }
+
+    /// The panic that has unwound, and the panics of other threads before.
+    fn unwound(&mut self, payload: &(dyn Any + Send)) -> Failure {
+        let message = panic_text(payload);
+        let panics = mem::take(&mut self.panics);
+        // The hook has noted the panic, in whatever thread it began, unless the program
+        // has replaced the hook. The notes of this thread are searched first: payloads
+        // that are no text all have the same message.
+        let here = |panic: &PanicNote| panic.thread.is_empty() && panic.message == message;
+        let index = panics.iter().rposition(here);
+        let index = index.or_else(|| panics.iter().rposition(|it| it.message == message));
+        match index {
+            Some(index) => panics[index].failure(&other_threads(&panics, Some(index))),
+            None => {
+                let message = message.to_owned() + &other_threads(&panics, None);
+                Failure::new(true, message, String::new(), String::new(), String::new())
+            }
         }
     }
 

@@ -20,9 +20,7 @@ use crate::child::functions::Found;
 use crate::child::reply::wake_template;
 use crate::child::reply::{answer_failure, die_with_caller, say_ready};
 use crate::child::report;
-use crate::entry::outcome::Outcome;
 use crate::entry::{Entry, Hooks};
-use crate::error::Result;
 use crate::registry::Function;
 use crate::sys::{fork, threads};
 
@@ -57,7 +55,7 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
     };
     let mut entry = Entry::worker(name, args, socket, hooks);
     let returned = catch_unwind(AssertUnwindSafe(|| {
-        __anyfork_begin_short_backtrace(worker, &mut entry)
+        __anyfork_begin_short_backtrace(worker.enter, &mut entry)
     }));
     let code = match returned {
         Err(panic) => {
@@ -87,12 +85,12 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
     code
 }
 
-/// Calls the worker. A backtrace is shown up to this function, which
+/// Calls a worker or a function. A backtrace is shown up to this function, which
 /// [`panic_note`](crate::child::report::panic_note) finds by its name, also where a
 /// build keeps nothing else of it.
 #[inline(never)]
-fn __anyfork_begin_short_backtrace(worker: &Function, entry: &mut Entry) -> Result<Outcome> {
-    let returned = (worker.enter)(entry);
+pub(crate) fn __anyfork_begin_short_backtrace<E, T>(enter: fn(&mut E) -> T, entry: &mut E) -> T {
+    let returned = enter(entry);
     // Otherwise the call would be a tail call, which leaves no frame of this function.
     black_box(());
     returned

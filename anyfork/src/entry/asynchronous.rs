@@ -4,6 +4,8 @@
 //! The attributes' code makes the runtime in the worker's own process, after the
 //! fork, because a runtime does not survive one.
 
+#[cfg(feature = "pool")]
+use std::cell::OnceCell;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -55,6 +57,18 @@ impl Drop for Runtime {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Runs an `async fn` of a typed call, in the one runtime that its process has.
+#[cfg(feature = "pool")]
+pub fn block_on_call<F: Future>(call: F) -> F::Output {
+    thread_local! {
+        static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
+    }
+    RUNTIME.with(|cell| {
+        let made = || runtime(Flavor::CurrentThread).unwrap_or_else(|error| panic!("{error}"));
+        cell.get_or_init(made).block_on(call)
+    })
 }
 
 /// The types that the first parameter of an `async fn` worker can have.

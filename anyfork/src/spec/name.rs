@@ -37,6 +37,15 @@ impl Identity {
     }
 }
 
+/// The name of the library's own worker, in which typed calls run. Processes are called by
+/// its last part.
+#[cfg(feature = "pool")]
+pub(crate) const CALL_LOOP: &str = "anyfork::pool";
+
+/// What stands in for the companion of that worker.
+#[cfg(feature = "pool")]
+pub(crate) enum CallLoop {}
+
 impl FunctionName<'static> {
     /// The function that the companion `T` stands beside.
     pub(crate) fn of_companion<T: 'static>(name: &str) -> FunctionName<'static> {

@@ -6,6 +6,8 @@ use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(feature = "pool")]
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, sigaction};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, sigprocmask};
 
 /// Sets every signal that has a handler to its default action, and SIGPIPE to ignored,
@@ -57,6 +59,23 @@ pub(crate) fn change_ignored(from: u64, to: u64) {
         // SAFETY: neither action runs code.
         unsafe { libc::signal(signal, action) };
     }
+}
+
+/// Catches SIGINT and SIGQUIT with a handler that does nothing (sigaction(2)), so that a
+/// program that this process executes has the defaults again.
+#[cfg(feature = "pool")]
+pub(crate) fn ignore_terminal() -> io::Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the handler does nothing.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
 }
 
 /// Sets SIGPIPE to its default, as external programs expect it (signal(2)).

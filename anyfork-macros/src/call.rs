@@ -1,0 +1,217 @@
+//! `#[anyfork::call]`: registers a function whose result comes back, and gives it a
+//! companion that calls it.
+//! RUNS IN: the compiler
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{ReturnType, Type, parse_quote};
+
+use crate::argument::Argument;
+use crate::errors::Errors;
+use crate::function::{Function, find_impl};
+use crate::keys::{CRATE, Keys, Known};
+use crate::registered::{NAME, check_name, check_parameters, local};
+use crate::text::text;
+
+const TEXT_ERRORS: Known = Known {
+    name: "text_errors",
+    usage: "text_errors",
+};
+
+/// A function that was checked.
+struct Call {
+    private: TokenStream,
+    function: Function,
+    /// An expression: the name that the function is registered under.
+    name: TokenStream,
+    arguments: Vec<Argument>,
+    /// What the function returns.
+    output: Type,
+    has_text_errors: bool,
+}
+
+/// The code beside the user's function.
+pub(crate) fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let keys = Keys::parse(keys, &[NAME, CRATE, TEXT_ERRORS], &mut errors);
+    let function = errors.ok(syn::parse2(item));
+    let call = function.map(|function| check(&keys, function, &mut errors));
+    errors.or(|| call.as_ref().map(expand).unwrap_or_default())
+}
+
+fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Call {
+    let parameters = check_parameters(&function, "a function that is called", errors);
+    let arguments = Argument::values(&parameters, errors);
+    function.refuse_second(errors);
+    let output: Type = match &function.signature.output {
+        ReturnType::Default => parse_quote!(()),
+        ReturnType::Type(_, ty) => Type::clone(ty),
+    };
+    if function.diverges() {
+        let message = "a function that never returns has no result: use `#[anyfork::worker]`";
+        errors.at(&output, message);
+    } else if let Some(word) = find_impl(&output) {
+        let message = "`impl Trait` results are not supported: use a type";
+        errors.at(word, message);
+    } else {
+        Argument::check_result(&output, errors);
+    }
+    if let Some(asynchronous) = &function.signature.asyncness
+        && !cfg!(feature = "tokio")
+    {
+        errors.at(asynchronous, "async calls need anyfork's feature `tokio`");
+    }
+    Call {
+        private: keys.private(errors),
+        name: check_name(keys, &function, errors),
+        has_text_errors: keys.find(TEXT_ERRORS.name).is_some(),
+        arguments,
+        output,
+        function,
+    }
+}
+
+fn expand(call: &Call) -> TokenStream {
+    let Call {
+        private,
+        function,
+        name,
+        arguments,
+        output,
+        has_text_errors,
+    } = call;
+    let (visibility, ident) = (&function.visibility, &function.signature.ident);
+    let (attributes, deprecated) = (function.inherited(), function.deprecated());
+    let types: Vec<&Type> = arguments.iter().map(Argument::ty).collect();
+    let result = match has_text_errors {
+        true => quote_spanned!(output.span()=> #private::value::Arriving<#output>),
+        false => quote!(#output),
+    };
+    let numbers = (1..=arguments.len()).map(|n| local(&format!("codec{n}")));
+    let numbers: Vec<Ident> = numbers.collect();
+    let parameter_codecs = numbers
+        .iter()
+        .zip(&types)
+        .map(|(name, ty)| codec(private, name, &quote!(#ty), ty.span()));
+    let result_codec = codec(private, &local("result"), &result, output.span());
+    let signature = text(&function.signature.inputs) + " -> " + &text(output);
+    let texts: Vec<_> = arguments.iter().map(Argument::text).collect();
+    let title = format!("{}({})", function.name(), texts.join(", "));
+    let about = format!("Calls `{title}` in another process.");
+    let about_call = format!("Calls `{title}` in a process of `on`.");
+    let on = Ident::new("on", Span::mixed_site());
+    let collected = local("arguments");
+    let parameters = arguments.iter().map(Argument::parameter);
+    let adds = arguments.iter().zip(&numbers).map(|(argument, codec)| {
+        let (value, name, ty) = (argument.name(), argument.plain_name(), text(argument.ty()));
+        quote!(#private::Arguments::add(&mut #collected, &Self::#codec(), #value, #name, #ty);)
+    });
+    let entry = local("entry");
+    let values: Vec<Ident> = (1..=arguments.len())
+        .map(|n| local(&format!("arg{n}")))
+        .collect();
+    let decodes = arguments.iter().zip(&numbers).zip(&values);
+    let decodes = decodes.map(|((argument, codec), value)| {
+        let (name, ty) = (argument.plain_name(), text(argument.ty()));
+        quote!(let #value = #private::CallEntry::parameter(#entry, &#ident::#codec(), #name, #ty)?;)
+    });
+    let awaited = function
+        .signature
+        .asyncness
+        .as_ref()
+        .map(|_| quote!(.await));
+    let returned = local("returned");
+    let error = local("error");
+    let texted = has_text_errors.then(|| {
+        quote! {
+            let #returned = match #private::value::TextErrors::into_result(#returned) {
+                ::core::result::Result::Ok(#returned) => ::core::result::Result::Ok(#returned),
+                ::core::result::Result::Err(#error) => {
+                    #[allow(unused_imports)]
+                    use #private::value::{BoxedError as _, ChainError as _, DisplayError as _};
+                    ::core::result::Result::Err(
+                        (&&&#private::value::Errors::new(#error)).failure(),
+                    )
+                }
+            };
+        }
+    });
+    let result_name = local("result");
+    let body = quote! {
+        #(#decodes)*
+        #private::CallEntry::finish(#entry)?;
+        let #returned: #output = #ident(#(#values),*) #awaited;
+        #texted
+        #private::CallEntry::result(#entry, &#ident::#result_name(), #returned)
+    };
+    let body = match awaited {
+        Some(_) => quote!(#private::block_on_call(async { #body })),
+        None => body,
+    };
+    quote! {
+        #[doc = #about]
+        #attributes
+        #[allow(clippy::exhaustive_enums, dead_code, non_camel_case_types)]
+        #visibility enum #ident {}
+
+        #attributes
+        #[allow(clippy::used_underscore_binding, clippy::too_many_arguments, dead_code)]
+        impl #ident {
+            /// The name that the function is registered under.
+            #visibility const NAME: &'static str = #name;
+
+            #[doc(hidden)]
+            const __FINGERPRINT: u64 = #private::fingerprint(
+                #signature,
+                &[#(::core::mem::size_of::<#types>(),)* ::core::mem::size_of::<#output>()],
+            );
+
+            #(#parameter_codecs)*
+            #result_codec
+
+            #[doc = #about_call]
+            #deprecated
+            #visibility fn call(
+                #on: impl #private::On,
+                #(#parameters),*
+            ) -> #private::Call<#result> {
+                #[allow(unused_mut)]
+                let mut #collected = #private::Arguments::new(Self::NAME);
+                #(#adds)*
+                #private::start_call(#on, Self::NAME, Self::__FINGERPRINT, #collected, |from| {
+                    #private::Codec::decode(&Self::#result_name(), from)
+                })
+            }
+        }
+
+        #attributes
+        #[allow(deprecated)]
+        const _: () = {
+            #[#private::linkme::distributed_slice(#private::CALLS)]
+            #[linkme(crate = #private::linkme)]
+            static __ANYFORK_CALL: #private::CallFunction = #private::CallFunction {
+                name: #name,
+                fingerprint: #ident::__FINGERPRINT,
+                enter: __anyfork_enter,
+            };
+
+            fn __anyfork_enter(
+                #entry: &mut #private::CallEntry,
+            ) -> ::core::result::Result<(), #private::Refusal> {
+                #body
+            }
+        };
+    }
+}
+
+/// A function that gives the codec of a type. The compiler reports a type that cannot cross
+/// here, once, where it is written.
+fn codec(private: &TokenStream, name: &Ident, ty: &TokenStream, span: Span) -> TokenStream {
+    let span = Span::mixed_site().located_at(span);
+    quote_spanned! {span=>
+        fn #name() -> impl #private::Codec<#ty> {
+            #private::codec!(#ty)
+        }
+    }
+}

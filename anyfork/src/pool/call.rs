@@ -1,0 +1,268 @@
+//! [`Call`]: a call under way, finished with `.await` or `.blocking()`.
+//! RUNS IN: caller
+//!
+//! It knows what the function returns, and not where the call runs: each way has a file of
+//! its own, and a variant of [`Pending`].
+
+use std::fmt;
+use std::marker::PhantomData;
+#[cfg(feature = "tokio")]
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::pool::fresh::FreshCall;
+use crate::pool::on::On;
+use crate::protocol::call::{MAX_FDS, Payload};
+use crate::value::{Codec, Decoder, Encoder, ValueError};
+
+/// A call of a function in another process, under way.
+///
+/// Finished with `.await` (feature `tokio`) or [`blocking`](Call::blocking). There are two
+/// results, as with tokio's `JoinHandle`: the outer one is anyfork's, and the inner one is
+/// what the function has returned.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::Process;
+///
+/// #[anyfork::call]
+/// fn parse(number: String) -> Result<u32, String> {
+///     number.parse().map_err(|_| format!("`{number}` is no number"))
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let inner = parse::call(Process::new()?, "12".into()).blocking()?;
+/// assert_eq!(inner, Ok(12));
+/// let inner = parse::call(Process::new()?, "x".into()).blocking()?;
+/// assert_eq!(inner, Err("`x` is no number".into()));
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
+/// Dropped before, it is undone: the process in which it runs is killed.
+///
+/// # Errors
+///
+/// | kind | when |
+/// |---|---|
+/// | [`Panicked`](ErrorKind::Panicked) | the function panics; [`Error::failure`] has message, location and backtrace |
+/// | [`Died`](ErrorKind::Died) | its process exits, or is killed by a signal; [`Error::exit`] tells how |
+/// | [`TimedOut`](ErrorKind::TimedOut) | it takes longer than [`timeout`](Call::timeout) allows: its process is gone then |
+/// | [`BadArgument`](ErrorKind::BadArgument) | an argument does not encode or decode, or the function has another signature in the other program |
+/// | [`TooLarge`](ErrorKind::TooLarge), [`BadResult`](ErrorKind::BadResult) | the result has too many bytes, or does not encode or decode |
+/// | those of a [`Launch`](crate::Launch) | no process could be started |
+///
+/// A call that was entered is never repeated. [`Error::never_entered`] tells whether it
+/// surely was not.
+#[must_use = "a call that is dropped is undone: `.await` it or call `.blocking()`"]
+pub struct Call<R, E = ()> {
+    pending: Pending,
+    number: u64,
+    name: &'static str,
+    decode: Decode<R>,
+    events: PhantomData<fn() -> E>,
+}
+
+/// Decodes a function's result.
+type Decode<R> = fn(&mut Decoder) -> Result<R, ValueError>;
+
+/// A call that is ready to go.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) number: u64,
+    pub(crate) name: &'static str,
+    pub(crate) fingerprint: u64,
+    pub(crate) arguments: Payload,
+}
+
+/// The ways in which a call can be under way.
+pub enum Pending {
+    /// It was refused.
+    Failed(Error),
+    /// In a process of its own.
+    Fresh(Box<FreshCall>),
+}
+
+/// Maximum number of bytes of a result where nothing else is set.
+pub(crate) const MAX_RESULT: u64 = 1 << 30;
+
+/// Number of the latest call of this process.
+static LATEST: AtomicU64 = AtomicU64::new(0);
+
+/// The arguments of a call, as the companion gives them.
+#[derive(Debug)]
+pub struct Arguments {
+    name: &'static str,
+    encoder: Encoder,
+    error: Option<Error>,
+}
+
+impl Arguments {
+    /// No arguments yet of the function of that name.
+    pub fn new(name: &'static str) -> Arguments {
+        Arguments {
+            name,
+            encoder: Encoder::default(),
+            error: None,
+        }
+    }
+
+    /// Appends the argument for a parameter.
+    pub fn add<T>(&mut self, codec: &impl Codec<T>, value: T, parameter: &str, ty: &str) {
+        if self.error.is_some() {
+            return;
+        }
+        let name = self.name;
+        if let Err(reason) = codec.encode(value, &mut self.encoder) {
+            let message =
+                format!("parameter `{parameter}` ({ty}) of `{name}` does not encode: {reason}");
+            self.error = Some(Error::new(ErrorKind::BadArgument, message));
+        }
+    }
+
+    fn into_payload(self) -> Result<Payload> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let Encoder { main, blobs, fds } = self.encoder;
+        if fds.len() > MAX_FDS {
+            let message = format!(
+                "`{}` was given {} descriptors: one call carries at most {MAX_FDS}",
+                self.name,
+                fds.len()
+            );
+            return Err(Error::new(ErrorKind::BadArgument, message));
+        }
+        Ok(Payload { main, blobs, fds })
+    }
+}
+
+/// Puts a call under way: what a companion's `call` does.
+pub fn start_call<R>(
+    on: impl On,
+    name: &'static str,
+    fingerprint: u64,
+    arguments: Arguments,
+    decode: fn(&mut Decoder) -> Result<R, ValueError>,
+) -> Call<R> {
+    let number = LATEST.fetch_add(1, Ordering::Relaxed) + 1;
+    let pending = match arguments.into_payload() {
+        Err(error) => Pending::Failed(error.before_entry()),
+        Ok(arguments) => on.start(Prepared {
+            number,
+            name,
+            fingerprint,
+            arguments,
+        }),
+    };
+    Call {
+        pending,
+        number,
+        name,
+        decode,
+        events: PhantomData,
+    }
+}
+
+impl<R, E> Call<R, E> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    ///
+    /// See [`Call`].
+    pub fn blocking(self) -> Result<R> {
+        let payload = match self.pending {
+            Pending::Failed(error) => Err(error),
+            Pending::Fresh(call) => call.blocking(),
+        };
+        decoded(self.name, self.decode, payload?)
+    }
+
+    /// Limits the time from when a process has the call: then the process is killed, and
+    /// gone before [`ErrorKind::TimedOut`] is reported.
+    pub fn timeout(mut self, limit: Duration) -> Call<R, E> {
+        match &mut self.pending {
+            Pending::Failed(_) => {}
+            Pending::Fresh(call) => call.set_timeout(limit),
+        }
+        self
+    }
+
+    /// Limits the time for which the call waits for a process. In a process of its own, it
+    /// waits for none.
+    pub fn queue_timeout(self, _limit: Duration) -> Call<R, E> {
+        match &self.pending {
+            // See `Process::timeout` for the start.
+            Pending::Failed(_) | Pending::Fresh(_) => self,
+        }
+    }
+
+    /// Lets the call go on without anybody.
+    pub fn detach(self) {
+        match self.pending {
+            Pending::Failed(_) => {}
+            Pending::Fresh(call) => call.detach(),
+        }
+    }
+
+    /// Whether the result is there, so that nobody has to wait for it.
+    pub fn is_finished(&self) -> bool {
+        match &self.pending {
+            Pending::Failed(_) => true,
+            Pending::Fresh(call) => call.is_finished(),
+        }
+    }
+
+    /// The number of the call, which no other of this process has.
+    pub fn id(&self) -> u64 {
+        self.number
+    }
+
+    /// The process in which the call runs, once that is known.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.pending {
+            Pending::Failed(_) => None,
+            Pending::Fresh(call) => call.pid(),
+        }
+    }
+}
+
+/// The future of a call. Dropped before it resolves, it undoes the call.
+#[cfg(feature = "tokio")]
+impl<R, E> Future for Call<R, E> {
+    type Output = Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R>> {
+        let payload = match &mut self.pending {
+            Pending::Failed(error) => Poll::Ready(Err(error.clone())),
+            Pending::Fresh(call) => call.poll(context),
+        };
+        payload.map(|payload| decoded(self.name, self.decode, payload?))
+    }
+}
+
+/// The function's result.
+fn decoded<R>(name: &str, decode: Decode<R>, payload: Payload) -> Result<R> {
+    let Payload { main, blobs, fds } = payload;
+    let mut from = Decoder::new(main, 0, blobs, fds);
+    let value = decode(&mut from).and_then(|value| from.finish().map(|()| value));
+    value.map_err(|reason| {
+        let message = format!("the result of `{name}` does not decode: {reason}");
+        Error::new(ErrorKind::BadResult, message)
+    })
+}
+
+impl<R, E> fmt::Debug for Call<R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("name", &self.name)
+            .field("id", &self.number)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! [`Fd`]: a descriptor inside a structure.
+//! RUNS IN: caller, child
+//!
+//! serde knows no descriptors. So the codec puts a list of them beside the serializer, for
+//! this thread and as long as one value takes, and a descriptor is its index in the list.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use crate::args::descriptor::Descriptor;
+use crate::args::value::Arg;
+
+/// A descriptor inside a structure that crosses with a typed call: a file, a pipe, a socket.
+///
+/// A parameter or a result that is a descriptor needs no `Fd`.
+///
+/// Serialized, it is duplicated; the structure closes its own when it is dropped. Outside of
+/// a call, it does not serialize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fd<T>(pub T);
+
+impl<T: AsFd> AsFd for Fd<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+thread_local! {
+    static FDS: RefCell<Option<Vec<Option<OwnedFd>>>> = const { RefCell::new(None) };
+    /// Why the last value of this thread did not cross: postcard drops the text.
+    static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `encode`, and appends the descriptors that it serializes to `fds`.
+pub(crate) fn collect<T>(fds: &mut Vec<OwnedFd>, encode: impl FnOnce() -> T) -> T {
+    let mut all = mem::take(fds).into_iter().map(Some).collect();
+    let result = provide(&mut all, encode);
+    fds.extend(all.into_iter().flatten());
+    result
+}
+
+/// Runs `decode`, which takes descriptors out of `fds`.
+pub(crate) fn provide<T>(fds: &mut Vec<Option<OwnedFd>>, decode: impl FnOnce() -> T) -> T {
+    /// Also when the user's code panics.
+    struct Restore(Option<Vec<Option<OwnedFd>>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FDS.set(self.0.take());
+        }
+    }
+    REASON.set(None);
+    let restore = Restore(FDS.replace(Some(mem::take(fds))));
+    let result = decode();
+    *fds = FDS.take().unwrap_or_default();
+    drop(restore);
+    result
+}
+
+/// Why a value did not cross, in the words of a descriptor or a format where there are any.
+pub(crate) fn reason(error: postcard::Error) -> String {
+    REASON.take().unwrap_or_else(|| match error {
+        postcard::Error::DeserializeUnexpectedEnd => "it ends too early".to_owned(),
+        error => error.to_string(),
+    })
+}
+
+/// Notes a reason, for a serializer that drops texts.
+pub(crate) fn note(reason: impl fmt::Display) -> String {
+    let reason = reason.to_string();
+    REASON.set(Some(reason.clone()));
+    reason
+}
+
+impl<T: AsFd> Serialize for Fd<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let failed = |reason: &dyn fmt::Display| ser::Error::custom(note(reason));
+        let fd = self.as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| failed(&error))?;
+        let index = FDS.with_borrow_mut(|fds| {
+            let fds = fds.as_mut()?;
+            fds.push(Some(fd));
+            Some(fds.len() as u32 - 1)
+        });
+        match index {
+            Some(index) => serializer.serialize_u32(index),
+            None => Err(failed(&"a descriptor can cross in a call only")),
+        }
+    }
+}
+
+impl<'de, T: Descriptor> Deserialize<'de> for Fd<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fd<T>, D::Error> {
+        let index = u32::deserialize(deserializer)? as usize;
+        let fd = FDS.with_borrow_mut(|fds| fds.as_mut()?.get_mut(index)?.take());
+        let fd = fd.ok_or_else(|| de::Error::custom(note("a descriptor is missing")))?;
+        let value = T::from_arg(Arg::Fd(fd));
+        value
+            .map(Fd)
+            .map_err(|error| de::Error::custom(note(error)))
+    }
+}
