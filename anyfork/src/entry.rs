@@ -7,9 +7,9 @@
 
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
-pub mod chain;
 #[cfg(feature = "pool")]
 pub(crate) mod call;
+pub mod chain;
 pub(crate) mod collected;
 pub(crate) mod outcome;
 

@@ -56,6 +56,8 @@
 //! # Features
 //!
 //! - `tokio` (by default): `.await`, `async fn` workers, tokio's types as arguments.
+//! - `pool` (by default): typed calls, with [`call`](macro@call).
+//! - `serde`: `Json` and `Postcard`.
 //! - `plugin`: workers from libraries that are loaded at run time.
 //! - `tracing`: a span for each launch, named `launch`, with the fields `worker`,
 //!   `template`, `pid`, `ready_micros`, `exit_micros` and `exit`; and an event for
@@ -147,9 +149,9 @@ pub mod __private {
     pub use crate::entry::asynchronous::block_on_call;
     #[cfg(feature = "tokio")]
     pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
-    pub use crate::entry::chain;
     #[cfg(feature = "pool")]
     pub use crate::entry::call::{CallEntry, Refusal};
+    pub use crate::entry::chain;
     pub use crate::entry::outcome::{Outcome, Report};
     pub use crate::entry::{Entry, Socket};
     #[cfg(feature = "pool")]

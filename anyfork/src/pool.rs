@@ -4,9 +4,9 @@
 pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod entered;
-pub(crate) mod limits;
-pub(crate) mod state;
-pub(crate) mod stats;
 pub(crate) mod failed;
 pub(crate) mod fresh;
+pub(crate) mod limits;
 pub(crate) mod on;
+pub(crate) mod state;
+pub(crate) mod stats;

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyfork::{ErrorKind, Failure, Fd, Json, Process};
+use anyfork::{ErrorKind, Failure, Fd, Process};
 use anyfork_tests::{bounded, has_ended};
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +74,8 @@ struct Holder {
 }
 
 #[anyfork::call]
-fn pass(holder: Holder, json: Json<Vec<u32>>) -> (Holder, Json<Vec<u32>>) {
-    (holder, json)
+fn pass(holder: Holder, more: Vec<u32>) -> (Holder, Vec<u32>) {
+    (holder, more)
 }
 
 #[anyfork::call]
@@ -200,10 +200,10 @@ fn descriptors_cross_both_ways() {
         name: "n".into(),
         file: Fd(File::open("/dev/null").unwrap().into()),
     };
-    let (holder, json) = pass::call(process(), holder, Json(vec![1, 2]))
+    let (holder, more) = pass::call(process(), holder, vec![1, 2])
         .blocking()
         .unwrap();
-    assert_eq!((holder.name.as_str(), json), ("n", Json(vec![1, 2])));
+    assert_eq!((holder.name.as_str(), more), ("n", vec![1, 2]));
     let mut none = Vec::new();
     File::from(holder.file.0).read_to_end(&mut none).unwrap();
     assert!(none.is_empty());

@@ -157,7 +157,7 @@ fn a_descriptor_for_a_standard_stream() {
         command.arg("--brief").arg("--err=x").fd(2, write);
         let reported = reported(&mut command);
         drop(command);
-        assert_eq!(open(&reported), []);
+        assert_eq!(open(&reported), [0; 0]);
         assert_eq!(io::read_to_string(&mut read).unwrap(), "x");
     });
 }
@@ -182,7 +182,7 @@ fn nothing_that_a_template_has_kept() {
     command.arg(TELL).fd(9, pipe_with("text"));
     let reported = reported(&mut command);
     assert_eq!(reported[0], "kept", "{reported:?}");
-    assert_eq!(open(&reported), []);
+    assert_eq!(open(&reported), [0; 0]);
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn inits_run_in_their_order_with_their_arguments() {
         assert!(variables.contains(&"TEXT=abcd"), "{variables:?}");
         assert!(variables.contains(&"COUNTED=2"), "{variables:?}");
         assert_eq!(with_word(&reported, "argument ").len(), 1);
-        assert_eq!(open(&reported), []);
+        assert_eq!(open(&reported), [0; 0]);
     }
 }
 

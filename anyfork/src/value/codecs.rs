@@ -246,7 +246,7 @@ impl Codec<Failure> for Failures {
             Some(value.message()),
             value.location(),
             value.thread(),
-            value.backtrace(),
+            Some(value.stack()),
         ] {
             out.bytes(text.unwrap_or_default().into());
         }
