@@ -14,6 +14,7 @@ pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod fast_path;
 pub(crate) mod fd_limit;
+pub(crate) mod frame;
 pub(crate) mod functions;
 pub(crate) mod own_limits;
 #[cfg(feature = "plugin")]

@@ -8,5 +8,7 @@ pub(crate) mod failed;
 pub(crate) mod fresh;
 pub(crate) mod limits;
 pub(crate) mod on;
+pub(crate) mod pending;
+pub(crate) mod prepared;
 pub(crate) mod state;
 pub(crate) mod stats;

@@ -305,10 +305,8 @@ mod tests {
     fn an_ambiguous_name_lists_what_it_fits() {
         let error = look(&["b::run", "a::run", "c::run"], "run").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AmbiguousName);
-        assert!(
-            error.to_string().contains("`a::run`, `b::run`, `c::run`"),
-            "{error}"
-        );
+        let text = error.to_string();
+        assert!(text.contains("`a::run`, `b::run`, `c::run`"), "{text}");
     }
 
     #[test]
@@ -329,10 +327,8 @@ mod tests {
         let text = "two workers are registered as `lib::run`: give one another `name`";
         assert_eq!(error.to_string(), text);
         let error = find("run", 9).unwrap_err().to_string();
-        assert!(
-            error.contains("`a::run`, `lib::run`; write more"),
-            "{error}"
-        );
+        let paths = "`a::run`, `lib::run`; write more";
+        assert!(error.contains(paths), "{error}");
         let error = look(&["x", "x", "x"], "x").unwrap_err().to_string();
         assert!(
             error.starts_with("3 workers are registered as `x`"),

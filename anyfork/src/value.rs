@@ -2,7 +2,7 @@
 //! RUNS IN: caller, child
 //!
 //! [`Codec`] carries one type. The attribute's code finds a type's codec by
-//! [`probe`](crate::value::probe), so that no type of the user's needs a trait of this
+//! [`probe`], so that no type of the user's needs a trait of this
 //! library's. How payloads travel is the protocol's business.
 
 pub(crate) mod codecs;

@@ -13,10 +13,10 @@ use std::process;
 
 use crate::args::Args;
 use crate::child::baseline;
+use crate::child::frame::flush;
 use crate::child::prepare::{check_threads, open_standard_streams, settled_threads};
 use crate::child::reply::{answer_failure, die_with_caller, say_ready};
 use crate::child::report;
-use crate::child::run::flush;
 use crate::child::surroundings::{self, Snapshot};
 use crate::child::title;
 use crate::early;

@@ -13,8 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::args::value::Arg;
+use crate::child::frame;
 use crate::child::report;
-use crate::child::run;
 use crate::entry::Entry;
 use crate::entry::call::{CallEntry, Refusal, retires};
 use crate::entry::outcome::Outcome;
@@ -66,14 +66,14 @@ fn serve(entry: &mut Entry) -> Result<Outcome> {
         let answer = answer(frame, &terms)?;
         if mark.is_copy() {
             // A copy of this process, which the function has forked, has no call to answer.
-            run::flush();
+            frame::flush();
             fork::exit_now(0);
         }
         let has_panicked = matches!(answer.kind, Kind::Panicked);
         let leaves = terms.is_last || retires() || (has_panicked && !terms.keep_after_panic);
         if leaves {
             // The caller may be looking for what the function has printed.
-            run::flush();
+            frame::flush();
         }
         let frame = Outgoing::new(answer.kind, number, leaves, "", answer.payload);
         if !send(&socket, frame)? || leaves {
@@ -103,7 +103,7 @@ fn answer(frame: Frame, terms: &Terms) -> Result<Answer> {
     let decoder = Decoder::new(main, frame.head.name, blobs, fds);
     let mut entry = CallEntry::new(function.name, decoder);
     let returned = catch_unwind(AssertUnwindSafe(|| {
-        run::__anyfork_begin_short_backtrace(function.enter, &mut entry)
+        frame::__anyfork_begin_short_backtrace(function.enter, &mut entry)
     }));
     Ok(match returned {
         Err(panic) => panicked(panic),

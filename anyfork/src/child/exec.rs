@@ -11,8 +11,8 @@ use std::os::unix::net::UnixStream;
 
 use crate::args::Args;
 use crate::args::value::Arg;
+use crate::child::frame;
 use crate::child::reply::say_ready;
-use crate::child::run;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::Program;
 use crate::sys::exec::{Dup2Plan, Image};
@@ -46,7 +46,7 @@ pub(crate) fn execute(
         let args = [arg0].into_iter().chain(collected).chain(args);
         let image = Image::new(&path, args).map_err(|error| exec_failed(&name, error))?;
         // Text that an init function has printed comes before the program's.
-        run::flush();
+        frame::flush();
         // Exec drops handlers. What an init function has ignored or blocked stays.
         signal::reset_sigpipe();
         fd::close_all_on_exec().map_err(dup_failed)?;

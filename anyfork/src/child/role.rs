@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::args::Args;
 use crate::args::value::Arg;
 use crate::child::fd_limit::Limits;
+use crate::child::frame;
 use crate::child::functions::find_function;
 use crate::child::prepare;
 use crate::child::reply::{die_with_caller, refuse, wake_template};
@@ -289,7 +290,7 @@ fn prepare_template(
 ) -> Result<(OneThread, Args)> {
     let before = Snapshot::now();
     let args = prepare::take_steps(steps, inherited, socket.as_fd())?;
-    run::flush();
+    frame::flush();
     before
         .let_go()
         .map_err(|error| Error::io("let go of the caller's streams and directory", error))?;

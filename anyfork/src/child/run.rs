@@ -4,8 +4,6 @@
 //! The exit itself is [`role`](crate::child::role)'s, and finding the worker is
 //! [`functions`](crate::child::functions)'.
 
-use std::hint::black_box;
-use std::io::{self, Write};
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
@@ -15,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::args::Args;
+use crate::child::frame::{__anyfork_begin_short_backtrace, flush};
 use crate::child::functions::Found;
 #[cfg(feature = "plugin")]
 use crate::child::reply::wake_template;
@@ -22,7 +21,7 @@ use crate::child::reply::{answer_failure, die_with_caller, say_ready};
 use crate::child::report;
 use crate::entry::{Entry, Hooks};
 use crate::registry::Function;
-use crate::sys::{fork, threads};
+use crate::sys::threads;
 
 /// The exit code of a Rust program that panicked.
 pub(crate) const PANICKED: u8 = 101;
@@ -83,23 +82,6 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
     // The worker has returned and dropped its sockets; what it printed must come out.
     flush_at_exit();
     code
-}
-
-/// Calls a worker or a function. A backtrace is shown up to this function, which
-/// [`panic_note`](crate::child::report::panic_note) finds by its name, also where a
-/// build keeps nothing else of it.
-#[inline(never)]
-pub(crate) fn __anyfork_begin_short_backtrace<E, T>(enter: fn(&mut E) -> T, entry: &mut E) -> T {
-    let returned = enter(entry);
-    // Otherwise the call would be a tail call, which leaves no frame of this function.
-    black_box(());
-    returned
-}
-
-/// Writes out the buffers of std and of the C library.
-pub(crate) fn flush() {
-    let _ = io::stdout().flush();
-    fork::flush_c_streams();
 }
 
 /// Writes out the buffers when a worker has returned. Another thread of the worker may

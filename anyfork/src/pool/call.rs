@@ -14,8 +14,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::fresh::FreshCall;
 use crate::pool::on::On;
+use crate::pool::pending::Pending;
+use crate::pool::prepared::Prepared;
 use crate::protocol::call::{MAX_FDS, Payload};
 use crate::value::{Codec, Decoder, Encoder, ValueError};
 
@@ -71,26 +72,6 @@ pub struct Call<R, E = ()> {
 
 /// Decodes a function's result.
 type Decode<R> = fn(&mut Decoder) -> Result<R, ValueError>;
-
-/// A call that is ready to go.
-#[derive(Debug)]
-pub struct Prepared {
-    pub(crate) number: u64,
-    pub(crate) name: &'static str,
-    pub(crate) fingerprint: u64,
-    pub(crate) arguments: Payload,
-}
-
-/// The ways in which a call can be under way.
-pub enum Pending {
-    /// It was refused.
-    Failed(Error),
-    /// In a process of its own.
-    Fresh(Box<FreshCall>),
-}
-
-/// Maximum number of bytes of a result where nothing else is set.
-pub(crate) const MAX_RESULT: u64 = 1 << 30;
 
 /// Number of the latest call of this process.
 static LATEST: AtomicU64 = AtomicU64::new(0);

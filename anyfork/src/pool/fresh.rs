@@ -23,10 +23,10 @@ use crate::caller::process::Process;
 #[cfg(feature = "tokio")]
 use crate::caller::wait::readiness;
 use crate::error::{Error, Result};
-use crate::pool::call::{MAX_RESULT, Prepared};
 use crate::pool::connection::{Connection, Progress, Request, WaitFor};
 use crate::pool::entered::EnteredPage;
 use crate::pool::failed;
+use crate::pool::prepared::{MAX_RESULT, Prepared};
 use crate::protocol::call::{Payload, Terms};
 use crate::spec::name::{CALL_LOOP, CallLoop};
 use crate::sys::poll::{self, Interest};

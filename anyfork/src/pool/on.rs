@@ -2,8 +2,9 @@
 //! RUNS IN: caller
 
 use crate::caller::process::Process;
-use crate::pool::call::{Pending, Prepared};
 use crate::pool::fresh::FreshCall;
+use crate::pool::pending::Pending;
+use crate::pool::prepared::Prepared;
 
 /// Where a typed call runs: the first argument of a companion's `call`.
 ///
@@ -18,7 +19,8 @@ use crate::pool::fresh::FreshCall;
 pub trait On: sealed::On {}
 
 pub(crate) mod sealed {
-    use crate::pool::call::{Pending, Prepared};
+    use crate::pool::pending::Pending;
+    use crate::pool::prepared::Prepared;
 
     pub trait On {
         /// Puts the call under way.

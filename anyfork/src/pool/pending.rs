@@ -1,0 +1,13 @@
+//! [`Pending`]: the ways in which a call can be under way.
+//! RUNS IN: caller
+
+use crate::error::Error;
+use crate::pool::fresh::FreshCall;
+
+/// The ways in which a call can be under way.
+pub enum Pending {
+    /// It was refused.
+    Failed(Error),
+    /// In a process of its own.
+    Fresh(Box<FreshCall>),
+}

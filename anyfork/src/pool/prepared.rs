@@ -1,0 +1,16 @@
+//! [`Prepared`]: a call that is ready to go, wherever it will run.
+//! RUNS IN: caller
+
+use crate::protocol::call::Payload;
+
+/// Maximum number of bytes of a result where nothing else is set.
+pub(crate) const MAX_RESULT: u64 = 1 << 30;
+
+/// A call that is ready to go.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) number: u64,
+    pub(crate) name: &'static str,
+    pub(crate) fingerprint: u64,
+    pub(crate) arguments: Payload,
+}
