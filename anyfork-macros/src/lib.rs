@@ -62,13 +62,14 @@ use proc_macro::TokenStream;
 ///
 /// | parameter | takes |
 /// |---|---|
-/// | the first | the communication socket: `std::os::unix::net::UnixStream`, `OwnedFd`, and in an `async fn` `tokio::net::UnixStream` |
+/// | the first, if it is an `UnixStream` or `OwnedFd` | the communication socket: `std::os::unix::net::UnixStream`, `OwnedFd`, and in an `async fn` `tokio::net::UnixStream` |
 /// | `T: FromArg` | one argument |
 /// | `Option<T>`, at the end | one argument, if there is one left |
 /// | `Args`, the last | all arguments that are left |
 ///
-/// The attribute recognises `Option` and `Args` by their names. A function without
-/// parameters is allowed; its socket is closed.
+/// The attribute recognises all of these types by their names, so an alias of
+/// `UnixStream` is an argument. A worker may do without a socket, which is closed then:
+/// `fn thumbnail(image: PathBuf)`.
 ///
 /// It returns `()`, `!`, `ExitCode`, or a `Result` of these whose error
 /// implements `Display` and `Debug`.

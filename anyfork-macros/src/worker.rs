@@ -9,7 +9,7 @@ use syn::Type;
 use crate::argument::{Argument, check_socket};
 use crate::companion::{Companion, Kind};
 use crate::errors::Errors;
-use crate::function::Function;
+use crate::function::{Function, bare};
 use crate::keys::{CRATE, Keys, Known};
 use crate::registered::{NAME, check_name, check_parameters, decode, local, registration};
 
@@ -56,21 +56,30 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Worker {
     function.refuse_second(errors);
     let parameters = check_parameters(&function, "a worker", errors);
     let (socket, arguments) = match parameters.split_first() {
-        Some((socket, arguments)) => {
+        Some((socket, arguments)) if is_socket(&socket.ty) => {
             check_socket(socket, errors);
-            let ty = Type::clone(&socket.ty);
-            (Some(ty), Argument::all(arguments, errors))
+            (Some(Type::clone(&socket.ty)), arguments)
         }
-        None => (None, Vec::new()),
+        _ => (None, &*parameters),
     };
     Worker {
         private: keys.private(errors),
         name: check_name(keys, &function, errors),
         flavor: check_flavor(keys, &function, errors),
         socket,
-        arguments,
+        arguments: Argument::all(arguments, errors),
         function,
     }
+}
+
+/// Whether a first parameter of this type is the socket. The attribute sees only how
+/// the type is written, so an alias is an argument.
+fn is_socket(ty: &Type) -> bool {
+    let Type::Path(ty) = bare(ty) else {
+        return false;
+    };
+    let last = ty.path.segments.last();
+    last.is_some_and(|last| last.ident == "UnixStream" || last.ident == "OwnedFd")
 }
 
 fn check_flavor(keys: &Keys, function: &Function, errors: &mut Errors) -> Option<Flavor> {

@@ -261,3 +261,43 @@ fn a_worker_can_be_called_in_process() {
     assert_eq!(text, "1 Some(2) None 1");
     let _function: fn() = inner::without;
 }
+
+/// A worker that has arguments and no socket.
+#[anyfork::worker]
+fn without_socket(file: std::fs::File, text: String, more: Option<u32>) -> io::Result<()> {
+    let text = format!("{text} {more:?}");
+    io::Write::write_all(&mut &file, text.as_bytes())
+}
+
+/// The same in an `async fn`.
+#[anyfork::worker]
+async fn without_socket_async(
+    mut file: tokio::net::unix::pipe::Sender,
+    text: String,
+) -> io::Result<()> {
+    tokio::io::AsyncWriteExt::write_all(&mut file, text.as_bytes()).await
+}
+
+#[test]
+fn worker_needs_no_socket() {
+    let (mut reader, writer) = io::pipe().expect("make a pipe");
+    let file = std::fs::File::from(std::os::fd::OwnedFd::from(writer));
+    let launch = without_socket::run(new(), file, "text".into(), Some(3));
+    let mut worker = launch.blocking().expect("run without a socket");
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("read the pipe");
+    assert_eq!(text, "text Some(3)");
+    assert_eq!(worker.socket.read(&mut [0]).expect("the socket's end"), 0);
+    assert!(worker.wait().expect("wait").success());
+
+    let (mut reader, writer) = io::pipe().expect("make a pipe");
+    let launch = new()
+        .send_fd(writer)
+        .send_arg("async")
+        .run(without_socket_async::NAME);
+    let mut worker = launch.blocking().expect("run without a socket");
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("read the pipe");
+    assert_eq!(text, "async");
+    assert!(worker.wait().expect("wait").success());
+}

@@ -1,14 +1,16 @@
-//! The first parameter is the communication socket.
-
-use std::net::TcpStream;
+//! The socket of a worker without `async` is not tokio's.
 
 #[anyfork::worker]
-fn no_socket(_name: String) {}
+fn blocking(_socket: tokio::net::UnixStream) {}
+
+mod other {
+    pub struct UnixStream;
+}
 
 #[anyfork::worker]
-fn other_socket(_socket: TcpStream) {}
+fn other_socket(_socket: other::UnixStream) {}
 
 #[anyfork::worker]
-async fn no_async_socket(_name: String) {}
+async fn other_async_socket(_socket: other::UnixStream) {}
 
 fn main() {}
