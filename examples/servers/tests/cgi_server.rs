@@ -5,6 +5,7 @@
 mod client;
 #[path = "cgi_server/server.rs"]
 mod server;
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! The prefork server replaces workers that die, finishes what it has begun,
 //! and leaves no process behind, however it ends.
 
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
