@@ -73,7 +73,7 @@ async fn main() -> std::io::Result<()> {
         .map(|id| supervise(id, reloads.clone(), Arc::clone(&turn)))
         .collect();
     while hangup.recv().await.is_some() {
-        drop(reload.send(()));
+        let _ = reload.send(());
     }
     Ok(())
 }

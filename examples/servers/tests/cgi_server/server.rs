@@ -46,7 +46,7 @@ impl Server {
         fs::create_dir_all(&dir).expect("make a folder");
         fs::hard_link(support::example("cgi_server"), &program).expect("link the example");
         for name in ["hello.sh", "echo.py"] {
-            let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("cgi-bin");
+            let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cgi-bin");
             fs::copy(committed.join(name), dir.join(name)).expect("copy a script");
         }
         for (name, text) in scripts {
