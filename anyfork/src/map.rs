@@ -63,7 +63,7 @@
 //! | a process is started differently | `caller/process/start.rs` (a worker), `caller/process/fork.rs` (a template), `caller/command/start.rs` (a program) |
 //! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
 //! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
-//! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `child/exec.rs` |
+//! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `caller/command/environment.rs`, `child/exec.rs` |
 //! | a panic is not reported | `child/report.rs`; without memory or stack `child/report/last_word.rs` and `sys/crash.rs` |
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
@@ -107,6 +107,7 @@
 //! | `child::trust::KEEPS_RIGHTS` | a template at its birth | stays |
 //! | `caller::templates::EARLY_ENDED` | the program | stays; the generation decides before |
 //! | `sys::signal::IGNORES_SIGCHLD` | a template at its birth | stays: the disposition is the same |
+//! | `sys::environ::NAMELESS` | the constructor, once, if there is such a text | stays: what the program was started with |
 //! | `sys::constructors` (the arguments of `main`), `sys::threads` (the C library's flag) | the constructor, a template at its birth | stays: memory at the same place |
 //! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |
 //! | `child::plugin::LOADED`, `child::plugin::guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |

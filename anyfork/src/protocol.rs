@@ -66,7 +66,7 @@
 //! | 1 + 8 + n + 8 + n | 10: a variable and its value |
 //! | 1 + 8 + n | 11: a variable to remove |
 //! | 1 + 8 + n | 12: the title |
-//! | 1, 1, 4 + 2 (8 + n) n | 15: the caller's environment: 1 if what the preparation has changed stays; the number of variables; their names and values |
+//! | 1, 1, 8 + n | 15: the environment: 1 if it is the caller's and what the preparation has changed stays; the variables, each as `NAME=value` with a NUL behind it |
 //! | 1, 1, 4 × (1 + 8), 8 + n, 4 + 16 n | 17: the caller's attributes: 1 if what the preparation has changed stays; umask, ignored signals, nice value, OOM score, each with 1 before it if it is known; the processors; the number of resources and their limits, the soft one first |
 //! | 1 + 4 | 16: the number of spares that a template keeps |
 //!

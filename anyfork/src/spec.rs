@@ -5,6 +5,7 @@
 //! and the child applies it.
 
 pub(crate) mod name;
+pub(crate) mod texts;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use crate::args::Args;
 use crate::args::value::Arg;
 use crate::spec::name::FunctionName;
+use crate::spec::texts::Texts;
 pub(crate) use crate::sys::attributes::Attributes;
 
 /// One setting, applied before any of the user's code runs in the process.
@@ -52,7 +54,8 @@ pub(crate) enum Setting {
 /// What a program inherits, as the caller has it when the program starts.
 #[derive(Debug)]
 pub(crate) enum Inherit {
-    Environment(Vec<(OsString, OsString)>),
+    /// Each text is `NAME=value`.
+    Environment(Texts),
     Attributes(Attributes),
 }
 

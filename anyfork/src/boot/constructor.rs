@@ -38,6 +38,7 @@ fn before_main() {
         title::set_owner(peer::pid(control.as_fd()).unwrap_or_default());
         double_fork(assumed, control, &reply, &[], run_preloads)
     }
+    environ::note_nameless(assumed);
     if !registry::early().is_empty() {
         // Setting it fails only in a second run of this constructor, which does not
         // happen.

@@ -4,6 +4,7 @@
 //! It only collects. What the program inherits from the caller is read when the program
 //! is started, in `start`.
 
+pub(crate) mod environment;
 pub(crate) mod getters;
 pub(crate) mod outcome;
 pub(crate) mod start;

@@ -44,6 +44,10 @@ impl Setup {
         &self.settings
     }
 
+    pub(crate) fn settings_mut(&mut self) -> &mut Vec<Setting> {
+        &mut self.settings
+    }
+
     pub(crate) fn error(&self) -> Option<Error> {
         self.error.clone()
     }

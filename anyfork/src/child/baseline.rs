@@ -4,9 +4,10 @@
 //! An external program that is started from a prepared process gets the variables that
 //! the preparation has changed since the baseline, and in all else what its caller has.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,21 +36,30 @@ pub(crate) fn attributes() -> Option<&'static Attributes> {
 /// The variables that have been set, or removed, since the baseline.
 pub(crate) fn changed_variables() -> Vec<(OsString, Option<OsString>)> {
     let before = BASELINE.get().map_or(&[][..], |then| &then.environment);
-    let before: BTreeMap<&OsStr, &OsStr> = before
-        .iter()
-        .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-        .collect();
-    let now: BTreeMap<OsString, OsString> = env::vars_os().collect();
+    let now: Vec<(OsString, OsString)> = env::vars_os().collect();
+    // Most often nothing has.
+    if before == now {
+        return Vec::new();
+    }
+    let by_name = |all: &[(OsString, OsString)]| -> Places<OsString, OsString> {
+        all.iter().cloned().collect()
+    };
+    let (then, current) = (by_name(before), by_name(&now));
     let removed = before
-        .keys()
-        .filter(|name| !now.contains_key(**name))
-        .map(|name| (name.to_os_string(), None));
-    let set = now
         .iter()
-        .filter(|(name, value)| before.get(name.as_os_str()) != Some(&value.as_os_str()))
-        .map(|(name, value)| (name.clone(), Some(value.clone())));
-    removed.chain(set).collect()
+        .filter(|(name, _)| !current.contains_key(name));
+    let removed = removed.map(|(name, _)| (name.clone(), None));
+    let set = now
+        .into_iter()
+        .filter(|(name, value)| then.get(name) != Some(value));
+    removed
+        .chain(set.map(|(name, value)| (name, Some(value))))
+        .collect()
 }
+
+/// Found by hash with keys that are always the same: a template must not use up what
+/// would be random in its children.
+pub(crate) type Places<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// Whether user code, which may have changed anything, has run in this process or in
 /// one that it was forked from.

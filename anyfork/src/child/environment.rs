@@ -4,23 +4,23 @@
 //! The C library searches all variables for each that is set. So many at once, as a
 //! program's whole environment, are put together here and given to it in one piece.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::mem;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::child::baseline;
+use crate::child::baseline::Places;
+use crate::spec::texts::Texts;
 use crate::sys::environ;
 use crate::sys::threads::OneThread;
 
 /// A change of the environment.
 pub(crate) enum Change {
-    /// What a program inherits from its caller comes in place of all; with `prepared`,
-    /// but for what the preparation of the process has changed.
-    Inherit {
-        variables: Vec<(OsString, OsString)>,
-        prepared: bool,
-    },
+    /// These variables come in place of all; with `prepared`, but for what the
+    /// preparation of the process has changed.
+    Inherit { variables: Texts, prepared: bool },
     /// All variables are removed.
     Clear,
     /// A variable is set, or removed.
@@ -33,7 +33,7 @@ const FEW: usize = 16;
 /// Makes the changes, in their order; an error names the variable.
 pub(crate) fn change(
     one_thread: OneThread,
-    changes: Vec<Change>,
+    mut changes: Vec<Change>,
 ) -> Result<(), (OsString, io::Error)> {
     let is_single = |change: &Change| matches!(change, Change::Set(..));
     if changes.len() <= FEW && changes.iter().all(is_single) {
@@ -45,38 +45,68 @@ pub(crate) fn change(
         }
         return Ok(());
     }
-    let mut variables = Variables::of_this_process();
-    for change in changes {
+    // The whole environment as the caller has put it together: nothing is to be looked
+    // up.
+    if let [
+        Change::Inherit {
+            variables,
+            prepared: false,
+        },
+    ] = &mut changes[..]
+    {
+        environ::replace(one_thread, mem::take(variables).into_bytes());
+        return Ok(());
+    }
+    let mut variables = Variables::default();
+    // What comes before the last of these is of no use.
+    let begins = |change: &Change| matches!(change, Change::Clear | Change::Inherit { .. });
+    if !changes.first().is_some_and(begins) {
+        for (name, value) in env::vars_os() {
+            variables.set(&name, Some(&value));
+        }
+    }
+    for change in &changes {
         match change {
             Change::Clear => variables = Variables::default(),
             Change::Inherit {
                 variables: callers,
                 prepared,
             } => {
+                variables = Variables::default();
+                for text in callers.iter() {
+                    if let Some((name, value)) = split(text) {
+                        variables.set(name, Some(value));
+                    }
+                }
                 let changed = match prepared {
                     true => baseline::changed_variables(),
                     false => Vec::new(),
                 };
-                variables = Variables::default();
-                let callers = callers.into_iter().map(|(name, value)| (name, Some(value)));
-                for (name, value) in callers.chain(changed) {
-                    // A name that cannot be set was not set by a call of the program, but
-                    // given to it at its exec. Left out.
-                    if environ::is_possible(&name, value.as_deref()) {
-                        variables.set(name, value);
-                    }
+                for (name, value) in changed {
+                    variables.set(&name, value.as_deref());
                 }
             }
-            Change::Set(name, value) => match environ::is_possible(&name, value.as_deref()) {
-                true => variables.set(name, value),
+            Change::Set(name, value) => match environ::is_possible(name, value.as_deref()) {
+                true => variables.set(name, value.as_deref()),
                 // A variable that cannot be is not there.
                 false if value.is_none() => {}
-                false => return Err((name, io::Error::from_raw_os_error(libc::EINVAL))),
+                false => {
+                    let error = io::Error::from_raw_os_error(libc::EINVAL);
+                    return Err((name.clone(), error));
+                }
             },
         }
     }
-    environ::replace(one_thread, variables.entries());
+    environ::replace(one_thread, variables.texts().into_bytes());
     Ok(())
+}
+
+/// The name and the value of a text of the environment. `None`: the text has no name that
+/// can be set. It was not set by a call of the program, but given to it at its exec.
+fn split(text: &[u8]) -> Option<(&OsStr, &OsStr)> {
+    let at = text.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (&text[..at], &text[at + 1..]);
+    (at > 0).then(|| (OsStr::from_bytes(name), OsStr::from_bytes(value)))
 }
 
 /// Variables in their order, found by name.
@@ -84,27 +114,20 @@ pub(crate) fn change(
 struct Variables {
     /// `None` in the place of one that was removed.
     entries: Vec<Option<(OsString, OsString)>>,
-    places: BTreeMap<OsString, usize>,
+    places: Places<OsString, usize>,
 }
 
 impl Variables {
-    fn of_this_process() -> Variables {
-        let mut variables = Variables::default();
-        for (name, value) in env::vars_os() {
-            variables.set(name, Some(value));
-        }
-        variables
-    }
-
-    fn set(&mut self, name: OsString, value: Option<OsString>) {
-        match (self.places.get(&name), value) {
-            (Some(&place), Some(value)) => self.entries[place] = Some((name, value)),
-            (None, Some(value)) => {
-                self.places.insert(name.clone(), self.entries.len());
-                self.entries.push(Some((name, value)));
+    fn set(&mut self, name: &OsStr, value: Option<&OsStr>) {
+        let entry = value.map(|value| (name.to_owned(), value.to_owned()));
+        match (self.places.get(name), entry) {
+            (Some(&place), entry @ Some(_)) => self.entries[place] = entry,
+            (None, entry @ Some(_)) => {
+                self.places.insert(name.to_owned(), self.entries.len());
+                self.entries.push(entry);
             }
             (Some(_), None) => {
-                if let Some(place) = self.places.remove(&name) {
+                if let Some(place) = self.places.remove(name) {
                     self.entries[place] = None;
                 }
             }
@@ -112,9 +135,12 @@ impl Variables {
         }
     }
 
-    fn entries(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        let entries = self.entries.iter().flatten();
-        entries.map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    fn texts(&self) -> Texts {
+        let mut texts = Texts::default();
+        for (name, value) in self.entries.iter().flatten() {
+            texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
+        }
+        texts
     }
 }
 
@@ -134,10 +160,19 @@ mod tests {
             ("D", None),
             ("B", Some("5")),
         ] {
-            variables.set(name.into(), value.map(Into::into));
+            variables.set(OsStr::new(name), value.map(OsStr::new));
         }
-        let found: Vec<_> = variables.entries().collect();
-        let text = |name: &'static str, value: &'static str| (OsStr::new(name), OsStr::new(value));
-        assert_eq!(found, [text("A", "3"), text("C", "4"), text("B", "5")]);
+        let texts = variables.texts();
+        assert!(texts.iter().eq([&b"A=3"[..], b"C=4", b"B=5"]), "{texts:?}");
+    }
+
+    #[test]
+    fn a_text_without_a_name_is_no_variable() {
+        let pair = |name, value| Some((OsStr::new(name), OsStr::new(value)));
+        assert_eq!(split(b"A=b=c"), pair("A", "b=c"));
+        assert_eq!(split(b"A="), pair("A", ""));
+        for text in [&b""[..], b"A", b"=A", b"=A=b"] {
+            assert_eq!(split(text), None, "{text:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::{MISSING, Malformed};
+use crate::spec::texts::Texts;
 use crate::spec::{Attributes, Inherit, Setting};
 
 /// Appends the bytes of a setting, and its descriptor.
@@ -53,11 +54,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting
                 }
                 Inherit::Environment(variables) => {
                     out.extend([15, prepared]);
-                    out.extend((variables.len() as u32).to_le_bytes());
-                    for (name, value) in variables {
-                        put_counted(out, name.as_bytes());
-                        put_counted(out, value.as_bytes());
-                    }
+                    put_counted(out, variables.as_bytes());
                 }
             }
         }
@@ -158,9 +155,9 @@ pub(crate) fn parse(
         12 => Setting::Title(String::from_utf8_lossy(reader.counted()?).into_owned()),
         15 => {
             let prepared = reader.u8()? != 0;
-            let count = reader.u32()?;
-            let variables = (0..count).map(|_| Ok((text(reader)?, text(reader)?)));
-            let what = Inherit::Environment(variables.collect::<Result<_, Malformed>>()?);
+            let variables = Texts::from_bytes(reader.counted()?)
+                .ok_or(Malformed::Because("the end of a variable is missing"))?;
+            let what = Inherit::Environment(variables);
             Setting::Inherit { what, prepared }
         }
         16 => Setting::Spares(reader.u32()?),
@@ -250,8 +247,11 @@ mod tests {
                   \xff\xff\xff\xff\xff\xff\xff\xff",
             ),
             (
-                inherit(Inherit::Environment(vec![("A".into(), "b".into())]), true),
-                b"\x0f\x01\x01\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\0b",
+                inherit(
+                    Inherit::Environment(Texts::from_bytes(b"A=b\0").unwrap()),
+                    true,
+                ),
+                b"\x0f\x01\x04\0\0\0\0\0\0\0A=b\0",
             ),
         ] {
             let text = format!("{setting:?}");
@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn other_bytes_are_no_setting() {
-        for bytes in [&b"\0"[..], b"\x01\x03\0", b"\x01\x01\x01", b"\xff"] {
+        let unended = b"\x0f\0\x03\0\0\0\0\0\0\0A=b";
+        for bytes in [&b"\0"[..], b"\x01\x03\0", b"\x01\x01\x01", b"\xff", unended] {
             assert!(parse(&mut Reader(bytes), &mut std::iter::empty()).is_err());
         }
     }

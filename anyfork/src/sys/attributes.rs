@@ -8,7 +8,7 @@
 //! be told.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::mem;
 
 use nix::errno::Errno;
@@ -48,20 +48,36 @@ pub(crate) struct Status {
 impl Status {
     /// Of the calling thread (proc_pid_status(5)). Nothing of it without `/proc`.
     pub(crate) fn now() -> Status {
-        let text = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-        let field = |name: &str| {
-            let mut lines = text.lines();
-            lines
-                .find_map(|line| line.strip_prefix(name))
-                .map(str::trim)
+        let mut buffer = [0; 8192];
+        let text = read_once("/proc/thread-self/status", &mut buffer).unwrap_or_default();
+        let mut status = Status {
+            umask: None,
+            ignored_signals: None,
+            bounding_set: None,
         };
-        let hexadecimal = |name| u64::from_str_radix(field(name)?, 16).ok();
-        Status {
-            umask: field("Umask:").and_then(|octal| u32::from_str_radix(octal, 8).ok()),
-            ignored_signals: hexadecimal("SigIgn:"),
-            bounding_set: hexadecimal("CapBnd:"),
+        let hexadecimal = |value: &str| u64::from_str_radix(value, 16).ok();
+        for line in text.lines() {
+            match line.split_once(":\t") {
+                Some(("Umask", value)) => status.umask = u32::from_str_radix(value, 8).ok(),
+                Some(("SigIgn", value)) => status.ignored_signals = hexadecimal(value),
+                Some(("CapBnd", value)) => status.bounding_set = hexadecimal(value),
+                _ => {}
+            }
         }
+        status
     }
+}
+
+/// What one read gives of a file of `/proc`, which the kernel writes in one piece; `None`
+/// without it. The first line, which may have a name in it, is left out if it is not UTF-8.
+fn read_once<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
+    let n = fs::File::open(path).ok()?.read(buffer).ok()?;
+    let bytes = &buffer[..n];
+    let bytes = match str::from_utf8(bytes) {
+        Ok(text) => return Some(text),
+        Err(_) => bytes.splitn(2, |byte| *byte == b'\n').nth(1)?,
+    };
+    str::from_utf8(bytes).ok()
 }
 
 impl Attributes {
@@ -123,7 +139,8 @@ pub(crate) fn set_affinity(set: &[u8]) -> io::Result<()> {
 /// How likely the kernel ends this process when memory is short
 /// (proc_pid_oom_score_adj(5)).
 fn oom_score_adj() -> Option<i32> {
-    let text = fs::read_to_string("/proc/self/oom_score_adj").ok()?;
+    let mut buffer = [0; 32];
+    let text = read_once("/proc/self/oom_score_adj", &mut buffer)?;
     text.trim().parse().ok()
 }
 

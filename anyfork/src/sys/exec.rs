@@ -11,6 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::thread;
 use std::time::Duration;
 
+use crate::sys::{environ, threads};
+
 /// Text for the kernel: an error if it has a NUL in it.
 pub(crate) fn c_string(text: OsString) -> io::Result<CString> {
     CString::new(text.into_vec()).map_err(|_| io::ErrorKind::InvalidInput.into())
@@ -24,7 +26,8 @@ pub(crate) struct Image {
     /// The paths to try, in this order.
     paths: Vec<CString>,
     args: Vec<CString>,
-    variables: Vec<CString>,
+    /// `None`: the environment of this process as it is.
+    variables: Option<Vec<CString>>,
 }
 
 impl Image {
@@ -34,15 +37,23 @@ impl Image {
         program: &OsStr,
         args: impl IntoIterator<Item = OsString>,
     ) -> io::Result<Image> {
-        let variables = env::vars_os().map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            c_string(name)
-        });
+        // Another thread may change the environment while it is read. A copy is made under
+        // the lock of std.
+        let variables = match threads::was_always_single() {
+            true => None,
+            false => {
+                let copies = env::vars_os().map(|(mut name, value)| {
+                    name.push("=");
+                    name.push(value);
+                    c_string(name)
+                });
+                Some(copies.collect::<io::Result<_>>()?)
+            }
+        };
         Ok(Image {
             paths: candidates(program, env::var_os("PATH"))?,
+            variables,
             args: args.into_iter().map(c_string).collect::<io::Result<_>>()?,
-            variables: variables.collect::<io::Result<_>>()?,
         })
     }
 
@@ -55,11 +66,16 @@ impl Image {
             all.push(std::ptr::null());
             all
         };
-        let (args, variables) = (pointers(&self.args), pointers(&self.variables));
+        let args = pointers(&self.args);
+        let copies = self.variables.as_deref().map(pointers);
+        let variables = match &copies {
+            Some(copies) => copies.as_ptr(),
+            None => environ::pointers(),
+        };
         let mut denied = None;
         let mut last = io::Error::from_raw_os_error(libc::ENOENT);
         for path in &self.paths {
-            let mut error = try_execute(path, &args, &variables);
+            let mut error = try_execute(path, &args, variables);
             // A process has the file open for writing: most likely a fork of the
             // writer's that is about to execute something else.
             for attempt in 0..MAX_BUSY_RETRIES {
@@ -67,7 +83,7 @@ impl Image {
                     break;
                 }
                 thread::sleep(Duration::from_millis(1 << attempt));
-                error = try_execute(path, &args, &variables);
+                error = try_execute(path, &args, variables);
             }
             match error.raw_os_error() {
                 Some(libc::EACCES) => denied = Some(error),
@@ -88,10 +104,11 @@ const MAX_BUSY_RETRIES: u32 = 9;
 fn try_execute(
     path: &CString,
     args: &[*const libc::c_char],
-    variables: &[*const libc::c_char],
+    variables: *const *const libc::c_char,
 ) -> io::Error {
-    // SAFETY: all are C strings, in arrays that end with a null pointer.
-    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), variables.as_ptr()) };
+    // SAFETY: all are C strings, in arrays that end with a null pointer. No environment
+    // at all is an empty one.
+    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), variables) };
     io::Error::last_os_error()
 }
 

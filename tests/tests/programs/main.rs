@@ -6,6 +6,7 @@
 
 mod commands_inherit_what_is_now;
 mod early_says_why_not;
+mod environments_are_as_stds;
 mod errors_keep_the_systems_number;
 mod exec_survives_its_file;
 mod nothing_is_left_of_a_program;

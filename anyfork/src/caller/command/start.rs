@@ -1,7 +1,6 @@
 //! Starts a [`Command`]: reads what the program inherits, and asks the template.
 //! RUNS IN: caller
 
-use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::process::Output;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 
 use crate::caller::child::Child;
 use crate::caller::child::pending::PendingChild;
-use crate::caller::command::Command;
+use crate::caller::command::{Command, environment};
 use crate::caller::launch::{Launch, Target, sealed};
 use crate::caller::spawn::spec::SpawnSpec;
 use crate::caller::spec::{Options, Setup};
@@ -21,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::protocol::request::{Role, Surroundings};
 use crate::spec::name::FunctionName;
+use crate::spec::texts::Texts;
 use crate::spec::{Attributes, Inherit, Program, Setting};
 use crate::sys::attributes::Status;
 use crate::sys::fd;
@@ -102,10 +102,19 @@ impl Command {
         let failed = |error| Error::io(format_args!("start `{what}`"), error);
         let mut options = self.options.clone();
         let status = Status::now();
+        let mut own = self.setup.try_clone().map_err(failed)?;
+        let variables = match self.is_prepared() {
+            // The process knows what its preparation has changed.
+            true => environment::inherited(),
+            false => environment::changed(own.settings_mut()).map_err(|(name, error)| {
+                Error::io(format_args!("set env `{}`", name.display()), error)
+                    .during(format_args!("start `{what}`"))
+            })?,
+        };
         let mut setup = self
-            .inherited(default_streams, &mut options, &status)
+            .inherited(default_streams, &mut options, &status, variables)
             .map_err(failed)?;
-        setup.append(self.setup.try_clone().map_err(failed)?);
+        setup.append(own);
         let streams = setup.open_pipes(&options)?;
         let surroundings = Surroundings {
             replaces_streams: !self.is_prepared(),
@@ -133,10 +142,11 @@ impl Command {
         default_streams: DefaultStreams,
         options: &mut Options,
         status: &Status,
+        variables: Texts,
     ) -> io::Result<Setup> {
         let mut setup = Setup::default();
         setup.set(Setting::Inherit {
-            what: Inherit::Environment(env::vars_os().collect()),
+            what: Inherit::Environment(variables),
             prepared: self.is_prepared(),
         });
         setup.set(Setting::Inherit {

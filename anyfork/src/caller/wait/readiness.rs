@@ -135,6 +135,19 @@ pub(crate) async fn owned_readable(fd: io::Result<OwnedFd>) -> Result<()> {
         .map_err(unregistered)
 }
 
+/// Waits until the peer of the socket, which nobody else waits for, is gone. What the peer
+/// sends wakes nobody.
+pub(crate) async fn hung_up(socket: BorrowedFd<'_>) -> Result<()> {
+    check_runtime()?;
+    #[allow(deprecated, reason = "see `readable_if_any`")]
+    let registered = AsyncFd::with_interest(socket, Interest::PRIORITY);
+    // The kernel reports a hang-up whatever is asked for, and a Unix socket has no
+    // priority data.
+    let registered = registered.map_err(unregistered)?;
+    let ready = registered.ready(Interest::PRIORITY).await;
+    ready.map(drop).map_err(unregistered)
+}
+
 /// Waits until there is room on the socket.
 pub(crate) async fn writable(socket: BorrowedFd<'_>) -> Result<()> {
     check_runtime()?;

@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net;
 use std::pin::pin;
 use std::task::Poll;
@@ -20,13 +20,12 @@ use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
 use crate::caller::spawn::{Progress, Spawn};
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::wait::readiness::{
-    check_runtime, either, join_runtime, owned_readable, readable, readable_if_any, ready_by,
-    sleep, unregistered, within, writable,
+    check_runtime, either, hung_up, join_runtime, readable, readable_if_any, ready_by, sleep,
+    unregistered, within, writable,
 };
 use crate::caller::wait::registration::ready_either;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::sys::epoll::Epoll;
 use crate::sys::poll;
 use crate::sys::poll::Interest;
 
@@ -170,24 +169,10 @@ async fn event<S: AsFd>(spawn: &Spawn<S>, wait: WaitFor) -> Result<()> {
     match (wait, spawn.source(wait)) {
         (WaitFor::Later, _) => sleep(INTERVAL).await,
         (WaitFor::Executed, (socket, _)) => {
-            let executed = executed_event(socket, spawn.status(), exit_fd);
-            owned_readable(executed).await
+            let exited = either(readable_if_any(spawn.status()), readable_if_any(exit_fd));
+            either(hung_up(socket), exited).await
         }
         (_, (fd, Interest::Writable)) => either(writable(fd), readable_if_any(exit_fd)).await,
         (_, (fd, _)) => either(readable(fd), readable_if_any(exit_fd)).await,
     }
-}
-
-/// A descriptor that is readable when a program is executed, or has exited before.
-fn executed_event(
-    socket: BorrowedFd<'_>,
-    status: Option<BorrowedFd<'_>>,
-    exit_fd: Option<BorrowedFd<'_>>,
-) -> io::Result<OwnedFd> {
-    let set = Epoll::new()?;
-    set.add_hung_up(socket, 0)?;
-    for fd in status.into_iter().chain(exit_fd) {
-        set.add(fd, 0)?;
-    }
-    Ok(set.into())
 }
