@@ -1,0 +1,53 @@
+//! [`Worker`]: a worker of a pool, as it is at one moment.
+//! RUNS IN: caller
+
+use std::time::Duration;
+
+/// A worker of a pool, as it was when [`workers`](crate::Pool::workers) was called.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub(crate) pid: u32,
+    pub(crate) state: WorkerState,
+    pub(crate) function: Option<&'static str>,
+    pub(crate) calls: u64,
+    pub(crate) age: Duration,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WorkerState {
+    /// It waits for a call.
+    Idle,
+    /// It has a call.
+    Busy,
+    /// It takes no more calls.
+    Leaving,
+}
+
+impl Worker {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What it does.
+    pub fn state(&self) -> WorkerState {
+        self.state
+    }
+
+    /// The name of the function that it has a call of.
+    pub fn function(&self) -> Option<&str> {
+        self.function
+    }
+
+    /// How many calls it was given.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// How long ago its start began.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+}
