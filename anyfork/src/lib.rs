@@ -84,8 +84,7 @@ mod exit;
 mod failure;
 mod map;
 #[cfg(feature = "pool")]
-#[allow(dead_code, reason = "pools are built in steps")]
-mod pool;
+pub mod pool;
 mod protocol;
 mod registry;
 mod resource;
@@ -121,6 +120,8 @@ pub use crate::exit::{Exit, Usage};
 pub use crate::failure::Failure;
 #[cfg(feature = "pool")]
 pub use crate::pool::call::Call;
+#[cfg(feature = "pool")]
+pub use crate::pool::handle::Pool;
 #[cfg(feature = "pool")]
 pub use crate::pool::on::On;
 pub use crate::resource::Resource;

@@ -10,5 +10,7 @@ pub(crate) mod blocking;
 pub(crate) mod readiness;
 #[cfg(feature = "tokio")]
 pub(crate) mod registration;
+#[cfg(all(feature = "pool", feature = "tokio"))]
+pub(crate) mod socket;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

@@ -1,27 +1,27 @@
 //! [`Base`]: the process whose forks the workers of a pool are.
 //! RUNS IN: caller
 
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::args::Args;
-use crate::caller::launch::Launch;
 use crate::caller::process::Process;
-use crate::caller::spawn::Spawn;
+use crate::caller::spawn::wait_for::WaitFor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::entered::EnteredPage;
+use crate::pool::launched::Launched;
 use crate::spec::name::{CALL_LOOP, CallLoop};
+use crate::sys::poll::Interest;
 
 /// Makes the base again.
 pub(crate) type Remake = Arc<dyn Fn() -> Result<Process> + Send + Sync>;
 
-/// Runs an init function in each worker.
+/// Prepares each worker.
 pub(crate) type Init = Arc<dyn Fn(Process) -> Process + Send + Sync>;
 
 /// The process whose forks are workers, and what each of them is prepared by.
-#[derive(Clone)]
 pub(crate) struct Base {
-    process: Arc<Process>,
+    process: Mutex<Arc<Process>>,
     inits: Arc<[Init]>,
     remake: Option<Remake>,
 }
@@ -29,52 +29,76 @@ pub(crate) struct Base {
 impl Base {
     pub(crate) fn new(process: Process, inits: Vec<Init>, remake: Option<Remake>) -> Base {
         Base {
-            process: Arc::new(process),
+            process: Mutex::new(Arc::new(process)),
             inits: inits.into(),
             remake,
         }
     }
 
-    /// Another process with the same preparation.
+    /// Another process with the same preparation. It is not made again: what makes the
+    /// first one makes no other.
     pub(crate) fn with(&self, process: Process) -> Base {
         Base {
-            process: Arc::new(process),
-            ..self.clone()
+            process: Mutex::new(Arc::new(process)),
+            inits: Arc::clone(&self.inits),
+            remake: None,
         }
     }
 
+    /// Whether a base whose template is gone is made again.
+    pub(crate) fn is_remade(&self) -> bool {
+        self.remake.is_some()
+    }
+
     /// Starts a worker. A template that is gone is made again.
-    pub(crate) fn start(&mut self) -> Result<(Spawn<UnixStream>, EnteredPage)> {
-        match (self.try_start(), &self.remake) {
+    pub(crate) fn start(&self) -> Result<Box<Launched>> {
+        let process = self.process();
+        match (self.start_from(&process), &self.remake) {
             (Err(error), Some(remake)) if error.kind() == ErrorKind::TemplateGone => {
-                let process = remake().map_err(|error| error.during("make the base again"))?;
-                self.process = Arc::new(process);
-                self.try_start()
+                let process = self.remade(&process, remake)?;
+                self.start_from(&process)
             }
             (started, _) => started,
         }
     }
 
-    fn try_start(&self) -> Result<(Spawn<UnixStream>, EnteredPage)> {
-        let failed = |error| Error::io("make the page of a worker", error);
-        let (page, sent) = EnteredPage::new().map_err(failed)?;
-        let process = self.process.fork().kill_on_drop(true);
+    fn process(&self) -> Arc<Process> {
+        Arc::clone(&self.process.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another process in place of `gone`, which one thread makes for all.
+    fn remade(&self, gone: &Arc<Process>, remake: &Remake) -> Result<Arc<Process>> {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&process, gone) {
+            let made = catch_unwind(AssertUnwindSafe(|| remake()));
+            let made = made.unwrap_or_else(|_| {
+                let message = "the function of `remake` has panicked";
+                Err(Error::new(ErrorKind::TemplateGone, message))
+            });
+            let made = made.map_err(|error| error.during("make a pool's base again"))?;
+            *process = Arc::new(made);
+        }
+        Ok(Arc::clone(&process))
+    }
+
+    fn start_from(&self, process: &Process) -> Result<Box<Launched>> {
+        let page = EnteredPage::new();
+        let (page, sent) = page.map_err(|error| Error::io("make the page of a worker", error))?;
+        let process = process.fork().kill_on_drop(true);
         let prepared = self.inits.iter().fold(process, |it, init| init(it));
-        let launch: Launch<_> = prepared
-            .send_fd(sent)
-            .run_companion::<CallLoop>(CALL_LOOP);
-        Ok((launch.into_pending()?.spawn, page))
+        let launch = prepared.send_fd(sent).run_companion::<CallLoop>(CALL_LOOP);
+        Ok(Box::new(Launched {
+            spawn: launch.into_pending()?.spawn,
+            page,
+            wait: WaitFor::Reply(Interest::Readable),
+        }))
     }
 }
 
 /// An init function of a pool's workers. Its arguments are sent to each of them.
 pub(crate) fn init(name: String, args: Args) -> Init {
-    let args = Arc::new(std::sync::Mutex::new(args));
-    Arc::new(move |process: Process| {
-        let args = args.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match args.try_clone() {
-            Ok(args) => process.init(&name, args),
-            Err(error) => process.fail(Error::io("duplicate the arguments of an init", error)),
-        }
+    Arc::new(move |process: Process| match args.try_clone() {
+        Ok(args) => process.init(&name, args),
+        Err(error) => process.fail(Error::io("duplicate the arguments of an init", error)),
     })
 }

@@ -161,6 +161,7 @@ impl<R, E> Call<R, E> {
         let payload = match self.pending {
             Pending::Failed(error) => Err(error),
             Pending::Fresh(call) => call.blocking(),
+            Pending::Pooled(call) => call.blocking(),
         };
         decoded(self.name, self.decode, payload?)
     }
@@ -171,17 +172,20 @@ impl<R, E> Call<R, E> {
         match &mut self.pending {
             Pending::Failed(_) => {}
             Pending::Fresh(call) => call.set_timeout(limit),
+            Pending::Pooled(call) => call.set_timeout(limit),
         }
         self
     }
 
     /// Limits the time for which the call waits for a process. In a process of its own, it
     /// waits for none.
-    pub fn queue_timeout(self, _limit: Duration) -> Call<R, E> {
-        match &self.pending {
+    pub fn queue_timeout(mut self, limit: Duration) -> Call<R, E> {
+        match &mut self.pending {
             // See `Process::timeout` for the start.
-            Pending::Failed(_) | Pending::Fresh(_) => self,
+            Pending::Failed(_) | Pending::Fresh(_) => {}
+            Pending::Pooled(call) => call.set_queue_timeout(limit),
         }
+        self
     }
 
     /// Lets the call go on without anybody.
@@ -189,6 +193,7 @@ impl<R, E> Call<R, E> {
         match self.pending {
             Pending::Failed(_) => {}
             Pending::Fresh(call) => call.detach(),
+            Pending::Pooled(call) => call.detach(),
         }
     }
 
@@ -197,6 +202,7 @@ impl<R, E> Call<R, E> {
         match &self.pending {
             Pending::Failed(_) => true,
             Pending::Fresh(call) => call.is_finished(),
+            Pending::Pooled(call) => call.is_finished(),
         }
     }
 
@@ -210,6 +216,7 @@ impl<R, E> Call<R, E> {
         match &self.pending {
             Pending::Failed(_) => None,
             Pending::Fresh(call) => call.pid(),
+            Pending::Pooled(call) => call.pid(),
         }
     }
 }
@@ -223,6 +230,7 @@ impl<R, E> Future for Call<R, E> {
         let payload = match &mut self.pending {
             Pending::Failed(error) => Poll::Ready(Err(error.clone())),
             Pending::Fresh(call) => call.poll(context),
+            Pending::Pooled(call) => call.poll(context),
         };
         payload.map(|payload| decoded(self.name, self.decode, payload?))
     }

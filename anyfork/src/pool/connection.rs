@@ -11,13 +11,19 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::protocol::call::incoming::Incoming;
 use crate::protocol::call::outgoing::Outgoing;
 use crate::protocol::call::{Frame, Kind, Payload, Terms, parse_failure};
+use crate::sys::poll::{self, Interest};
 use crate::sys::socket::{self, Wait};
+
+/// Interval between two looks whether fewer descriptors are in flight.
+const INTERVAL_IN_FLIGHT: Duration = Duration::from_millis(1);
 
 /// One call, as it goes to a worker.
 #[derive(Debug)]
@@ -34,8 +40,6 @@ pub(crate) struct Request {
 /// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// Number of the call.
-    pub(crate) number: u64,
     pub(crate) outcome: Outcome,
     /// The worker takes no more calls, and exits.
     pub(crate) retires: bool,
@@ -85,7 +89,7 @@ pub(crate) struct WaitFor {
 /// The conversation with one worker.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: UnixStream,
+    socket: Arc<UnixStream>,
     incoming: Incoming,
     call: Option<Call>,
     has_ended: bool,
@@ -114,7 +118,7 @@ enum Sent {
 impl Connection {
     /// The conversation over this socket, whose worker is ready or will be. It may be
     /// blocking or not: a step never waits.
-    pub(crate) fn new(socket: UnixStream) -> Connection {
+    pub(crate) fn new(socket: Arc<UnixStream>) -> Connection {
         Connection {
             socket,
             incoming: Incoming::new(0),
@@ -127,11 +131,6 @@ impl Connection {
     /// The socket.
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-
-    /// Whether no call is under way.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.call.is_none()
     }
 
     /// Whether the worker can take a call: none is under way, nothing is left of the one
@@ -187,10 +186,19 @@ impl Connection {
     /// What the worker has sent is no answer ([`ErrorKind::Protocol`]), or the system
     /// fails. The worker is of no use any more.
     pub(crate) fn step(&mut self) -> Result<Progress> {
-        let progress = self.advance();
-        if progress.is_err() {
-            self.is_broken = true;
-        }
+        let progress = self.advance(Wait::No);
+        self.is_broken |= progress.is_err();
+        progress
+    }
+
+    /// Sends the rest, and waits for the answer or the end of the socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Connection::step).
+    pub(crate) fn wait(&mut self) -> Result<Progress> {
+        let progress = self.advance(Wait::Yes);
+        self.is_broken |= progress.is_err();
         progress
     }
 
@@ -211,13 +219,17 @@ impl Connection {
         })
     }
 
-    fn advance(&mut self) -> Result<Progress> {
+    fn advance(&mut self, wait: Wait) -> Result<Progress> {
         loop {
             let sent = match self.has_ended {
                 false => self.send()?,
                 true => Sent::All,
             };
-            let received = self.receive()?;
+            // Both directions are looked at as long as there is something to send.
+            let received = match sent {
+                Sent::All => self.receive(wait)?,
+                _ => self.receive(Wait::No)?,
+            };
             if let Some(frame) = self.incoming.frame()? {
                 return self.finish(frame).map(Progress::Reply);
             }
@@ -227,6 +239,7 @@ impl Connection {
                     self.has_ended = true;
                     return Ok(Progress::Ended);
                 }
+                Received::Nothing if wait == Wait::Yes => self.wait_for_room(&sent)?,
                 Received::Nothing => {
                     return Ok(Progress::WaitFor(WaitFor {
                         readable: true,
@@ -270,16 +283,25 @@ impl Connection {
         Ok(Sent::All)
     }
 
+    /// Waits until there is something to do (poll(2)).
+    fn wait_for_room(&self, sent: &Sent) -> Result<()> {
+        let socket = self.socket.as_fd();
+        let readable = (socket, Interest::Readable);
+        let waited = match sent {
+            Sent::TooManyInFlight => {
+                poll::wait_any(&[readable], Some(Instant::now() + INTERVAL_IN_FLIGHT))
+            }
+            _ => poll::wait_any(&[readable, (socket, Interest::Writable)], None),
+        };
+        waited.map_err(|error| Error::io("wait for a worker", error))?;
+        Ok(())
+    }
+
     /// Receives once.
-    fn receive(&mut self) -> Result<Received> {
+    fn receive(&mut self, wait: Wait) -> Result<Received> {
         let room = self.incoming.room();
-        let received = socket::receive_append(
-            self.socket.as_fd(),
-            Wait::No,
-            room.bytes,
-            room.limit,
-            room.fds,
-        );
+        let received =
+            socket::receive_append(self.socket.as_fd(), wait, room.bytes, room.limit, room.fds);
         match received {
             Ok(received) if received.len == 0 => Ok(Received::End),
             Ok(received) => {
@@ -325,7 +347,6 @@ impl Connection {
         let is_sent = mem::take(&mut self.call).is_some_and(|call| call.is_sent);
         self.is_broken |= !is_sent;
         Ok(Reply {
-            number: frame.head.number,
             outcome,
             retires: frame.head.retires,
         })

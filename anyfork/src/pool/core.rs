@@ -1,518 +1,308 @@
-//! [`Shared`]: a pool's workers and calls, under one lock.
+//! [`Shared`]: what all handles, calls and the watcher of a pool share.
 //! RUNS IN: caller
 //!
-//! Whoever brings an event in carries out what the [`State`] answers: sends requests, starts
-//! workers, and wakes the owners of calls that have ended. Nothing here waits.
+//! Whoever brings an event in carries out what the [`State`] answers. Under the lock only
+//! tables change; requests are sent, processes started, sleepers woken and values dropped
+//! after it is released: see [`Shared::finish`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
-use std::thread::Thread;
+use std::net::Shutdown;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::caller::child::exit_watch::{ExitState, ExitWatch};
-use crate::caller::process::Process;
-use crate::caller::spawn::Spawn;
-use crate::caller::spawn::{self, wait_for::WaitFor as SpawnWait};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::Result;
 use crate::pool::base::Base;
-use crate::pool::connection::{Connection, Outcome, Progress, Request, WaitFor};
 use crate::pool::ended;
-use crate::pool::entered::EnteredPage;
+use crate::pool::ended::Gone;
+use crate::pool::entry::{Entry, Owner, Wake};
+use crate::pool::inner::{Inner, Sending, Sleep, Todo, Trash};
 use crate::pool::left::Left;
+use crate::pool::live::{Live, Starting, Up};
 use crate::pool::state::State;
-use crate::pool::state::event::{Action, Answer, BaseId, CallId, End, Event, Then, WorkerId};
-use crate::protocol::call::{Payload, Terms};
+use crate::pool::state::event::{Action, BaseId, CallId, End, Event, WorkerId};
 use crate::sys::eventfd::EventFd;
+use crate::sys::fork_mark::ForkMark;
 
 /// What all handles, calls and the watcher of a pool share.
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
-    /// Something that others wait for has changed: a worker, or the end of the pool.
-    pub(crate) changed: Condvar,
     /// Wakes the watcher.
-    pub(crate) bell: EventFd,
-    pub(crate) options: Options,
+    pub(crate) bell: Arc<EventFd>,
+    /// Tells the process that made the pool from one that it has forked.
+    mark: ForkMark,
+    pub(crate) options: Arc<Options>,
 }
 
-/// What the state does not go by.
+/// The settings that the state does not go by.
+#[derive(Default)]
 pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) queue_timeout: Option<Duration>,
     pub(crate) max_result: u64,
     pub(crate) keep_after_panic: bool,
+    pub(crate) retire_growth: Option<u64>,
     pub(crate) on_exit: Option<OnExit>,
 }
 
 pub(crate) type OnExit = Box<dyn Fn(&Left) + Send + Sync>;
 
-/// The pool, behind the lock.
-pub(crate) struct Inner {
-    pub(crate) state: State,
-    pub(crate) calls: HashMap<CallId, Entry>,
-    pub(crate) workers: HashMap<WorkerId, Live>,
-    pub(crate) bases: Vec<(BaseId, Base)>,
-    pub(crate) renewed: Vec<(BaseId, Result<()>)>,
-    next_call: u64,
-    /// Number of the last request that was sent.
-    sent: u64,
-    /// The time that the watcher sleeps until, if it sleeps.
-    pub(crate) armed: Option<Instant>,
-    pub(crate) wakers: Vec<Waker>,
-    left: Vec<Left>,
-}
-
-/// A call that has not been taken by its owner.
-pub(crate) struct Entry {
-    pub(crate) name: &'static str,
-    request: Option<Request>,
-    number: u64,
-    pub(crate) sent: Option<Instant>,
-    pub(crate) result: Option<Result<Payload>>,
-    pub(crate) waiter: Waiter,
-    /// Nobody will take it.
-    pub(crate) detached: bool,
-}
-
-/// Who reads the answer, and is to be woken.
-pub(crate) enum Waiter {
-    /// Nobody yet.
-    None,
-    /// A thread that waits for the worker's socket itself.
-    Reads,
-    /// A thread that sleeps until it is woken.
-    Thread(Thread),
-    /// A task; the watcher reads for it.
-    Task(Waker),
-}
-
-/// A worker's process.
-pub(crate) enum Live {
-    Starting {
-        spawn: Box<Spawn<UnixStream>>,
-        page: EnteredPage,
-        wait: SpawnWait,
-    },
-    /// Not started, for this reason, which is told at once.
-    Failed(Option<Error>),
-    Up(Box<Up>),
-}
-
-/// A worker that is ready.
-pub(crate) struct Up {
-    pub(crate) connection: Option<Connection>,
-    /// The same socket, for those who wait without the lock.
-    pub(crate) socket: Arc<UnixStream>,
-    pub(crate) wait: WaitFor,
-    pub(crate) watch: ExitWatch,
-    page: EnteredPage,
-    call: Option<CallId>,
-    /// Its exit, while its other end is told.
-    exit: Option<Exit>,
-    /// Its answers are read to the end.
-    pub(crate) is_over: bool,
-}
-
-const READABLE: WaitFor = WaitFor {
-    readable: true,
-    writable: false,
-    later: false,
-};
-
 impl Shared {
-    pub(crate) fn new(state: State, base: Base, options: Options) -> Result<Shared> {
-        let bell = EventFd::new().map_err(|error| Error::io("make a pool", error))?;
-        Ok(Shared {
+    pub(crate) fn new(
+        state: State,
+        base: Arc<Base>,
+        options: Arc<Options>,
+        bell: Arc<EventFd>,
+        mark: ForkMark,
+    ) -> Shared {
+        Shared {
             inner: Mutex::new(Inner {
                 state,
                 calls: HashMap::new(),
                 workers: HashMap::new(),
                 bases: vec![(BaseId(0), base)],
-                renewed: Vec::new(),
-                next_call: 1,
+                renewals: Vec::new(),
                 sent: 0,
-                armed: None,
-                wakers: Vec::new(),
+                events: VecDeque::new(),
+                actions: Vec::new(),
+                todo: Todo::default(),
+                waits: Vec::new(),
                 left: Vec::new(),
+                watcher: Sleep::default(),
+                has_ended: false,
             }),
-            changed: Condvar::new(),
             bell,
+            mark,
             options,
-        })
+        }
     }
 
+    /// Whether this process is a copy of the pool's, forked by the program: then the workers
+    /// are not its own, and their sockets not to be touched.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.mark.is_copy()
+    }
+
+    /// To be released by [`finish`](Shared::finish), after any change.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings an event in, and carries out what follows.
+    /// Brings an event in from outside.
+    pub(crate) fn tell_alone(&self, event: Event) {
+        let mut inner = self.lock();
+        self.tell(&mut inner, event);
+        self.finish(inner);
+    }
+
+    /// Brings an event in.
     pub(crate) fn tell(&self, inner: &mut Inner, event: Event) {
-        let mut events = vec![event];
-        let mut actions = Vec::new();
-        while let Some(event) = events.pop() {
-            inner.state.handle(Instant::now(), event, &mut actions);
-            for action in mem::take(&mut actions) {
-                self.carry_out(inner, action, &mut events);
+        let mut actions = mem::take(&mut inner.actions);
+        let now = Instant::now();
+        let mut next = Some(event);
+        while let Some(event) = next {
+            inner.state.handle(now, event, &mut actions);
+            for action in actions.drain(..) {
+                self.carry_out(inner, action);
             }
+            next = inner.events.pop_front();
         }
-        let next = inner.state.next_time();
-        if next.is_some_and(|next| inner.armed.is_none_or(|armed| next < armed)) {
+        inner.actions = actions;
+        inner.changed();
+    }
+
+    /// Releases the lock and does what is to be done after that.
+    pub(crate) fn finish(&self, mut inner: MutexGuard<'_, Inner>) {
+        let wakes_watcher = inner.wakes_watcher();
+        let todo = match inner.todo.is_empty() {
+            true => None,
+            false => Some(mem::take(&mut inner.todo)),
+        };
+        drop(inner);
+        if wakes_watcher {
             self.bell.signal();
         }
-    }
-
-    /// Tells those who asked about workers that have left. Without the lock: it is their code.
-    pub(crate) fn tell_left(&self) {
-        if let Some(on_exit) = &self.options.on_exit {
-            let left = mem::take(&mut self.lock().left);
-            left.iter().for_each(on_exit);
+        let Some(todo) = todo else {
+            return;
+        };
+        // Those who wait for a worker are served before those who have their result.
+        for sending in todo.sends {
+            self.send(sending);
+        }
+        todo.wakes.into_iter().for_each(Wake::wake);
+        drop(todo.trash);
+        for (worker, base) in todo.starts {
+            self.start(worker, &base);
         }
     }
 
-    /// Makes a call.
-    pub(crate) fn call(&self, name: &'static str, fingerprint: u64, arguments: Payload) -> CallId {
-        let mut inner = self.lock();
-        let id = CallId(inner.next_call);
-        inner.next_call += 1;
-        let terms = Terms {
-            fingerprint,
-            max_result: self.options.max_result,
-            keep_after_panic: self.options.keep_after_panic,
-            is_last: false,
-        };
-        let request = Request {
-            number: 0,
-            name,
-            terms,
-            arguments,
-        };
-        inner.calls.insert(
-            id,
-            Entry {
-                name,
-                request: Some(request),
-                number: 0,
-                sent: None,
-                result: None,
-                waiter: Waiter::None,
-                detached: false,
-            },
-        );
-        let event = Event::Call {
-            id,
-            queue_timeout: self.options.queue_timeout,
-            timeout: self.options.timeout,
-        };
-        self.tell(&mut inner, event);
-        id
-    }
-
-    fn carry_out(&self, inner: &mut Inner, action: Action, events: &mut Vec<Event>) {
+    fn carry_out(&self, inner: &mut Inner, action: Action) {
         match action {
-            Action::Start { worker, base } => {
-                let live = match inner.start(base) {
-                    Ok((spawn, page)) => Live::Starting {
-                        spawn: Box::new(spawn),
-                        page,
-                        wait: SpawnWait::Reply(crate::sys::poll::Interest::Readable),
-                    },
-                    Err(error) => Live::Failed(Some(error)),
-                };
-                inner.workers.insert(worker, live);
-                self.bell.signal();
-            }
-            Action::Send { worker, call } => self.send(inner, worker, call),
+            Action::Start { worker, base } => self.on_start(inner, worker, base),
+            Action::Send { worker, call } => self.on_send(inner, worker, call),
             Action::Close { worker } => {
-                if let Some(Live::Up(up)) = inner.workers.get_mut(&worker) {
+                if let Some(up) = inner.up(worker) {
                     // The worker sees the end of the socket, and exits.
-                    up.connection = None;
-                    let _ = up.socket.shutdown(std::net::Shutdown::Both);
+                    let _ = up.socket.shutdown(Shutdown::Both);
                 }
             }
             Action::Terminate { worker } => {
-                if let Some(Live::Up(up)) = inner.workers.get(&worker) {
+                if let Some(up) = inner.up(worker) {
                     let _ = up.watch.signal(libc::SIGTERM);
                 }
             }
-            Action::Kill { worker } => match inner.workers.get_mut(&worker) {
-                Some(Live::Up(up)) => {
-                    let _ = up.watch.kill();
-                }
-                Some(live) => {
-                    *live = Live::Failed(Some(ended::closed()));
-                    self.bell.signal();
-                }
-                None => {}
-            },
-            Action::End { call, end } => self.end(inner, call, end),
+            Action::Kill { worker } => self.on_kill(inner, worker),
+            Action::End { call, end } => self.on_end(inner, call, end),
             Action::Left {
                 worker,
                 reason,
                 calls,
             } => {
-                if let Some(Live::Up(up)) = inner.workers.remove(&worker)
-                    && let Some(exit) = up.exit
+                let Some(live) = inner.workers.remove(&worker) else {
+                    return;
+                };
+                if let (Live::Up(up), Some(_)) = (&live, &self.options.on_exit)
+                    && let Some(exit) = up.exit.clone()
                 {
-                    let pid = up.watch.pid();
-                    inner.left.push(Left::new(pid, exit, reason, calls));
+                    let left = Left::new(up.watch.pid(), exit, reason, calls);
+                    inner.left.push(left);
                 }
-                inner.wake_all();
-                self.changed.notify_all();
+                inner.todo.trash.push(Trash::Live(live));
+                inner.watcher.is_wanted |= !inner.left.is_empty() || inner.state.is_ending();
             }
             Action::Renewed(base, result) => {
-                let before = inner.bases.len();
-                match &result {
-                    Ok(()) => inner.bases.retain(|(id, _)| id.0 >= base.0),
-                    Err(_) => inner.bases.retain(|(id, _)| *id != base),
-                }
-                debug_assert!(before > 0);
-                let result = result.map_err(|error| error.unwrap_or_else(ended::closed));
-                inner.renewed.push((base, result));
-                inner.wake_all();
-                self.changed.notify_all();
+                let result = result.map_err(|error| error.during("renew a pool's base"));
+                self.on_renewed(inner, base, result);
             }
         }
-        let _ = events;
     }
 
-    fn send(&self, inner: &mut Inner, worker: WorkerId, call: CallId) {
+    fn on_start(&self, inner: &mut Inner, worker: WorkerId, id: BaseId) {
+        let found = inner.bases.iter().find(|(it, _)| *it == id);
+        let Some(base) = found.map(|(_, base)| Arc::clone(base)) else {
+            let failed = Event::StartFailed(worker, ended::closed());
+            return inner.events.push_back(failed);
+        };
+        let starting = Starting {
+            launch: None,
+            base: Arc::clone(&base),
+            is_killed: false,
+            is_retried: false,
+        };
+        inner.workers.insert(worker, Live::Starting(starting));
+        inner.todo.starts.push((worker, base));
+    }
+
+    fn on_send(&self, inner: &mut Inner, worker: WorkerId, call: CallId) {
+        inner.sent += 1;
+        let number = inner.sent;
         let (Some(Live::Up(up)), Some(entry)) =
             (inner.workers.get_mut(&worker), inner.calls.get_mut(&call))
         else {
             return;
         };
-        let (Some(connection), Some(mut request)) = (&mut up.connection, entry.request.take())
-        else {
-            return;
-        };
-        inner.sent += 1;
-        request.number = inner.sent;
-        entry.number = inner.sent;
-        entry.sent = Some(Instant::now());
         up.call = Some(call);
-        connection.start(request);
-        // A failure shows again, when the answer is read.
-        let wait = connection.send_step().ok().flatten();
-        up.wait = wait.unwrap_or(READABLE);
-        match mem::replace(&mut entry.waiter, Waiter::None) {
-            Waiter::Thread(thread) => {
-                entry.waiter = Waiter::Reads;
-                thread.unpark();
-            }
-            Waiter::Task(waker) => {
-                entry.waiter = Waiter::Task(waker);
-                self.bell.signal();
-            }
-            other => entry.waiter = other,
-        }
-        let is_unread = wait.is_some() && !matches!(entry.waiter, Waiter::Reads);
-        if is_unread || entry.detached || !inner.state_is_calm() {
-            self.bell.signal();
-        }
-    }
-
-    fn end(&self, inner: &mut Inner, call: CallId, end: End) {
-        let Some(entry) = inner.calls.get_mut(&call) else {
-            return;
-        };
-        let exit_of = |worker| match inner.workers.get(&worker) {
-            Some(Live::Up(up)) => up.exit.clone().map(|exit| (up.watch.pid(), exit)),
-            _ => None,
-        };
-        if let Some(error) = ended::error(end, entry.name, entry.sent, exit_of) {
-            entry.result = Some(Err(error));
-        }
-        match mem::replace(&mut entry.waiter, Waiter::None) {
-            Waiter::Thread(thread) => thread.unpark(),
-            Waiter::Task(waker) => waker.wake(),
-            Waiter::None | Waiter::Reads => {}
-        }
-        if entry.detached {
-            inner.calls.remove(&call);
-        }
-        inner.wake_all();
-        self.changed.notify_all();
-    }
-
-    /// Reads what a worker has sent, and sends what is left.
-    pub(crate) fn step(&self, inner: &mut Inner, worker: WorkerId) {
-        let Some(Live::Up(up)) = inner.workers.get_mut(&worker) else {
-            return;
-        };
-        let (Some(connection), false) = (&mut up.connection, up.is_over) else {
-            return;
-        };
-        let reply = match connection.step() {
-            Ok(Progress::WaitFor(wait)) => {
-                up.wait = wait;
-                return;
-            }
-            Ok(Progress::Ended) => {
-                up.is_over = true;
-                return;
-            }
-            Ok(Progress::Reply(reply)) => Ok(reply),
-            Err(error) => Err(error),
-        };
-        let is_usable = connection.is_usable();
-        up.wait = READABLE;
-        let Some(call) = up.call.take() else {
+        up.unread_since = None;
+        up.is_watched = false;
+        entry.worker = Some(worker);
+        entry.number = number;
+        entry.sent = Some(Instant::now());
+        let (Some(line), Some(mut request)) = (up.line.take(), entry.request.take()) else {
+            debug_assert!(
+                false,
+                "an idle worker's connection is here, as a waiting request"
+            );
             let _ = up.watch.kill();
             return;
         };
-        let name = inner.calls.get(&call).map_or("", |it| it.name);
-        let (result, answer, then) = match reply {
-            Err(error) => (
-                Err(error.during(format_args!("call `{name}`"))),
-                Answer::Other,
-                Then::Kill,
-            ),
-            Ok(reply) => {
-                let then = match reply.retires || !is_usable {
-                    true => Then::Retire,
-                    false => Then::Stay,
-                };
-                let answer = match &reply.outcome {
-                    Outcome::Returned(_) => Answer::Returned,
-                    Outcome::Panicked(_) => Answer::Panicked,
-                    _ => Answer::Other,
-                };
-                (ended::answered(name, reply.outcome), answer, then)
-            }
-        };
-        if let Some(entry) = inner.calls.get_mut(&call) {
-            entry.result = Some(result);
-        }
-        self.tell(
-            inner,
-            Event::Answer {
-                worker,
-                call,
-                answer,
-                then,
-            },
-        );
+        request.number = number;
+        inner.todo.sends.push(Sending {
+            worker,
+            line,
+            request,
+        });
     }
 
-    /// Looks whether a worker has exited, and what it has sent before.
-    pub(crate) fn look(&self, inner: &mut Inner, worker: WorkerId) {
-        match inner.workers.get_mut(&worker) {
+    fn on_kill(&self, inner: &mut Inner, worker: WorkerId) {
+        let starting = match inner.workers.get_mut(&worker) {
+            Some(Live::Starting(starting)) => starting,
             Some(Live::Up(up)) => {
-                let exit = match up.watch.try_wait() {
-                    Ok(ExitState::Exited(exit)) => exit,
-                    Ok(_) => return,
-                    Err(error) => error.exit().cloned().unwrap_or(Exit::unknown(None)),
-                };
-                self.step(inner, worker);
-                let Some(Live::Up(up)) = inner.workers.get_mut(&worker) else {
-                    return;
-                };
-                up.exit = Some(exit);
-                // Others may hold its end: whoever waits for the socket is woken so.
-                let _ = up.socket.shutdown(std::net::Shutdown::Both);
-                let mut entered = false;
-                if let Some(call) = up.call.take()
-                    && let Some(entry) = inner.calls.get_mut(&call)
-                {
-                    entered = up.page.has_entered(entry.number);
-                    let back = up.connection.as_mut().and_then(Connection::take_back);
-                    entered |= back.is_none();
-                    entry.request = back;
-                    entry.sent = entry.sent.filter(|_| entered);
-                }
-                self.tell(inner, Event::Died { worker, entered });
+                let _ = up.watch.kill();
+                return;
             }
-            Some(Live::Starting { spawn, wait, .. }) => match spawn.step() {
-                Ok(spawn::Progress::WaitFor(next)) => *wait = next,
-                Ok(spawn::Progress::Ready(watch)) => {
-                    let Some(Live::Starting { spawn, page, .. }) = inner.workers.remove(&worker)
-                    else {
-                        return;
-                    };
-                    self.ready(inner, worker, spawn.into_socket(), watch, page);
-                }
-                Err(error) => self.start_failed(inner, worker, error),
-            },
-            Some(Live::Failed(error)) => {
-                let error = error.take().unwrap_or_else(ended::closed);
-                self.start_failed(inner, worker, error);
-            }
-            None => {}
+            None => return,
+        };
+        starting.is_killed = true;
+        if starting.launch.is_some()
+            && let Some(live) = inner.workers.remove(&worker)
+        {
+            inner.todo.trash.push(Trash::Live(live));
+            let failed = Event::StartFailed(worker, ended::closed());
+            inner.events.push_back(failed);
         }
     }
 
-    fn ready(
-        &self,
-        inner: &mut Inner,
-        worker: WorkerId,
-        socket: UnixStream,
-        watch: ExitWatch,
-        page: EnteredPage,
-    ) {
-        let copy = match socket.try_clone() {
-            Ok(copy) => Arc::new(copy),
-            Err(error) => {
-                let error = Error::io("keep a worker's socket", error);
-                return self.start_failed(inner, worker, error);
-            }
+    fn on_end(&self, inner: &mut Inner, call: CallId, end: End) {
+        let Some(entry) = inner.calls.get_mut(&call) else {
+            return;
         };
-        let up = Up {
-            connection: Some(Connection::new(socket)),
-            socket: copy,
-            wait: READABLE,
-            watch,
-            page,
-            call: None,
-            exit: None,
-            is_over: false,
+        let gone = |worker: WorkerId| match inner.workers.get(&worker) {
+            Some(Live::Up(up)) => Gone::of(up),
+            _ => None,
         };
-        inner.workers.insert(worker, Live::Up(Box::new(up)));
-        self.tell(inner, Event::Ready(worker));
-        inner.wake_all();
-        self.changed.notify_all();
+        let is_dropped = matches!(end, End::Cancelled);
+        if let Some(error) = ended::error(end, entry, gone) {
+            entry.result = Some(Err(error));
+        }
+        let is_unwanted = is_dropped || matches!(entry.owner, Owner::Gone);
+        if let Some(wake) = entry.owner.wake() {
+            inner.todo.wakes.push(wake);
+        }
+        if is_unwanted {
+            inner.forget(call);
+        }
     }
 
-    fn start_failed(&self, inner: &mut Inner, worker: WorkerId, error: Error) {
-        inner.workers.remove(&worker);
-        self.tell(inner, Event::StartFailed(worker, error));
-        inner.wake_all();
-        self.changed.notify_all();
+    fn on_renewed(&self, inner: &mut Inner, base: BaseId, result: Result<()>) {
+        let is_current = result.is_ok();
+        let old = |it: &BaseId| match is_current {
+            true => it.0 < base.0,
+            false => *it == base,
+        };
+        let (dropped, kept) = mem::take(&mut inner.bases)
+            .into_iter()
+            .partition(|(id, _)| old(id));
+        inner.bases = kept;
+        let dropped: Vec<(BaseId, Arc<Base>)> = dropped;
+        let trash = dropped.into_iter().map(|(_, base)| Trash::Base(base));
+        inner.todo.trash.extend(trash);
+        let mut waiting = mem::take(&mut inner.renewals);
+        for (_, renewal) in waiting.extract_if(.., |(id, _)| *id == base) {
+            let _ = renewal.set(result.clone());
+        }
+        inner.renewals = waiting;
+    }
+
+    /// Makes a call.
+    pub(crate) fn call(&self, id: CallId, entry: Entry) {
+        let event = Event::Call {
+            id,
+            queue_timeout: self.options.queue_timeout,
+            timeout: self.options.timeout,
+        };
+        let mut inner = self.lock();
+        inner.calls.insert(id, entry);
+        self.tell(&mut inner, event);
+        self.finish(inner);
     }
 }
 
-impl Inner {
-    fn start(&mut self, base: BaseId) -> Result<(Spawn<UnixStream>, EnteredPage)> {
-        let found = self.bases.iter_mut().find(|(id, _)| *id == base);
-        let (_, base) = found.ok_or_else(ended::closed)?;
-        base.start()
-    }
-
-    /// Whether nobody waits behind a worker whose owner does not read.
-    fn state_is_calm(&self) -> bool {
-        self.state.stats().queued == 0
-    }
-
-    pub(crate) fn wake_all(&mut self) {
-        self.wakers.drain(..).for_each(Waker::wake);
-    }
-
-    /// Whether the watcher reads the worker's socket.
-    pub(crate) fn is_unread(&self, up: &Up) -> bool {
-        let Some(call) = up.call else {
-            return false;
-        };
-        let entry = self.calls.get(&call);
-        !entry.is_some_and(|it| matches!(it.waiter, Waiter::Reads))
-    }
-
-    pub(crate) fn add_base(&mut self, id: BaseId, process: Process, like: BaseId) {
-        let Some((_, base)) = self.bases.iter().find(|(it, _)| *it == like) else {
-            return;
-        };
-        let base = base.with(process);
-        self.bases.push((id, base));
+impl Gone {
+    fn of(up: &Up) -> Option<Gone> {
+        Some(Gone {
+            pid: up.watch.pid(),
+            exit: up.exit.clone()?,
+            has_entered: up.has_entered,
+        })
     }
 }

@@ -1,37 +1,54 @@
 //! The errors of calls that have ended without an answer.
 //! RUNS IN: caller
 
-use std::time::{Duration, Instant};
-
 use crate::error::{Error, ErrorKind};
 use crate::exit::Exit;
+use crate::pool::entry::Entry;
 use crate::pool::failed;
 use crate::pool::state::event::{End, WorkerId};
+
+/// What is known of a worker that has exited.
+pub(crate) struct Gone {
+    pub(crate) pid: u32,
+    pub(crate) exit: Exit,
+    pub(crate) has_entered: bool,
+}
 
 /// What the owner of a call is told. `None`: its worker has answered.
 pub(crate) fn error(
     end: End,
-    name: &str,
-    sent: Option<Instant>,
-    timeout: Option<Duration>,
-    exit_of: impl Fn(WorkerId) -> Option<(u32, Exit)>,
+    entry: &Entry,
+    gone: impl Fn(WorkerId) -> Option<Gone>,
 ) -> Option<Error> {
-    let ran = sent.map(|sent| sent.elapsed()).unwrap_or_default();
-    let died = |worker, has_entered| {
-        let (pid, exit) = exit_of(worker).unwrap_or((0, Exit::unknown(None)));
-        failed::died(name, pid, Ok(exit), ran, has_entered)
+    let name = entry.name;
+    let ran = entry.sent.map(|sent| sent.elapsed()).unwrap_or_default();
+    let gone = |worker| {
+        gone(worker).unwrap_or(Gone {
+            pid: 0,
+            exit: Exit::unknown(None),
+            has_entered: true,
+        })
     };
     Some(match end {
         End::Answered => return None,
-        End::Died(worker) => died(worker, true),
-        End::NeverEntered(worker) => died(worker, false),
+        End::Died(worker) => {
+            let Gone { pid, exit, .. } = gone(worker);
+            failed::died(name, pid, Ok(exit), ran, true)
+        }
+        End::NeverEntered(worker) => {
+            let Gone { pid, exit, .. } = gone(worker);
+            failed::died(name, pid, Ok(exit), ran, false)
+        }
         End::TimedOutInQueue => {
-            let message = format!("`{name}` waited for a worker longer than `queue_timeout` allows");
+            let message =
+                format!("`{name}` waited for a worker longer than `queue_timeout` allows");
             Error::new(ErrorKind::TimedOut, message).before_entry()
         }
         End::TimedOut(worker) => {
-            let pid = exit_of(worker).map_or(0, |(pid, _)| pid);
-            failed::too_late(name, pid, timeout, true)
+            let Gone {
+                pid, has_entered, ..
+            } = gone(worker);
+            failed::too_late(name, pid, entry.timeout, has_entered)
         }
         End::Cancelled => {
             let message = format!("the call of `{name}` was dropped");

@@ -10,6 +10,7 @@ use std::mem;
 use std::os::fd::AsFd;
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
+use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 use std::thread;
@@ -79,7 +80,7 @@ impl FreshCall {
         let mut pending = launch.into_pending()?;
         let socket = pending.spawn.socket().try_clone();
         let socket = socket.map_err(|error| Error::io("duplicate a call's socket", error))?;
-        let mut connection = Connection::new(socket);
+        let mut connection = Connection::new(Arc::new(socket));
         connection.start(Request {
             number: call.number,
             name: call.name,

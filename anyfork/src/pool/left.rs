@@ -55,6 +55,9 @@ impl fmt::Display for Left {
             reason,
             calls,
         } = self;
-        write!(f, "worker {pid} left after {calls} calls ({reason:?}): {exit}")
+        write!(
+            f,
+            "worker {pid} left after {calls} calls ({reason:?}): {exit}"
+        )
     }
 }

@@ -1,12 +1,19 @@
 //! [`On`]: where a call runs.
 //! RUNS IN: caller
 
+use std::ops::Deref;
+
 use crate::caller::process::Process;
 use crate::pool::fresh::FreshCall;
+use crate::pool::handle::Pool;
 use crate::pool::pending::Pending;
+use crate::pool::pooled::PoolCall;
 use crate::pool::prepared::Prepared;
 
 /// Where a typed call runs: the first argument of a companion's `call`.
+///
+/// `&Pool`, or a reference to what dereferences to one (`Arc`, `LazyLock`, axum's `State`):
+/// the call runs in a worker of the pool.
 ///
 /// A [`Process`]: the call is the only one in a fresh process, which then ends.
 ///
@@ -28,8 +35,26 @@ pub(crate) mod sealed {
     }
 }
 
-// A pool's `impl On for &Pool` and `impl<T: Deref<Target = Pool>> On for &T` do not overlap:
-// `Pool` is this crate's, and dereferences to nothing.
+// The two do not overlap: `Pool` is this crate's, and dereferences to nothing.
+
+impl On for &Pool {}
+
+impl sealed::On for &Pool {
+    fn start(self, call: Prepared) -> Pending {
+        match self.shared() {
+            Ok(shared) => Pending::Pooled(PoolCall::start(shared, call)),
+            Err(error) => Pending::Failed(error.before_entry()),
+        }
+    }
+}
+
+impl<T: Deref<Target = Pool>> On for &T {}
+
+impl<T: Deref<Target = Pool>> sealed::On for &T {
+    fn start(self, call: Prepared) -> Pending {
+        sealed::On::start(&**self, call)
+    }
+}
 
 impl On for Process {}
 

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::pool::fresh::FreshCall;
+use crate::pool::pooled::PoolCall;
 
 /// The ways in which a call can be under way.
 pub enum Pending {
@@ -10,4 +11,6 @@ pub enum Pending {
     Failed(Error),
     /// In a process of its own.
     Fresh(Box<FreshCall>),
+    /// In a pool.
+    Pooled(PoolCall),
 }

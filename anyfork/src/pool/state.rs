@@ -98,6 +98,8 @@ struct Worker {
     ready: Option<Instant>,
     /// The time of [`Timer::Age`].
     age: Option<Instant>,
+    /// The time of [`Timer::Kill`].
+    kill: Option<Instant>,
     /// It takes no more calls, once it is free.
     retires: bool,
     /// It is the replacement of this one.
@@ -165,6 +167,7 @@ impl State {
                 then,
             } => self.on_answer(worker, call, answer, then),
             Event::Died { worker, entered } => self.on_death(worker, entered),
+            Event::Prepare => self.on_prepare(),
             Event::Tick => {}
             Event::Renew => self.on_renew(),
             Event::SetMax(max) => self.on_max(max),

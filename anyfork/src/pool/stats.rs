@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-/// The numbers of a [`Pool`](crate::pool), read together by [`stats`](crate::pool).
+/// The numbers of a pool, read together by [`Pool::stats`](crate::Pool::stats).
 ///
 /// At any moment `calls` equals the sum of the outcomes (`returned`, `panicked`, `died`,
 /// `timed_out`, `cancelled`, `refused`, `other`) plus `queued` and `busy`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(unreachable_pub, reason = "it is exported with the pool")]
 pub struct Stats {
     /// Processes that are there now: idle, busy, leased, or about to leave.
     pub workers: u64,

@@ -1,132 +1,383 @@
-//! The thread that watches a pool: starts, exits, deadlines, and answers that nobody reads.
+//! The thread that watches all pools of this process: starts, exits, deadlines, and answers
+//! that nobody reads.
 //! RUNS IN: caller
 //!
-//! It is on the way of a call only where nobody waits for the worker's socket: see
-//! [`Waiter`](crate::pool::core::Waiter).
+//! It blocks all signals, ends with the last pool, and is started again in a process that
+//! the program has forked.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::caller::child::exit_watch::{ExitState, ExitWatch};
 use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
 use crate::error::{Error, Result};
-use crate::pool::core::{Inner, Live, Shared};
+use crate::exit::Exit;
+use crate::pool::core::Shared;
+use crate::pool::inner::Reading;
+use crate::pool::launched::Launched;
+use crate::pool::live::Live;
 use crate::pool::state::event::{Event, WorkerId};
+use crate::sys::eventfd::EventFd;
+use crate::sys::fork_mark::ForkMark;
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal::BlockedSignals;
 
-/// Starts the watcher of a pool. It blocks all signals, and ends with the pool.
-pub(crate) fn start(shared: Arc<Shared>) -> Result<()> {
-    let failed = |error| Error::io("start the thread of a pool", error);
+/// The name of the thread.
+const NAME: &str = "anyfork-pool";
+
+/// Timeout for the exit of a worker that has closed its socket.
+const TIMEOUT_EXIT: Duration = Duration::from_secs(1);
+
+/// The pools of this process, if there are any.
+static WATCHER: Mutex<Option<Watcher>> = Mutex::new(None);
+
+struct Watcher {
+    /// The process that the thread is in.
+    pid: u32,
+    bell: Arc<EventFd>,
+    mark: ForkMark,
+    pools: Vec<Arc<Shared>>,
+}
+
+/// Makes a pool that is watched.
+pub(crate) fn attach(make: impl FnOnce(Arc<EventFd>, ForkMark) -> Shared) -> Result<Arc<Shared>> {
+    let mut watcher = WATCHER.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = process::id();
+    if watcher.as_ref().is_none_or(|it| it.pid != pid) {
+        let started = start(pid)?;
+        // Those of the process that this one was forked from are still its own.
+        std::mem::forget(watcher.replace(started));
+    }
+    let watcher = watcher.as_mut().expect("made above");
+    let shared = Arc::new(make(Arc::clone(&watcher.bell), watcher.mark));
+    watcher.pools.push(Arc::clone(&shared));
+    watcher.bell.signal();
+    Ok(shared)
+}
+
+fn start(pid: u32) -> Result<Watcher> {
+    let failed = |error| Error::io("start the thread that watches pools", error);
+    let bell = Arc::new(EventFd::new().map_err(failed)?);
+    let mark = ForkMark::new().map_err(failed)?;
+    let of_thread = Arc::clone(&bell);
     // A thread begins with the mask of the one that starts it.
     let blocked = BlockedSignals::all().map_err(failed)?;
-    let thread = thread::Builder::new().name("anyfork-pool".to_owned());
-    let started = thread.spawn(move || watch(&shared));
+    let thread = thread::Builder::new().name(NAME.to_owned());
+    let started = thread.spawn(move || watch(&of_thread));
     drop(blocked);
-    started.map(drop).map_err(failed)
+    started.map_err(failed)?;
+    Ok(Watcher {
+        pid,
+        bell,
+        mark,
+        pools: Vec::new(),
+    })
+}
+
+/// The pools, without those that have ended. `None`: there are none, and the thread ends.
+fn pools() -> Option<Vec<Arc<Shared>>> {
+    let mut watcher = WATCHER.lock().unwrap_or_else(PoisonError::into_inner);
+    let pools = &mut watcher.as_mut()?.pools;
+    let ended: Vec<_> = pools.extract_if(.., |it| has_ended(it)).collect();
+    let left = pools.clone();
+    if left.is_empty() {
+        *watcher = None;
+    }
+    drop(watcher);
+    drop(ended);
+    (!left.is_empty()).then_some(left)
+}
+
+/// Whether nothing is left of a pool, and whoever waits for that is told.
+fn has_ended(shared: &Shared) -> bool {
+    let mut inner = shared.lock();
+    let has_ended = inner.state.is_ending() && inner.state.is_over() && inner.left.is_empty();
+    if has_ended {
+        inner.has_ended = true;
+        inner.watcher.is_awake = true;
+        inner.changed();
+    }
+    shared.finish(inner);
+    has_ended
 }
 
 /// A descriptor to wait for, which stays open without the lock.
-enum Source {
-    Socket(Arc<UnixStream>, Interest),
-    Owned(Arc<OwnedFd>, Interest),
+struct Source {
+    pool: usize,
+    worker: WorkerId,
+    fd: Fd,
+    interest: Interest,
+    what: What,
+}
+
+enum Fd {
+    Socket(Arc<UnixStream>),
+    Exit(ExitWatch),
+    Status(ExitWatch),
+    Owned(Arc<OwnedFd>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Start,
+    Exit,
+    Answer,
+    Unread,
 }
 
 impl Source {
     fn wanted(&self) -> (BorrowedFd<'_>, Interest) {
-        match self {
-            Source::Socket(fd, interest) => (fd.as_fd(), *interest),
-            Source::Owned(fd, interest) => (fd.as_fd(), *interest),
-        }
-    }
-}
-
-fn watch(shared: &Shared) {
-    loop {
-        let (sources, until) = {
-            let mut inner = shared.lock();
-            shared.bell.clear();
-            // Carried out, and looked at again: a step may lead to another start.
-            shared.tell(&mut inner, Event::Tick);
-            for worker in inner.workers.keys().copied().collect::<Vec<_>>() {
-                shared.look(&mut inner, worker);
-                read(shared, &mut inner, worker);
-            }
-            if inner.is_ended() {
-                inner.wake_all();
-                shared.changed.notify_all();
-                drop(inner);
-                shared.tell_left();
-                return;
-            }
-            let (sources, is_later) = sources(&inner);
-            let later = is_later.then(|| Instant::now() + INTERVAL);
-            let until = [inner.state.next_time(), later].into_iter().flatten().min();
-            inner.armed = until;
-            (sources, until)
+        let fd = match &self.fd {
+            Fd::Socket(socket) => socket.as_fd(),
+            Fd::Exit(watch) => watch.pidfd(),
+            Fd::Status(watch) => watch.status(),
+            Fd::Owned(fd) => fd.as_fd(),
         };
-        shared.tell_left();
-        let mut wanted: Vec<_> = sources.iter().map(Source::wanted).collect();
-        wanted.push((shared.bell.as_fd(), Interest::Readable));
-        if poll::wait_any(&wanted, until).is_err() {
-            thread::sleep(Duration::from_millis(10));
-        }
-        shared.lock().armed = None;
+        (fd, self.interest)
     }
 }
 
-/// Reads for calls whose owners do not.
-fn read(shared: &Shared, inner: &mut Inner, worker: WorkerId) {
-    if let Some(Live::Up(up)) = inner.workers.get(&worker)
-        && inner.is_unread(up)
-    {
-        shared.step(inner, worker);
+fn watch(bell: &EventFd) {
+    while let Some(pools) = pools() {
+        let mut watch = Watch::default();
+        for (pool, shared) in pools.iter().enumerate() {
+            watch.gather(pool, shared);
+        }
+        let mut wanted = vec![(bell.as_fd(), Interest::Readable)];
+        wanted.extend(watch.sources.iter().map(Source::wanted));
+        let ready = poll::wait_each(&wanted, watch.until);
+        for shared in &pools {
+            shared.lock().watcher.is_awake = true;
+        }
+        bell.clear();
+        let Ok(ready) = ready else {
+            // No memory for it: the next look is worth a try.
+            thread::sleep(INTERVAL);
+            continue;
+        };
+        let ready = watch.sources.iter().zip(&ready[1..]).filter(|it| *it.1);
+        for (source, _) in ready {
+            serve(&pools[source.pool], source);
+        }
+        pools.iter().for_each(|it| tell_left(it));
     }
 }
 
-/// What the watcher waits for, and whether it must look again soon.
-fn sources(inner: &Inner) -> (Vec<Source>, bool) {
-    let mut all = Vec::new();
-    let mut is_later = false;
-    let copy = |fd: BorrowedFd<'_>, interest, all: &mut Vec<Source>| match fd.try_clone_to_owned() {
-        Ok(fd) => {
-            all.push(Source::Owned(Arc::new(fd), interest));
-            true
+/// Deals with what has happened.
+fn serve(shared: &Shared, source: &Source) {
+    match source.what {
+        What::Start => shared.step_start(source.worker),
+        What::Exit => look(shared, source.worker),
+        What::Answer => shared.read_for_owner(source.worker),
+        What::Unread => {
+            if let Some(up) = shared.lock().up(source.worker) {
+                up.unread_since.get_or_insert_with(Instant::now);
+            }
         }
-        Err(_) => false,
+    }
+}
+
+/// Looks whether a worker has exited.
+fn look(shared: &Shared, worker: WorkerId) {
+    let Some(watch) = shared.lock().up(worker).map(|up| up.watch.clone()) else {
+        return;
     };
-    for live in inner.workers.values() {
-        match live {
-            Live::Failed(_) => is_later = true,
-            Live::Starting { spawn, wait, .. } => {
-                is_later |= *wait == WaitFor::Later;
-                let (fd, interest) = spawn.source(*wait);
-                is_later |= !copy(fd, interest, &mut all);
-                if let Some(status) = spawn.status() {
-                    is_later |= !copy(status, Interest::Readable, &mut all);
-                }
-                let exit = spawn.exit_fd();
-                all.extend(exit.map(|fd| Source::Owned(fd, Interest::Readable)));
+    let exit = match watch.try_wait() {
+        Ok(ExitState::Exited(exit)) => exit,
+        Ok(ExitState::Running) => return,
+        Ok(ExitState::AwaitsRecord) => {
+            if let Some(up) = shared.lock().up(worker) {
+                up.awaits_record = true;
             }
-            Live::Up(up) => {
-                if up.exit_is_known() {
-                    continue;
-                }
-                all.push(Source::Owned(up.watch.shared_pidfd(), up.watch_for()));
-                if up.awaits_record {
-                    is_later = true;
-                }
-                if inner.is_unread(up) && !up.is_over {
-                    all.push(Source::Socket(Arc::clone(&up.socket), Interest::Readable));
-                    if up.wait.writable {
-                        all.push(Source::Socket(Arc::clone(&up.socket), Interest::Writable));
+            return;
+        }
+        Err(error) => error.exit().cloned().unwrap_or(Exit::unknown(None)),
+    };
+    let mut inner = shared.lock();
+    shared.on_exit(&mut inner, worker, exit);
+    shared.finish(inner);
+}
+
+/// What the thread waits for.
+#[derive(Default)]
+struct Watch {
+    sources: Vec<Source>,
+    until: Option<Instant>,
+}
+
+impl Watch {
+    /// Does what is due in a pool, and notes what is to be waited for.
+    fn gather(&mut self, pool: usize, shared: &Shared) {
+        self.do_what_is_due(shared);
+        let mut inner = shared.lock();
+        let now = Instant::now();
+        let mut until = inner.state.next_time();
+        let mut by = |at: Instant| until = Some(until.map_or(at, |until| until.min(at)));
+        let readings: Vec<_> = inner
+            .workers
+            .iter()
+            .map(|(id, live)| match live {
+                Live::Up(up) => (*id, inner.reading(up, now)),
+                Live::Starting(_) => (*id, Reading::Never),
+            })
+            .collect();
+        for (worker, reading) in readings {
+            let mut add = |fd, interest, what| {
+                self.sources.push(Source {
+                    pool,
+                    worker,
+                    fd,
+                    interest,
+                    what,
+                });
+            };
+            match inner.workers.get_mut(&worker) {
+                Some(Live::Starting(starting)) => {
+                    let Some(launch) = &starting.launch else {
+                        continue;
+                    };
+                    if launch.wait == WaitFor::Later {
+                        by(now + INTERVAL);
                     }
-                    is_later |= up.wait.later;
+                    launch.spawn.deadline().into_iter().for_each(&mut by);
+                    for (fd, interest) in sources(launch) {
+                        match fd {
+                            Some(fd) => add(Fd::Owned(fd), interest, What::Start),
+                            None => by(now + INTERVAL),
+                        }
+                    }
                 }
+                Some(Live::Up(up)) => {
+                    up.is_watched = false;
+                    if up.exit.is_some() {
+                        continue;
+                    }
+                    if let Some(ended) = up.ended {
+                        by(ended + TIMEOUT_EXIT);
+                    }
+                    let watch = up.watch.clone();
+                    if up.awaits_record {
+                        watch.usage_deadline().into_iter().for_each(&mut by);
+                        add(Fd::Status(watch.clone()), Interest::Readable, What::Exit);
+                        add(Fd::Exit(watch), Interest::HungUp, What::Exit);
+                    } else {
+                        add(Fd::Exit(watch), Interest::Readable, What::Exit);
+                    }
+                    let what = match reading {
+                        Reading::Never => continue,
+                        Reading::From(at) => {
+                            by(at);
+                            continue;
+                        }
+                        Reading::Now => What::Answer,
+                        Reading::IfUnread => What::Unread,
+                    };
+                    up.is_watched = true;
+                    if up.wait.later {
+                        by(now + INTERVAL);
+                    }
+                    let socket = || Fd::Socket(Arc::clone(&up.socket));
+                    add(socket(), Interest::Readable, what);
+                    if up.wait.writable {
+                        add(socket(), Interest::Writable, what);
+                    }
+                }
+                None => {}
             }
         }
+        if !inner.left.is_empty() || (inner.state.is_ending() && inner.state.is_over()) {
+            // It has ended just now.
+            by(now);
+        }
+        inner.watcher.until = until;
+        inner.watcher.is_wanted = false;
+        inner.watcher.is_awake = false;
+        drop(inner);
+        self.until = self.until.into_iter().chain(until).min();
     }
-    (all, is_later)
+
+    fn do_what_is_due(&mut self, shared: &Shared) {
+        let inner = shared.lock();
+        let now = Instant::now();
+        // An answer that has arrived wins over its deadline.
+        let late: Vec<_> = inner.state.late(now).collect();
+        let late: Vec<_> = late
+            .into_iter()
+            .filter_map(|call| inner.readable_for(call))
+            .collect();
+        let mut dead = Vec::new();
+        let mut starts = Vec::new();
+        let mut more = Vec::new();
+        for (id, live) in &inner.workers {
+            match live {
+                Live::Starting(starting) => {
+                    let is_due = starting.launch.as_ref().is_some_and(|launch| {
+                        let deadline = launch.spawn.deadline();
+                        launch.wait == WaitFor::Later || deadline.is_some_and(|it| it <= now)
+                    });
+                    starts.extend(is_due.then_some(*id));
+                }
+                Live::Up(up) if up.exit.is_none() => {
+                    let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+                    if up.awaits_record && is_due(up.watch.usage_deadline()) {
+                        dead.push(*id);
+                    }
+                    if is_due(up.ended.map(|ended| ended + TIMEOUT_EXIT)) {
+                        // It has no use any more: its end has been seen.
+                        let _ = up.watch.kill();
+                    }
+                    if up.wait.later && inner.reading(up, now) == Reading::Now {
+                        more.push(*id);
+                    }
+                }
+                Live::Up(_) => {}
+            }
+        }
+        drop(inner);
+        for worker in late.into_iter().chain(more) {
+            shared.read_for_owner(worker);
+        }
+        starts.into_iter().for_each(|it| shared.step_start(it));
+        dead.into_iter().for_each(|it| look(shared, it));
+        shared.tell_alone(Event::Tick);
+    }
+}
+
+/// Tells the program which workers have left.
+fn tell_left(shared: &Shared) {
+    let left = std::mem::take(&mut shared.lock().left);
+    if let Some(on_exit) = &shared.options.on_exit {
+        for left in &left {
+            // A panic there has been reported, and is nobody's here.
+            let _ = catch_unwind(AssertUnwindSafe(|| on_exit(left)));
+        }
+    }
+}
+
+/// Duplicates of the descriptors that report a start's next event: it may be over before the
+/// wait begins.
+fn sources(launch: &Launched) -> Vec<(Option<Arc<OwnedFd>>, Interest)> {
+    let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().ok().map(Arc::new);
+    let spawn = &launch.spawn;
+    let mut all = Vec::new();
+    if launch.wait != WaitFor::Later {
+        let (fd, interest) = spawn.source(launch.wait);
+        all.push((copy(fd), interest));
+    }
+    let reads = matches!(
+        launch.wait,
+        WaitFor::Reply(Interest::Readable) | WaitFor::Executed
+    );
+    if let Some(status) = spawn.status().filter(|_| reads) {
+        all.push((copy(status), Interest::Readable));
+    }
+    if let Some(exit) = spawn.exit_fd() {
+        all.push((Some(exit), Interest::Readable));
+    }
+    all
 }

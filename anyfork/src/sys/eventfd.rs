@@ -1,5 +1,5 @@
 //! A flag that another process can wait for (eventfd(2)).
-//! RUNS IN: template, spare, child
+//! RUNS IN: caller, template, spare, child
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

@@ -1,5 +1,5 @@
 //! Tells a process from a copy that it has forked, without a system call.
-//! RUNS IN: child
+//! RUNS IN: caller, child
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 
 /// A mark that a copy does not have.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ForkMark(&'static AtomicU8);
 
 impl ForkMark {

@@ -48,6 +48,17 @@ pub(crate) fn wait_any(
     poll_until(&mut poll_fds(fds), deadline)
 }
 
+/// Waits as [`wait_any`], and says of each descriptor whether it is ready (poll(2)).
+#[cfg(feature = "pool")]
+pub(crate) fn wait_each(
+    fds: &[(BorrowedFd<'_>, Interest)],
+    deadline: Option<Instant>,
+) -> io::Result<Vec<bool>> {
+    let mut fds = poll_fds(fds);
+    poll_until(&mut fds, deadline)?;
+    Ok(fds.iter().map(|fd| fd.any().unwrap_or(true)).collect())
+}
+
 /// Whether the other end of a socket is closed (poll(2)).
 pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
     is_any_ready(&[(fd, Interest::HungUp)], Duration::ZERO)

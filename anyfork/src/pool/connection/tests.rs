@@ -70,7 +70,7 @@ fn echo(socket: &UnixStream) {
 fn calls_follow_each_other() {
     let (here, there) = socket::stream_pair().unwrap();
     let worker = thread::spawn(move || (0..3).for_each(|_| echo(&there)));
-    let mut connection = Connection::new(here);
+    let mut connection = Connection::new(here.into());
     for number in 1..=3 {
         let (reader, writer) = io::pipe().unwrap();
         let payload = Payload {
@@ -82,7 +82,7 @@ fn calls_follow_each_other() {
         let Progress::Reply(reply) = finish(&mut connection) else {
             panic!("no answer");
         };
-        assert_eq!((reply.number, reply.retires), (number, false));
+        assert!(!reply.retires, "{number}");
         let Outcome::Returned(mut payload) = reply.outcome else {
             panic!("{reply:?}");
         };
@@ -106,7 +106,7 @@ fn calls_follow_each_other() {
 fn a_request_that_nobody_took_comes_back() {
     for len in [10, 10 << 20] {
         let (here, there) = socket::stream_pair().unwrap();
-        let mut connection = Connection::new(here);
+        let mut connection = Connection::new(here.into());
         let payload = Payload {
             main: b"args".to_vec(),
             blobs: vec![vec![1; len]],
@@ -119,14 +119,14 @@ fn a_request_that_nobody_took_comes_back() {
         let back = connection.take_back().unwrap();
         assert_eq!((back.number, &back.arguments.main[..]), (5, &b"args"[..]));
         assert!(back.arguments.blobs == [vec![1; len]]);
-        assert!(connection.is_idle() && !connection.is_usable());
+        assert!(!connection.is_usable());
     }
 }
 
 #[test]
 fn delivered_descriptors_do_not_come_back() {
     let (here, there) = socket::stream_pair().unwrap();
-    let mut connection = Connection::new(here);
+    let mut connection = Connection::new(here.into());
     let fds: Vec<OwnedFd> = vec![io::pipe().unwrap().0.into()];
     let payload = Payload {
         fds,
@@ -143,13 +143,13 @@ fn delivered_descriptors_do_not_come_back() {
 fn nonsense_is_an_error() {
     let (here, mut there) = socket::stream_pair().unwrap();
     there.write_all(&[0xff; 48]).unwrap();
-    let mut connection = Connection::new(here);
+    let mut connection = Connection::new(here.into());
     let error = connection.step().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(!connection.is_usable());
 
     let (here, there) = socket::stream_pair().unwrap();
-    let mut connection = Connection::new(here);
+    let mut connection = Connection::new(here.into());
     connection.start(request(5, Payload::default()));
     let answer = Outgoing::new(Kind::Returned, 6, false, "", Payload::default());
     let (bytes, _) = answer.next().unwrap();

@@ -3,11 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pool::state::event::{Action, Answer, CallId, End, Reason, Then, WorkerId};
+use crate::pool::state::event::{Action, Answer, CallId, End, Entered, Reason, Then, WorkerId};
 use crate::pool::state::{At, MAXIMUM_RESENT, Phase, PoolPhase, State, Timer, Worker};
 
 /// Interval after which a worker that exits idle was a good one.
 const INTERVAL_YOUNG: Duration = Duration::from_secs(1);
+
+/// Timeout for a worker without a call to exit by itself.
+const TIMEOUT_EXIT: Duration = Duration::from_secs(5);
 
 impl State {
     pub(super) fn on_answer(&mut self, id: WorkerId, call: CallId, answer: Answer, then: Then) {
@@ -91,7 +94,12 @@ impl State {
             match timer {
                 Timer::Call(call) => self.on_deadline(call),
                 Timer::Age(worker) => self.on_age(worker),
-                Timer::Kill(worker) => self.actions.push(Action::Kill { worker }),
+                Timer::Kill(worker) => {
+                    if let Some(worker) = self.workers.get_mut(&worker) {
+                        worker.kill = None;
+                    }
+                    self.actions.push(Action::Kill { worker });
+                }
             }
         }
         if let PoolPhase::Closing(at) = self.phase
@@ -151,6 +159,7 @@ impl State {
             true => None,
             false => now.checked_add(grace),
         };
+        worker.kill = deadline;
         match deadline {
             Some(at) => {
                 self.timers.insert((at, Timer::Kill(id)));
@@ -166,11 +175,14 @@ impl State {
             return;
         };
         worker.phase = Phase::Leaving { reason, call: None };
+        let at = self.now + TIMEOUT_EXIT;
+        worker.kill = Some(at);
+        self.timers.insert((at, Timer::Kill(id)));
         self.idle.retain(|it| *it != id);
         self.actions.push(Action::Close { worker: id });
     }
 
-    pub(super) fn on_death(&mut self, id: WorkerId, entered: bool) {
+    pub(super) fn on_death(&mut self, id: WorkerId, entered: Entered) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -178,7 +190,9 @@ impl State {
         if let Some(age) = worker.age {
             self.timers.remove(&(age, Timer::Age(id)));
         }
-        self.timers.retain(|(_, timer)| *timer != Timer::Kill(id));
+        if let Some(kill) = worker.kill {
+            self.timers.remove(&(kill, Timer::Kill(id)));
+        }
         let reason = match worker.phase {
             Phase::Leaving { reason, .. } => reason,
             _ => Reason::Died,
@@ -201,17 +215,15 @@ impl State {
         self.now.saturating_duration_since(ready) < INTERVAL_YOUNG
     }
 
-    fn end_with_worker(&mut self, call: CallId, id: WorkerId, reason: Reason, entered: bool) {
+    fn end_with_worker(&mut self, call: CallId, id: WorkerId, reason: Reason, entered: Entered) {
         let end = match reason {
             Reason::TimedOut => End::TimedOut(id),
-            Reason::ShutDown => End::Closed { was_sent: entered },
+            Reason::ShutDown => End::Closed {
+                was_sent: entered == Entered::Yes,
+            },
             Reason::Cancelled => End::Cancelled,
-            _ if entered => End::Died(id),
-            _ if self
-                .calls
-                .get(&call)
-                .is_some_and(|it| it.resent < MAXIMUM_RESENT) =>
-            {
+            _ if entered == Entered::Yes => End::Died(id),
+            _ if entered == Entered::No && self.may_resend(call) => {
                 self.requeue(call);
                 return;
             }
@@ -223,6 +235,11 @@ impl State {
             _ => self.stats.died += 1,
         }
         self.end(call, end);
+    }
+
+    fn may_resend(&self, call: CallId) -> bool {
+        let call = self.calls.get(&call);
+        call.is_some_and(|it| it.resent < MAXIMUM_RESENT)
     }
 
     pub(super) fn left(&mut self, worker: WorkerId, reason: Reason, calls: u64) {
@@ -326,17 +343,12 @@ impl State {
             self.end(call, End::Closed { was_sent: false });
         }
         // What was asked to exit gets no more time.
-        let kills: Vec<_> = self
-            .timers
-            .iter()
-            .copied()
-            .filter(|it| matches!(it.1, Timer::Kill(_)))
-            .collect();
-        for (at, timer) in kills {
-            self.timers.remove(&(at, timer));
-            self.timers.insert((self.now, timer));
-        }
         for id in self.workers.keys().copied().collect::<Vec<_>>() {
+            let kill = self.workers.get_mut(&id).and_then(|it| it.kill.take());
+            if let Some(at) = kill {
+                self.timers.remove(&(at, Timer::Kill(id)));
+                self.actions.push(Action::Kill { worker: id });
+            }
             self.kill(id, Reason::ShutDown);
         }
     }

@@ -43,8 +43,10 @@ pub(crate) enum Event {
         answer: Answer,
         then: Then,
     },
-    /// A worker has exited and was collected. `entered`: it had begun the call that it has.
-    Died { worker: WorkerId, entered: bool },
+    /// A worker has exited and was collected. `entered`: had it begun the call that it has?
+    Died { worker: WorkerId, entered: Entered },
+    /// Somebody waits for workers: there is one at least, or why not.
+    Prepare,
     /// Time has passed.
     Tick,
     /// Workers are to be forks of another base.
@@ -55,6 +57,15 @@ pub(crate) enum Event {
     Shutdown(Duration),
     /// The last handle was dropped: idle workers end, and calls finish.
     LastHandle,
+}
+
+/// Whether a worker that has exited had begun its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    Yes,
+    No,
+    /// It had not, but the call's descriptors are closed here: it cannot be sent again.
+    NoAndSpent,
 }
 
 /// How an answered call went, for the sums.
@@ -126,7 +137,8 @@ pub(crate) enum End {
 
 /// Why a worker left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
+#[non_exhaustive]
+pub enum Reason {
     /// It exited by itself.
     Died,
     /// It was idle for too long, or one too many.

@@ -86,6 +86,14 @@ impl State {
             .min()
     }
 
+    /// Starts a worker if there is none: so its template and its init are tried.
+    pub(super) fn on_prepare(&mut self) {
+        let may = self.phase == PoolPhase::Open && self.may_start();
+        if may && self.workers.is_empty() {
+            self.start(None);
+        }
+    }
+
     fn start(&mut self, replaces: Option<WorkerId>) -> WorkerId {
         self.start_of(self.base, replaces)
     }
@@ -105,6 +113,7 @@ impl State {
             made: self.now,
             ready: None,
             age: None,
+            kill: None,
             retires: false,
             replaces,
         };

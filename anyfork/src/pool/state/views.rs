@@ -1,9 +1,11 @@
 //! What others may know of a pool's state.
 //! RUNS IN: caller
 
+use std::time::Instant;
+
 use crate::error::Error;
-use crate::pool::state::event::{CallId, View, WorkerId};
-use crate::pool::state::{At, Phase, PoolPhase, State, Worker};
+use crate::pool::state::event::{BaseId, CallId, View, WorkerId};
+use crate::pool::state::{At, Phase, PoolPhase, State, Timer, Worker};
 use crate::pool::stats::Stats;
 
 impl State {
@@ -39,6 +41,21 @@ impl State {
         }
     }
 
+    /// The number of the base that the next renewal brings.
+    pub(crate) fn next_base(&self) -> BaseId {
+        BaseId(self.next_base)
+    }
+
+    /// The number of calls that wait for a worker.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether no call can come any more: the pool was shut down, or its handles are gone.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.phase != PoolPhase::Open
+    }
+
     /// Whether every worker was collected and no call is left.
     pub(crate) fn is_over(&self) -> bool {
         self.workers.is_empty() && self.calls.is_empty()
@@ -55,14 +72,25 @@ impl State {
         self.phase == PoolPhase::Open && self.queue.is_empty() && is_free && self.may_start()
     }
 
-    /// Whether as many workers wait as should.
+    /// Whether as many workers wait as should, and one at least has been started.
     pub(crate) fn is_prepared(&self) -> bool {
         let live = self.workers.values().filter(|it| it.ready.is_some());
-        self.idle.len() >= self.limits.idle.min(self.limits.max) || live.count() >= self.limits.max
+        let live = live.count();
+        let wanted = self.limits.idle.min(self.limits.max);
+        live >= self.limits.max || (live > 0 && self.idle.len() >= wanted)
     }
 
-    /// Why the last start failed, if none has succeeded since.
+    /// Why the last start failed, if none has succeeded since and none is under way.
     pub(crate) fn start_error(&self) -> Option<Error> {
-        self.starts.error()
+        self.starts.error().filter(|_| self.starting() == 0)
+    }
+
+    /// The calls that a worker has and whose time is over.
+    pub(crate) fn late(&self, now: Instant) -> impl Iterator<Item = CallId> + '_ {
+        let due = self.timers.iter().take_while(move |(at, _)| *at <= now);
+        due.filter_map(|(_, timer)| match timer {
+            Timer::Call(call) => self.worker_of(*call).map(|_| *call),
+            _ => None,
+        })
     }
 }

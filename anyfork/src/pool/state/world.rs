@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::pool::limits::Limits;
 use crate::pool::state::State;
-use crate::pool::state::event::{Action, Answer, CallId, Event, Then, WorkerId};
+use crate::pool::state::event::{Action, Answer, CallId, Entered, Event, Then, WorkerId};
 
 /// A state, and what its actions have made of the world.
 #[derive(Default)]
@@ -157,7 +157,10 @@ impl World {
     pub(super) fn die(&mut self, worker: WorkerId) {
         let call = self.live.remove(&worker).expect("it lives");
         self.doomed.remove(&worker);
-        let entered = call.is_some_and(|call| self.entered.contains(&call));
+        let entered = match call.is_some_and(|call| self.entered.contains(&call)) {
+            true => Entered::Yes,
+            false => Entered::No,
+        };
         self.tell(Event::Died { worker, entered });
     }
 

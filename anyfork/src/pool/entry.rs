@@ -1,0 +1,119 @@
+//! [`Entry`]: a call of a pool's, until its owner has taken the result.
+//! RUNS IN: caller
+
+#[cfg(feature = "tokio")]
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::pool::connection::Request;
+use crate::pool::state::event::WorkerId;
+use crate::protocol::call::Payload;
+
+/// A call, until its owner has taken the result.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// Before a worker has it.
+    pub(crate) request: Option<Request>,
+    /// The number of the request that was sent last.
+    pub(crate) number: u64,
+    pub(crate) worker: Option<WorkerId>,
+    pub(crate) sent: Option<Instant>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) result: Option<Result<Payload>>,
+    pub(crate) owner: Owner,
+}
+
+impl Entry {
+    /// Whether its drop may run others' code, or system calls.
+    pub(crate) fn has_others(&self) -> bool {
+        let is_simple = matches!(self.owner, Owner::Away | Owner::Gone | Owner::Reads);
+        self.request.is_some() || self.result.is_some() || !is_simple
+    }
+}
+
+/// What the owner of a call does.
+pub(crate) enum Owner {
+    /// Nothing with the call.
+    Away,
+    /// It will never do anything.
+    Gone,
+    /// It reads the worker's socket, or is about to.
+    Reads,
+    /// It sleeps until it is woken.
+    Sleeps(Thread),
+    /// It is a task.
+    #[cfg(feature = "tokio")]
+    Awaits(Waker, Until),
+}
+
+/// What wakes a task that owns a call.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Its runtime, when the worker's socket is readable.
+    Readable,
+    /// Whoever has the worker's connection, or gives the call a worker.
+    Turn,
+    /// The watcher, when the result is there: there is no runtime that would.
+    Result,
+}
+
+/// Somebody to be woken.
+pub(crate) enum Wake {
+    Thread(Thread),
+    #[cfg(feature = "tokio")]
+    Task(Waker),
+}
+
+impl Wake {
+    pub(crate) fn wake(self) {
+        match self {
+            Wake::Thread(thread) => thread.unpark(),
+            #[cfg(feature = "tokio")]
+            Wake::Task(waker) => waker.wake(),
+        }
+    }
+
+    /// Whether the two wake the same.
+    pub(crate) fn is_like(&self, other: &Wake) -> bool {
+        match (self, other) {
+            (Wake::Thread(one), Wake::Thread(two)) => one.id() == two.id(),
+            #[cfg(feature = "tokio")]
+            (Wake::Task(one), Wake::Task(two)) => one.will_wake(two),
+            #[cfg(feature = "tokio")]
+            _ => false,
+        }
+    }
+}
+
+impl Owner {
+    /// The owner has its result.
+    pub(crate) fn wake(&mut self) -> Option<Wake> {
+        match std::mem::replace(self, Owner::Away) {
+            Owner::Sleeps(thread) => Some(Wake::Thread(thread)),
+            #[cfg(feature = "tokio")]
+            Owner::Awaits(waker, _) => Some(Wake::Task(waker)),
+            Owner::Gone => {
+                *self = Owner::Gone;
+                None
+            }
+            Owner::Away | Owner::Reads => None,
+        }
+    }
+
+    /// It is the owner's turn to read.
+    pub(crate) fn hand_over(&mut self) -> Option<Wake> {
+        match self {
+            Owner::Sleeps(_) => {
+                let woken = self.wake();
+                *self = Owner::Reads;
+                woken
+            }
+            #[cfg(feature = "tokio")]
+            Owner::Awaits(_, Until::Turn) => self.wake(),
+            _ => None,
+        }
+    }
+}

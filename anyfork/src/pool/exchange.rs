@@ -1,0 +1,263 @@
+//! The conversation with workers: requests go out, and answers come in.
+//! RUNS IN: caller
+//!
+//! A worker's [`Line`] is taken out of the table by the one thread that sends or reads, and
+//! put back under the lock. What has to be done with it meanwhile is done then.
+
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::pool::connection::{Outcome, Progress, Reply};
+use crate::pool::core::Shared;
+use crate::pool::failed;
+use crate::pool::inner::{Inner, Sending};
+use crate::pool::live::{Line, Live, READABLE};
+use crate::pool::memory;
+use crate::pool::state::event::{Answer, CallId, Entered, Event, Then, WorkerId};
+
+/// Who puts a connection back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The owner of the call.
+    Owner,
+    /// Another thread: the owner may wait for the connection.
+    Other,
+}
+
+/// The result of a step, and what becomes of the worker.
+pub(crate) struct Stepped {
+    progress: Result<Progress>,
+    /// It has grown too much.
+    has_grown: bool,
+}
+
+impl Line {
+    /// Sends and receives as much as possible, without waiting.
+    pub(crate) fn step(&mut self, shared: &Shared) -> Stepped {
+        let progress = self.connection.step();
+        self.stepped(progress, shared)
+    }
+
+    /// Sends the rest and waits for the answer, or the end.
+    pub(crate) fn wait(&mut self, shared: &Shared) -> Stepped {
+        let progress = self.connection.wait();
+        self.stepped(progress, shared)
+    }
+
+    fn stepped(&self, progress: Result<Progress>, shared: &Shared) -> Stepped {
+        let has_grown = match (&progress, shared.options.retire_growth) {
+            (Ok(Progress::Reply(_)), Some(limit)) => {
+                let now = memory::private_of(self.pid).unwrap_or_default();
+                now.saturating_sub(self.memory) > limit
+            }
+            _ => false,
+        };
+        Stepped {
+            progress,
+            has_grown,
+        }
+    }
+}
+
+impl Shared {
+    /// Sends a request, or as much as there is room for.
+    pub(crate) fn send(&self, sending: Sending) {
+        let Sending {
+            worker,
+            mut line,
+            request,
+        } = sending;
+        line.connection.start(request);
+        // A failure shows again when the answer is read.
+        let wait = line.connection.send_step().ok().flatten();
+        let mut inner = self.lock();
+        inner.return_line(worker, line, wait.unwrap_or(READABLE));
+        self.turn_over(&mut inner, worker, By::Other);
+        inner.watcher.is_wanted |= wait.is_some();
+        self.finish(inner);
+    }
+
+    /// Takes the connection of a worker, whose call has not been answered.
+    pub(crate) fn take_line(&self, inner: &mut Inner, worker: WorkerId) -> Option<Box<Line>> {
+        inner.up(worker)?.line.take()
+    }
+
+    /// Puts a connection back, with what came of it.
+    pub(crate) fn put_back(
+        &self,
+        inner: &mut Inner,
+        worker: WorkerId,
+        line: Box<Line>,
+        stepped: Stepped,
+        by: By,
+    ) {
+        let is_usable = line.connection.is_usable();
+        let Stepped {
+            progress,
+            has_grown,
+        } = stepped;
+        let wait = match &progress {
+            Ok(Progress::WaitFor(wait)) => *wait,
+            _ => READABLE,
+        };
+        inner.return_line(worker, line, wait);
+        match progress {
+            Ok(Progress::WaitFor(_)) => {}
+            Ok(Progress::Ended) => {
+                if let Some(up) = inner.up(worker) {
+                    up.ended.get_or_insert_with(Instant::now);
+                }
+                inner.watcher.is_wanted = true;
+            }
+            Ok(Progress::Reply(reply)) => {
+                let has_exited = inner.up(worker).is_none_or(|up| up.exit.is_some());
+                let retires = reply.retires || !is_usable || has_grown || has_exited;
+                self.on_reply(inner, worker, reply, retires);
+            }
+            Err(error) => self.on_nonsense(inner, worker, &error),
+        }
+        self.turn_over(inner, worker, by);
+    }
+
+    /// The connection is back: others may have waited for that.
+    fn turn_over(&self, inner: &mut Inner, worker: WorkerId, by: By) {
+        let Some(up) = inner.up(worker) else {
+            return;
+        };
+        // It is out again, with the next request.
+        if up.line.is_none() {
+            return;
+        }
+        if up.exit.is_some() {
+            return self.on_death(inner, worker);
+        }
+        let (call, can_read) = (up.call, !up.is_unsent() && up.ended.is_none());
+        if by == By::Other
+            && can_read
+            && let Some(entry) = call.and_then(|call| inner.calls.get_mut(&call))
+            && let Some(wake) = entry.owner.hand_over()
+        {
+            inner.todo.wakes.push(wake);
+        }
+    }
+
+    fn on_reply(&self, inner: &mut Inner, worker: WorkerId, reply: Reply, retires: bool) {
+        let Some(call) = inner.up(worker).and_then(|up| up.call.take()) else {
+            return;
+        };
+        let answer = match &reply.outcome {
+            Outcome::Returned(_) => Answer::Returned,
+            Outcome::Panicked(_) => Answer::Panicked,
+            _ => Answer::Other,
+        };
+        let then = match retires {
+            true => Then::Retire,
+            false => Then::Stay,
+        };
+        if let Some(entry) = inner.calls.get_mut(&call) {
+            entry.result = Some(failed::result(entry.name, reply.outcome));
+        }
+        self.answered(inner, worker, call, answer, then);
+    }
+
+    fn on_nonsense(&self, inner: &mut Inner, worker: WorkerId, error: &crate::error::Error) {
+        let Some(up) = inner.up(worker) else {
+            return;
+        };
+        let _ = up.socket.shutdown(std::net::Shutdown::Both);
+        let Some(call) = up.call.take() else {
+            let _ = up.watch.kill();
+            return;
+        };
+        if let Some(entry) = inner.calls.get_mut(&call) {
+            let error = error.during(format_args!("call `{}`", entry.name));
+            entry.result = Some(Err(error));
+        }
+        self.answered(inner, worker, call, Answer::Other, Then::Kill);
+    }
+
+    fn answered(
+        &self,
+        inner: &mut Inner,
+        worker: WorkerId,
+        call: CallId,
+        answer: Answer,
+        then: Then,
+    ) {
+        let event = Event::Answer {
+            worker,
+            call,
+            answer,
+            then,
+        };
+        self.tell(inner, event);
+    }
+
+    /// A worker's exit is known.
+    pub(crate) fn on_exit(&self, inner: &mut Inner, worker: WorkerId, exit: crate::exit::Exit) {
+        let Some(up) = inner.up(worker) else {
+            return;
+        };
+        up.exit = Some(exit);
+        match up.line.is_some() {
+            true => self.on_death(inner, worker),
+            // Others may hold its end of the socket: whoever reads is woken so, and receives
+            // what has arrived.
+            false => {
+                let _ = up.socket.shutdown(std::net::Shutdown::Both);
+            }
+        }
+    }
+
+    /// A worker has exited, and its connection is here. What it has answered counts.
+    fn on_death(&self, inner: &mut Inner, worker: WorkerId) {
+        while let Some(up) = inner.up(worker)
+            && up.call.is_some()
+            && let Some(mut line) = up.line.take()
+        {
+            let progress = line.connection.step();
+            let is_over = !matches!(progress, Ok(Progress::Reply(_)));
+            inner.return_line(worker, line, READABLE);
+            match progress {
+                Ok(Progress::Reply(reply)) => self.on_reply(inner, worker, reply, true),
+                Err(error) => self.on_nonsense(inner, worker, &error),
+                _ => {}
+            }
+            if is_over {
+                break;
+            }
+        }
+        let Some(Live::Up(up)) = inner.workers.get_mut(&worker) else {
+            return;
+        };
+        let mut entered = Entered::No;
+        if let Some(call) = up.call.take()
+            && let Some(entry) = inner.calls.get_mut(&call)
+        {
+            if up.page.has_entered(entry.number) {
+                entered = Entered::Yes;
+            }
+            up.has_entered = entered == Entered::Yes;
+            let line = up.line.as_mut();
+            match line.and_then(|line| line.connection.take_back()) {
+                Some(request) => entry.request = Some(request),
+                None if entered == Entered::No => entered = Entered::NoAndSpent,
+                None => {}
+            }
+            entry.worker = None;
+        }
+        self.tell(inner, Event::Died { worker, entered });
+    }
+
+    /// Reads in the owner's place.
+    pub(crate) fn read_for_owner(&self, worker: WorkerId) {
+        let mut inner = self.lock();
+        if let Some(mut line) = self.take_line(&mut inner, worker) {
+            drop(inner);
+            let stepped = line.step(self);
+            inner = self.lock();
+            self.put_back(&mut inner, worker, line, stepped, By::Other);
+        }
+        self.finish(inner);
+    }
+}

@@ -1,0 +1,390 @@
+//! [`Pool`]: worker processes that serve calls.
+//! RUNS IN: caller
+
+use std::fmt;
+use std::process;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::caller::process::Process;
+use crate::error::Result;
+use crate::pool::base::Base;
+use crate::pool::builder::Builder;
+use crate::pool::core::Shared;
+use crate::pool::live::Live;
+use crate::pool::recipe::Recipe;
+use crate::pool::state::event::Event;
+use crate::pool::stats::Stats;
+use crate::pool::wait::{Goal, Wait};
+use crate::pool::worker_info::{Worker, WorkerState};
+
+/// Worker processes that serve calls of functions with [`#[anyfork::call]`](macro@crate::call).
+///
+/// A clonable handle, for any thread and any runtime or none, at once. Workers are started
+/// when calls need them, up to [`max`](Builder::max), and leave when they have had nothing
+/// to do for a while. Calls wait for a worker in this process: a deadline, a drop or the
+/// death of a worker costs one call.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::Pool;
+///
+/// #[anyfork::call]
+/// fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::new()?;
+/// // All are under way, in as many processes as the machine has CPUs:
+/// let calls: Vec<_> = (0..20).map(|n| square::call(&pool, n)).collect();
+/// for (n, call) in (0..).zip(calls) {
+///     assert_eq!(call.blocking()?, n * n);
+/// }
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
+/// When the last handle is dropped, idle workers end at once, and calls whose
+/// [`Call`](crate::Call) lives finish.
+///
+/// # Caveats
+///
+/// In a process that the program has forked itself, a handle leads to a pool of that
+/// process's own: its workers, with the same settings, are started at the first call.
+#[derive(Clone)]
+pub struct Pool(Arc<Handle>);
+
+struct Handle {
+    recipe: Recipe,
+    shared: Arc<Shared>,
+    /// The pool of a process that was forked from the one that has made this.
+    forked: Mutex<Option<(u32, Arc<Shared>)>>,
+}
+
+impl Pool {
+    /// A pool with the default settings, whose workers are forks of [`Process::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::new`] and [`Builder::build`].
+    pub fn new() -> Result<Pool> {
+        Pool::builder(Process::new()?).build()
+    }
+
+    /// A pool whose workers are forks of this process, with its settings and preparation.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn sleep(millis: u64) {
+    ///     std::thread::sleep(Duration::from_millis(millis));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .max(2)
+    ///     .timeout(Duration::from_millis(100))
+    ///     .build()?;
+    /// let error = sleep::call(&pool, 60_000).blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// sleep::call(&pool, 0).blocking()?;
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    pub fn builder(process: Process) -> Builder {
+        Builder::new(process)
+    }
+
+    fn with(recipe: Recipe) -> Result<Pool> {
+        let shared = recipe.make()?;
+        Ok(Pool(Arc::new(Handle {
+            recipe,
+            shared,
+            forked: Mutex::new(None),
+        })))
+    }
+
+    /// What this process shares of the pool.
+    pub(crate) fn shared(&self) -> Result<Arc<Shared>> {
+        let handle = &*self.0;
+        if !handle.shared.is_copy() {
+            return Ok(Arc::clone(&handle.shared));
+        }
+        let mut forked = handle.forked.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = process::id();
+        if let Some((of, shared)) = &*forked
+            && *of == pid
+        {
+            return Ok(Arc::clone(shared));
+        }
+        let shared = handle.recipe.make()?;
+        // Another process's workers are not to be touched.
+        std::mem::forget(forked.replace((pid, Arc::clone(&shared))));
+        Ok(shared)
+    }
+
+    /// Waits until the template and [`idle`](Builder::idle) workers are there, at least one,
+    /// or says why not.
+    ///
+    /// A program that calls it at its start finds out there that a worker's init fails, and
+    /// its first call waits for no start.
+    ///
+    /// ```
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// # mod doctest {
+    /// # use super::*;
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).idle(1).build()?;
+    /// pool.prepare().blocking()?;
+    /// assert_eq!(pool.stats().idle, 1);
+    ///
+    /// let pool = Pool::builder(Process::new()?).init("no such", anyfork::args![]).build()?;
+    /// let error = pool.prepare().blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::UnknownWorker);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Why no worker could be started: see [`Launch`](crate::Launch).
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) after a shutdown.
+    pub fn prepare(&self) -> Wait {
+        let shared = self.shared();
+        if let Ok(shared) = &shared {
+            shared.tell_alone(Event::Prepare);
+        }
+        Wait::new(shared, Goal::Prepared)
+    }
+
+    /// Waits until a call would neither be refused nor wait for long. A hint: another thread
+    /// may be faster.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) after a shutdown.
+    pub fn ready(&self) -> Wait {
+        Wait::new(self.shared(), Goal::Ready)
+    }
+
+    /// Makes new workers forks of another process, such as one with newer data. One of them
+    /// is started first; then the old ones leave, each after its present call. If it cannot
+    /// be started, the old ones go on.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn edition() -> String {
+    ///     std::env::var("EDITION").unwrap_or_default()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?.env("EDITION", "1")).max(1).build()?;
+    /// assert_eq!(edition::call(&pool).blocking()?, "1");
+    /// pool.renew(Process::new()?.env("EDITION", "2")).blocking()?;
+    /// assert_eq!(edition::call(&pool).blocking()?, "2");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Why the first worker could not be started; [`ErrorKind::Closed`] if another renewal
+    /// begins before it is there, and after a shutdown.
+    ///
+    /// [`ErrorKind::Closed`]: crate::ErrorKind::Closed
+    pub fn renew(&self, process: Process) -> Wait {
+        let renewal = Arc::new(OnceLock::new());
+        let shared = self.shared();
+        if let Ok(shared) = &shared {
+            let mut inner = shared.lock();
+            let id = inner.state.next_base();
+            let base = match inner.bases.last() {
+                Some((_, base)) => base.with(process),
+                None => Base::new(process, Vec::new(), None),
+            };
+            inner.bases.push((id, Arc::new(base)));
+            inner.renewals.push((id, Arc::clone(&renewal)));
+            shared.tell(&mut inner, Event::Renew);
+            shared.finish(inner);
+        }
+        Wait::new(shared, Goal::Renewed(renewal))
+    }
+
+    /// Changes the number of workers at most. Workers above it leave after their present
+    /// call.
+    ///
+    /// For programs that share a machine, or that learn how many CPUs they may use only
+    /// later.
+    pub fn set_max(&self, max: usize) {
+        if let Ok(shared) = self.shared() {
+            shared.tell_alone(Event::SetMax(max));
+        }
+    }
+
+    /// Takes no new calls, which fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    /// The calls that wait and run have `grace`; then they are killed. Waits until every
+    /// worker was collected.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool};
+    ///
+    /// #[anyfork::call]
+    /// fn job(n: u32) -> u32 {
+    ///     n + 1
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let calls: Vec<_> = (0..10).map(|n| job::call(&pool, n)).collect();
+    /// let shutdown = pool.shutdown(Duration::from_secs(60));
+    /// let error = job::call(&pool, 7).blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Closed);
+    /// shutdown.blocking()?;
+    /// let sum: u32 = calls.into_iter().map(|call| call.blocking().unwrap()).sum();
+    /// assert_eq!(sum, 55);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// None but what the system refuses in a process that was forked.
+    pub fn shutdown(&self, grace: Duration) -> Wait {
+        let shared = self.shared();
+        if let Ok(shared) = &shared {
+            shared.tell_alone(Event::Shutdown(grace));
+        }
+        Wait::new(shared, Goal::Ended)
+    }
+
+    /// Kills every worker now, and takes no new calls. Calls that wait or run fail with
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    pub fn kill(&self) {
+        let Ok(shared) = self.shared() else {
+            return;
+        };
+        let mut inner = shared.lock();
+        shared.tell(&mut inner, Event::Shutdown(Duration::ZERO));
+        for live in inner.workers.values() {
+            if let Live::Up(up) = live {
+                let _ = up.watch.kill();
+            }
+        }
+        shared.finish(inner);
+    }
+
+    /// The pool's numbers, which belong to one moment.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn nothing() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// nothing::call(&pool).blocking()?;
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.calls, stats.returned, stats.busy), (1, 1, 0));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        match self.shared() {
+            Ok(shared) => shared.lock().state.stats(),
+            Err(_) => Stats::default(),
+        }
+    }
+
+    /// The workers that are there now.
+    ///
+    /// For people who look: which process hangs, and in what. A program that decides by it
+    /// races with the pool.
+    pub fn workers(&self) -> Vec<Worker> {
+        let Ok(shared) = self.shared() else {
+            return Vec::new();
+        };
+        let inner = shared.lock();
+        let views = inner.state.workers().filter(|it| it.is_ready);
+        views
+            .filter_map(|view| {
+                let Some(Live::Up(up)) = inner.workers.get(&view.id) else {
+                    return None;
+                };
+                let entry = view.call.and_then(|call| inner.calls.get(&call));
+                Some(Worker {
+                    pid: up.watch.pid(),
+                    state: match view.call {
+                        _ if view.is_leaving => WorkerState::Leaving,
+                        Some(_) => WorkerState::Busy,
+                        None => WorkerState::Idle,
+                    },
+                    function: entry.map(|it| it.name),
+                    calls: view.calls,
+                    age: view.made.elapsed(),
+                })
+            })
+            .collect()
+    }
+}
+
+impl Builder {
+    /// Makes the pool. [`idle`](Builder::idle) workers are on their way then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the thread that watches pools cannot be
+    /// started. Whether workers can be started, [`prepare`](crate::Pool::prepare) tells.
+    pub fn build(self) -> Result<Pool> {
+        Pool::with(self.into_recipe())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.shared.is_copy() {
+            return self.shared.tell_alone(Event::LastHandle);
+        }
+        let forked = self.forked.get_mut();
+        let forked = forked.unwrap_or_else(PoisonError::into_inner);
+        match forked.take() {
+            Some((pid, shared)) if pid == process::id() => {
+                shared.tell_alone(Event::LastHandle);
+            }
+            other => std::mem::forget(other),
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

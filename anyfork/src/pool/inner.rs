@@ -1,0 +1,232 @@
+//! [`Inner`]: a pool's calls and workers, behind its lock.
+//! RUNS IN: caller
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::pool::base::Base;
+use crate::pool::connection::{Request, WaitFor};
+use crate::pool::entry::{Entry, Owner, Wake};
+use crate::pool::few::Few;
+use crate::pool::left::Left;
+use crate::pool::live::{Line, Live, Up};
+use crate::pool::state::State;
+use crate::pool::state::event::{Action, BaseId, CallId, Event, WorkerId};
+
+/// A pool's calls and workers.
+pub(crate) struct Inner {
+    pub(crate) state: State,
+    pub(crate) calls: HashMap<CallId, Entry>,
+    pub(crate) workers: HashMap<WorkerId, Live>,
+    pub(crate) bases: Vec<(BaseId, Arc<Base>)>,
+    pub(crate) renewals: Vec<(BaseId, Renewal)>,
+    /// The number of the request that was sent last.
+    pub(crate) sent: u64,
+    /// Events that follow from actions.
+    pub(crate) events: VecDeque<Event>,
+    /// Room for actions.
+    pub(crate) actions: Vec<Action>,
+    pub(crate) todo: Todo,
+    /// Those who wait for any change.
+    pub(crate) waits: Vec<Wake>,
+    /// What `on_exit` has not been told.
+    pub(crate) left: Vec<Left>,
+    pub(crate) watcher: Sleep,
+    /// Nothing is left, and the watcher has forgotten the pool.
+    pub(crate) has_ended: bool,
+}
+
+/// The result of a renewal, once it is there.
+pub(crate) type Renewal = Arc<OnceLock<Result<()>>>;
+
+/// How far the watcher is with this pool.
+#[derive(Default)]
+pub(crate) struct Sleep {
+    /// The time that it wakes at by itself.
+    pub(crate) until: Option<Instant>,
+    /// It will look at this pool anyway, and soon.
+    pub(crate) is_awake: bool,
+    /// It has to look, whatever the time is.
+    pub(crate) is_wanted: bool,
+}
+
+/// What is done as soon as the lock is released.
+#[derive(Default)]
+pub(crate) struct Todo {
+    pub(crate) sends: Few<Sending>,
+    pub(crate) wakes: Few<Wake>,
+    pub(crate) starts: Few<(WorkerId, Arc<Base>)>,
+    /// Dropped without the lock: drops may run others' code, and system calls.
+    pub(crate) trash: Vec<Trash>,
+}
+
+/// A request, and where it goes.
+pub(crate) struct Sending {
+    pub(crate) worker: WorkerId,
+    pub(crate) line: Box<Line>,
+    pub(crate) request: Request,
+}
+
+/// What is dropped without the lock.
+#[allow(dead_code, reason = "only dropped")]
+pub(crate) enum Trash {
+    Live(Live),
+    Entry(Box<Entry>),
+    Wake(Wake),
+    Base(Arc<Base>),
+    Line(Box<Line>),
+}
+
+/// Interval for which an owner may leave an answer unread while others wait.
+pub(crate) const INTERVAL_UNREAD: Duration = Duration::from_millis(1);
+
+/// When the watcher reads a worker's answer in the owner's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Never,
+    Now,
+    /// From this time on.
+    From(Instant),
+    /// Once it has been readable for [`INTERVAL_UNREAD`].
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "for tasks only"))]
+    IfUnread,
+}
+
+impl Inner {
+    pub(crate) fn up(&mut self, worker: WorkerId) -> Option<&mut Up> {
+        match self.workers.get_mut(&worker) {
+            Some(Live::Up(up)) => Some(up),
+            _ => None,
+        }
+    }
+
+    /// The worker that has the call, if the owner can read its answer now.
+    pub(crate) fn readable_for(&self, call: CallId) -> Option<WorkerId> {
+        let worker = self.calls.get(&call)?.worker?;
+        match self.workers.get(&worker) {
+            Some(Live::Up(up)) if up.call == Some(call) => {
+                (up.line.is_some() && up.ended.is_none()).then_some(worker)
+            }
+            _ => None,
+        }
+    }
+
+    /// When the watcher reads this worker's answer.
+    pub(crate) fn reading(&self, up: &Up, now: Instant) -> Reading {
+        let Some(entry) = up.call.and_then(|call| self.calls.get(&call)) else {
+            return Reading::Never;
+        };
+        if up.line.is_none() || up.ended.is_some() {
+            return Reading::Never;
+        }
+        let is_asked = match &entry.owner {
+            Owner::Reads => return Reading::Never,
+            Owner::Gone => true,
+            #[cfg(feature = "tokio")]
+            Owner::Awaits(_, crate::pool::entry::Until::Result) => true,
+            _ => up.is_unsent(),
+        };
+        if is_asked {
+            return Reading::Now;
+        }
+        if !self.has_waiters() {
+            return Reading::Never;
+        }
+        let from = entry.sent.unwrap_or(now) + INTERVAL_UNREAD;
+        if now < from {
+            return Reading::From(from);
+        }
+        match (&entry.owner, up.unread_since) {
+            #[cfg(feature = "tokio")]
+            (Owner::Awaits(..), None) => Reading::IfUnread,
+            #[cfg(feature = "tokio")]
+            (Owner::Awaits(..), Some(since)) if now < since + INTERVAL_UNREAD => {
+                Reading::From(since + INTERVAL_UNREAD)
+            }
+            _ => Reading::Now,
+        }
+    }
+
+    /// Whether the watcher must be woken for what has changed. Asked once: it is woken then.
+    pub(crate) fn wakes_watcher(&mut self) -> bool {
+        if self.watcher.is_awake {
+            return false;
+        }
+        let until = self.watcher.until;
+        let is_before = |at: Instant| until.is_none_or(|until| at < until);
+        let is_wanted = self.watcher.is_wanted
+            || self.state.next_time().is_some_and(is_before)
+            || (self.has_waiters() && self.is_unread_before(until));
+        if is_wanted {
+            self.watcher.is_awake = true;
+            self.watcher.is_wanted = false;
+        }
+        is_wanted
+    }
+
+    /// Whether others wait for workers to be free: calls, or the end of the pool.
+    fn has_waiters(&self) -> bool {
+        self.state.queued() > 0 || self.state.is_ending()
+    }
+
+    /// Whether a worker's answer may have to be read before this time.
+    fn is_unread_before(&self, until: Option<Instant>) -> bool {
+        let now = Instant::now();
+        let next = now + INTERVAL_UNREAD;
+        if until.is_some_and(|until| until <= next) {
+            return false;
+        }
+        let ups = self.workers.values().filter_map(|live| match live {
+            Live::Up(up) => Some(up),
+            Live::Starting(_) => None,
+        });
+        ups.into_iter()
+            .any(|up| !up.is_watched && self.reading(up, now) != Reading::Never)
+    }
+
+    /// Has somebody woken at the next change.
+    pub(crate) fn wait(&mut self, wake: Wake) {
+        if !self.waits.iter().any(|it| it.is_like(&wake)) {
+            self.waits.push(wake);
+        }
+    }
+
+    /// Something has changed that others may wait for.
+    pub(crate) fn changed(&mut self) {
+        for wake in self.waits.drain(..) {
+            self.todo.wakes.push(wake);
+        }
+    }
+
+    /// Takes a call out of the table, which its owner has no use for any more.
+    pub(crate) fn forget(&mut self, call: CallId) {
+        let Some(entry) = self.calls.remove(&call) else {
+            return;
+        };
+        if entry.has_others() {
+            self.todo.trash.push(Trash::Entry(Box::new(entry)));
+        }
+    }
+
+    /// Puts a connection back that a thread has had.
+    pub(crate) fn return_line(&mut self, worker: WorkerId, line: Box<Line>, wait: WaitFor) {
+        match self.up(worker) {
+            Some(up) => {
+                up.line = Some(line);
+                up.wait = wait;
+            }
+            None => self.todo.trash.push(Trash::Line(line)),
+        }
+    }
+}
+
+impl Todo {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sends.is_empty()
+            && self.wakes.is_empty()
+            && self.starts.is_empty()
+            && self.trash.is_empty()
+    }
+}

@@ -1,0 +1,81 @@
+//! [`Live`]: a worker's process, from its start to its exit.
+//! RUNS IN: caller
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::caller::child::exit_watch::ExitWatch;
+#[cfg(feature = "tokio")]
+use crate::caller::wait::socket::SocketReadiness;
+use crate::exit::Exit;
+use crate::pool::base::Base;
+use crate::pool::connection::{Connection, WaitFor};
+use crate::pool::entered::EnteredPage;
+use crate::pool::launched::Launched;
+use crate::pool::state::event::CallId;
+
+/// A worker's process.
+pub(crate) enum Live {
+    Starting(Starting),
+    Up(Box<Up>),
+}
+
+/// A process that is being started.
+pub(crate) struct Starting {
+    /// `None`: a thread is at it, without the lock.
+    pub(crate) launch: Option<Box<Launched>>,
+    pub(crate) base: Arc<Base>,
+    /// Whoever is at it must kill it.
+    pub(crate) is_killed: bool,
+    /// It was tried once more after its template was gone.
+    pub(crate) is_retried: bool,
+}
+
+/// A worker that is ready.
+pub(crate) struct Up {
+    /// `None`: a thread sends or reads, without the lock.
+    pub(crate) line: Option<Box<Line>>,
+    /// The line's socket, for those who wait without the lock.
+    pub(crate) socket: Arc<UnixStream>,
+    #[cfg(feature = "tokio")]
+    pub(crate) readiness: Option<Arc<SocketReadiness>>,
+    /// What the next step of the line needs.
+    pub(crate) wait: WaitFor,
+    pub(crate) watch: ExitWatch,
+    pub(crate) page: EnteredPage,
+    pub(crate) call: Option<CallId>,
+    /// Its socket was readable then, and its call's owner has not read.
+    pub(crate) unread_since: Option<Instant>,
+    /// The watcher waits for its socket.
+    pub(crate) is_watched: bool,
+    /// It has closed its end of the socket.
+    pub(crate) ended: Option<Instant>,
+    /// It has exited, and its template has not reported it.
+    pub(crate) awaits_record: bool,
+    pub(crate) exit: Option<Exit>,
+    /// It had entered its last call at its exit.
+    pub(crate) has_entered: bool,
+}
+
+/// The conversation with a worker. One thread at a time has it.
+pub(crate) struct Line {
+    pub(crate) connection: Connection,
+    pub(crate) pid: u32,
+    /// Number of private bytes after its init.
+    pub(crate) memory: u64,
+}
+
+/// Nothing is left to send.
+pub(crate) const READABLE: WaitFor = WaitFor {
+    readable: true,
+    writable: false,
+    later: false,
+};
+
+impl Up {
+    /// Whether a part of the request is not sent.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.wait.writable || self.wait.later
+    }
+}

@@ -1,0 +1,320 @@
+//! [`PoolCall`]: a call in a pool, as its owner has it.
+//! RUNS IN: caller
+//!
+//! Who waits for the result reads the worker's socket: a thread in recvmsg(2), a task of a
+//! tokio runtime when the runtime says that the socket is readable. Where nobody reads, the
+//! watcher does.
+
+use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+#[cfg(feature = "tokio")]
+use crate::caller::wait::socket::SocketReadiness;
+use crate::error::{Error, Result};
+use crate::pool::connection::Request;
+use crate::pool::core::Shared;
+use crate::pool::entry::{Entry, Owner};
+#[cfg(feature = "tokio")]
+use crate::pool::entry::{Until, Wake};
+use crate::pool::exchange::By;
+use crate::pool::inner::Inner;
+use crate::pool::live::Live;
+use crate::pool::prepared::Prepared;
+#[cfg(feature = "tokio")]
+use crate::pool::state::event::WorkerId;
+use crate::pool::state::event::{CallId, Event};
+use crate::protocol::call::{Payload, Terms};
+
+/// A call in a pool. Dropped, it is undone.
+pub struct PoolCall {
+    shared: Arc<Shared>,
+    id: CallId,
+    /// Nothing is left to undo.
+    is_over: bool,
+}
+
+impl PoolCall {
+    /// Gives the call to a worker, or puts it into the queue.
+    pub(crate) fn start(shared: Arc<Shared>, call: Prepared) -> PoolCall {
+        let id = CallId(call.number);
+        let options = &shared.options;
+        let terms = Terms {
+            fingerprint: call.fingerprint,
+            max_result: options.max_result,
+            keep_after_panic: options.keep_after_panic,
+            is_last: false,
+        };
+        let request = Request {
+            number: 0,
+            name: call.name,
+            terms,
+            arguments: call.arguments,
+        };
+        let entry = Entry {
+            name: call.name,
+            request: Some(request),
+            number: 0,
+            worker: None,
+            sent: None,
+            timeout: options.timeout,
+            result: None,
+            owner: Owner::Away,
+        };
+        shared.call(id, entry);
+        PoolCall {
+            shared,
+            id,
+            is_over: false,
+        }
+    }
+
+    /// Waits for the result.
+    pub(crate) fn blocking(mut self) -> Result<Payload> {
+        let shared = Arc::clone(&self.shared);
+        let mut inner = shared.lock();
+        loop {
+            if let Some(result) = self.take(&mut inner) {
+                shared.finish(inner);
+                return result;
+            }
+            let worker = inner.readable_for(self.id);
+            let line = worker.and_then(|it| Some((it, shared.take_line(&mut inner, it)?)));
+            match (line, inner.calls.get_mut(&self.id)) {
+                (_, None) => return Err(over()),
+                (Some((worker, mut line)), Some(entry)) => {
+                    entry.owner = Owner::Reads;
+                    shared.finish(inner);
+                    let stepped = line.wait(&shared);
+                    inner = shared.lock();
+                    shared.put_back(&mut inner, worker, line, stepped, By::Owner);
+                }
+                (None, Some(entry)) => {
+                    entry.owner = Owner::Sleeps(thread::current());
+                    shared.finish(inner);
+                    thread::park();
+                    inner = shared.lock();
+                }
+            }
+        }
+    }
+
+    /// Goes on in a task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Payload>> {
+        let shared = Arc::clone(&self.shared);
+        let mut until = Until::Readable;
+        loop {
+            let mut inner = shared.lock();
+            if let Some(result) = self.take(&mut inner) {
+                shared.finish(inner);
+                return Poll::Ready(result);
+            }
+            let worker = inner.readable_for(self.id);
+            let up = worker.and_then(|it| inner.up(it));
+            let Some((worker, up)) = worker.zip(up).filter(|(_, up)| !up.is_unsent()) else {
+                return self.sleep(inner, context.waker(), Until::Turn);
+            };
+            if until == Until::Result {
+                return self.sleep(inner, context.waker(), until);
+            }
+            let readiness = up.readiness.clone();
+            let Some(readiness) = readiness.filter(|it| it.is_of_this_runtime()) else {
+                let socket = Arc::clone(&up.socket);
+                drop(inner);
+                if !self.register(worker, &socket) {
+                    until = Until::Result;
+                }
+                continue;
+            };
+            if !self.awaits(&mut inner, context.waker(), until) {
+                return Poll::Ready(Err(over()));
+            }
+            shared.finish(inner);
+            let readable = match readiness.poll(context) {
+                Poll::Pending if self.is_mine(worker) => return Poll::Pending,
+                Poll::Pending => continue,
+                Poll::Ready(None) => {
+                    until = Until::Result;
+                    continue;
+                }
+                Poll::Ready(Some(readable)) => readable,
+            };
+            if !self.is_mine(worker) {
+                continue;
+            }
+            let mut inner = shared.lock();
+            if inner.readable_for(self.id) == Some(worker)
+                && let Some(mut line) = shared.take_line(&mut inner, worker)
+            {
+                drop(inner);
+                let stepped = line.step(&shared);
+                // Before the worker has the next call.
+                readable.forget();
+                inner = shared.lock();
+                shared.put_back(&mut inner, worker, line, stepped, By::Owner);
+            }
+            shared.finish(inner);
+        }
+    }
+
+    /// Registers a worker's socket with this task's runtime, if there is one.
+    #[cfg(feature = "tokio")]
+    fn register(&self, worker: WorkerId, socket: &Arc<std::os::unix::net::UnixStream>) -> bool {
+        let readiness = SocketReadiness::new(socket);
+        let is_registered = readiness.is_some();
+        let mut inner = self.shared.lock();
+        let before = inner
+            .up(worker)
+            .and_then(|up| std::mem::replace(&mut up.readiness, readiness));
+        self.shared.finish(inner);
+        drop(before);
+        is_registered
+    }
+
+    /// Whether the worker has this call. If not, the task that owns the worker's present
+    /// call is woken: this one has taken its place in the runtime.
+    #[cfg(feature = "tokio")]
+    fn is_mine(&self, worker: WorkerId) -> bool {
+        let mut inner = self.shared.lock();
+        let call = inner.up(worker).and_then(|up| up.call);
+        let is_mine = call == Some(self.id);
+        if !is_mine
+            && let Some(call) = call
+            && let Some(entry) = inner.calls.get_mut(&call)
+            && let Owner::Awaits(waker, Until::Readable) = &entry.owner
+        {
+            let wake = Wake::Task(waker.clone());
+            inner.todo.wakes.push(wake);
+        }
+        self.shared.finish(inner);
+        is_mine
+    }
+
+    /// Notes what wakes this task. `false`: the call is over.
+    #[cfg(feature = "tokio")]
+    fn awaits(&self, inner: &mut Inner, waker: &Waker, until: Until) -> bool {
+        use crate::pool::inner::Trash;
+
+        let Some(entry) = inner.calls.get_mut(&self.id) else {
+            return false;
+        };
+        if let Owner::Awaits(before, what) = &mut entry.owner
+            && before.will_wake(waker)
+        {
+            *what = until;
+            return true;
+        }
+        let owner = Owner::Awaits(waker.clone(), until);
+        let before = std::mem::replace(&mut entry.owner, owner);
+        if let Owner::Awaits(before, _) = before {
+            inner.todo.trash.push(Trash::Wake(Wake::Task(before)));
+        }
+        true
+    }
+
+    #[cfg(feature = "tokio")]
+    fn sleep(
+        &self,
+        mut inner: std::sync::MutexGuard<'_, Inner>,
+        waker: &Waker,
+        until: Until,
+    ) -> Poll<Result<Payload>> {
+        let is_there = self.awaits(&mut inner, waker, until);
+        inner.watcher.is_wanted |= until == Until::Result;
+        self.shared.finish(inner);
+        match is_there {
+            true => Poll::Pending,
+            false => Poll::Ready(Err(over())),
+        }
+    }
+
+    /// The result, if it is there.
+    fn take(&mut self, inner: &mut Inner) -> Option<Result<Payload>> {
+        let entry = inner.calls.get_mut(&self.id)?;
+        let result = entry.result.take()?;
+        self.is_over = true;
+        inner.forget(self.id);
+        Some(result)
+    }
+
+    pub(crate) fn set_timeout(&mut self, limit: Duration) {
+        let mut inner = self.shared.lock();
+        if let Some(entry) = inner.calls.get_mut(&self.id) {
+            entry.timeout = Some(limit);
+        }
+        self.shared.tell(&mut inner, Event::Timeout(self.id, limit));
+        self.shared.finish(inner);
+    }
+
+    pub(crate) fn set_queue_timeout(&mut self, limit: Duration) {
+        let event = Event::QueueTimeout(self.id, limit);
+        self.shared.tell_alone(event);
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.look();
+        let inner = self.shared.lock();
+        let entry = inner.calls.get(&self.id);
+        entry.is_none_or(|entry| entry.result.is_some())
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        let inner = self.shared.lock();
+        let worker = inner.calls.get(&self.id)?.worker?;
+        match inner.workers.get(&worker)? {
+            Live::Up(up) => Some(up.watch.pid()),
+            Live::Starting(_) => None,
+        }
+    }
+
+    pub(crate) fn detach(mut self) {
+        self.is_over = true;
+        let mut inner = self.shared.lock();
+        match inner.calls.get_mut(&self.id) {
+            Some(entry) if entry.result.is_none() => {
+                entry.owner = Owner::Gone;
+                inner.watcher.is_wanted = true;
+            }
+            _ => inner.forget(self.id),
+        }
+        self.shared.finish(inner);
+    }
+
+    /// Reads what has arrived.
+    fn look(&self) {
+        let inner = self.shared.lock();
+        let worker = inner.readable_for(self.id);
+        drop(inner);
+        if let Some(worker) = worker {
+            self.shared.read_for_owner(worker);
+        }
+    }
+}
+
+/// A result that has arrived is thrown away; a call that waits never runs; and the worker of
+/// one that runs is killed.
+impl Drop for PoolCall {
+    fn drop(&mut self) {
+        if self.is_over || self.shared.is_copy() {
+            return;
+        }
+        self.look();
+        let mut inner = self.shared.lock();
+        match inner.calls.get(&self.id) {
+            Some(entry) if entry.result.is_none() => {
+                self.shared.tell(&mut inner, Event::Drop(self.id));
+            }
+            _ => {}
+        }
+        inner.forget(self.id);
+        self.shared.finish(inner);
+    }
+}
+
+fn over() -> Error {
+    let kind = std::io::ErrorKind::InvalidInput;
+    Error::io("wait for a call that is over", kind)
+}

@@ -1,0 +1,34 @@
+//! [`Recipe`]: what a pool is made of.
+//! RUNS IN: caller
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::pool::base::Base;
+use crate::pool::core::{Options, Shared};
+use crate::pool::limits::Limits;
+use crate::pool::state::State;
+use crate::pool::state::event::Event;
+use crate::pool::watcher;
+
+/// What a pool is made of, to be made again in a process that the program forks.
+pub(crate) struct Recipe {
+    pub(crate) limits: Limits,
+    pub(crate) options: Arc<Options>,
+    pub(crate) base: Arc<Base>,
+}
+
+impl Recipe {
+    pub(crate) fn make(&self) -> Result<Arc<Shared>> {
+        let seed = RandomState::new().hash_one(0);
+        let state = State::new(self.limits.clone(), Instant::now(), seed);
+        let (base, options) = (Arc::clone(&self.base), Arc::clone(&self.options));
+        let shared = watcher::attach(|bell, mark| Shared::new(state, base, options, bell, mark))?;
+        // The first idle workers.
+        shared.tell_alone(Event::Tick);
+        Ok(shared)
+    }
+}

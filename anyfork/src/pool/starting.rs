@@ -1,0 +1,157 @@
+//! Starts of workers, as steps that never wait.
+//! RUNS IN: caller
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::caller::child::exit_watch::ExitWatch;
+use crate::caller::spawn::Progress;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pool::base::Base;
+use crate::pool::connection::Connection;
+use crate::pool::core::Shared;
+use crate::pool::ended;
+use crate::pool::inner::{Inner, Trash};
+use crate::pool::launched::Launched;
+use crate::pool::live::{Line, Live, READABLE, Up};
+use crate::pool::memory;
+use crate::pool::state::event::{Event, WorkerId};
+
+impl Shared {
+    /// Asks the template for a worker.
+    pub(crate) fn start(&self, worker: WorkerId, base: &Arc<Base>) {
+        let started = base.start();
+        let mut inner = self.lock();
+        self.put_launch_back(&mut inner, worker, started);
+        self.finish(inner);
+    }
+
+    /// Takes a step of a start that is under way.
+    pub(crate) fn step_start(&self, worker: WorkerId) {
+        let mut inner = self.lock();
+        let launch = match inner.workers.get_mut(&worker) {
+            Some(Live::Starting(starting)) => starting.launch.take(),
+            _ => None,
+        };
+        if let Some(mut launch) = launch {
+            drop(inner);
+            let progress = match launch.spawn.step() {
+                Ok(Progress::WaitFor(_)) if is_late(&launch) => {
+                    Err(Error::too_late(launch.spawn.what()))
+                }
+                progress => progress,
+            };
+            match progress {
+                Ok(Progress::WaitFor(wait)) => {
+                    launch.wait = wait;
+                    inner = self.lock();
+                    self.put_launch_back(&mut inner, worker, Ok(launch));
+                }
+                Ok(Progress::Ready(watch)) => {
+                    let up = self.up(*launch, watch);
+                    inner = self.lock();
+                    self.ready(&mut inner, worker, up);
+                }
+                Err(error) => {
+                    drop(launch);
+                    inner = self.lock();
+                    self.put_launch_back(&mut inner, worker, Err(error));
+                }
+            }
+        }
+        self.finish(inner);
+    }
+
+    fn put_launch_back(&self, inner: &mut Inner, worker: WorkerId, launch: Result<Box<Launched>>) {
+        let Some(Live::Starting(starting)) = inner.workers.get_mut(&worker) else {
+            return;
+        };
+        let error = match launch {
+            Ok(launch) if !starting.is_killed => {
+                starting.launch = Some(launch);
+                inner.watcher.is_wanted = true;
+                return;
+            }
+            Ok(launch) => {
+                starting.launch = Some(launch);
+                ended::closed()
+            }
+            // The template was there when the start was asked for.
+            Err(error)
+                if error.kind() == ErrorKind::TemplateGone
+                    && starting.base.is_remade()
+                    && !starting.is_retried
+                    && !starting.is_killed =>
+            {
+                starting.is_retried = true;
+                let base = Arc::clone(&starting.base);
+                inner.todo.starts.push((worker, base));
+                return;
+            }
+            Err(error) => error,
+        };
+        if let Some(live) = inner.workers.remove(&worker) {
+            inner.todo.trash.push(Trash::Live(live));
+        }
+        self.tell(inner, Event::StartFailed(worker, error));
+    }
+
+    /// A worker is about to serve.
+    fn up(&self, launch: Launched, watch: ExitWatch) -> Box<Up> {
+        let Launched { spawn, page, .. } = launch;
+        let socket = Arc::new(spawn.into_socket());
+        let pid = watch.pid();
+        let memory = match self.options.retire_growth {
+            Some(_) => memory::private_of(pid).unwrap_or_default(),
+            None => 0,
+        };
+        let line = Line {
+            connection: Connection::new(Arc::clone(&socket)),
+            pid,
+            memory,
+        };
+        Box::new(Up {
+            line: Some(Box::new(line)),
+            socket,
+            #[cfg(feature = "tokio")]
+            readiness: None,
+            wait: READABLE,
+            watch,
+            page,
+            call: None,
+            unread_since: None,
+            is_watched: false,
+            ended: None,
+            awaits_record: false,
+            exit: None,
+            has_entered: false,
+        })
+    }
+
+    fn ready(&self, inner: &mut Inner, worker: WorkerId, up: Box<Up>) {
+        let is_killed = match inner.workers.get(&worker) {
+            Some(Live::Starting(starting)) => starting.is_killed,
+            _ => true,
+        };
+        let before = match is_killed {
+            true => {
+                // Dropped, it is killed.
+                inner.todo.trash.push(Trash::Live(Live::Up(up)));
+                inner.workers.remove(&worker)
+            }
+            false => inner.workers.insert(worker, Live::Up(up)),
+        };
+        inner.todo.trash.extend(before.map(Trash::Live));
+        inner.watcher.is_wanted = true;
+        let event = match is_killed {
+            true => Event::StartFailed(worker, ended::closed()),
+            false => Event::Ready(worker),
+        };
+        self.tell(inner, event);
+    }
+}
+
+fn is_late(launch: &Launched) -> bool {
+    let deadline = launch.spawn.deadline();
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}

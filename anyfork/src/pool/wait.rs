@@ -1,0 +1,113 @@
+//! [`Wait`]: what a pool does that takes time.
+//! RUNS IN: caller
+
+use std::fmt;
+#[cfg(feature = "tokio")]
+use std::pin::Pin;
+use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
+use std::thread;
+
+use crate::error::Result;
+use crate::pool::core::Shared;
+use crate::pool::ended;
+use crate::pool::entry::Wake;
+use crate::pool::inner::{Inner, Renewal};
+
+/// What a pool does that takes time: under way when it is made, and finished with `.await`
+/// or [`blocking`](Wait::blocking).
+///
+/// It may be awaited in any runtime. Dropped, it waits no longer, and what it waits for goes
+/// on.
+#[must_use = "it waits for nothing before `.await` or `.blocking()`"]
+pub struct Wait {
+    shared: Result<Arc<Shared>>,
+    goal: Goal,
+}
+
+/// What is waited for.
+#[derive(Clone)]
+pub(crate) enum Goal {
+    /// Workers are there.
+    Prepared,
+    /// A call would not wait for long.
+    Ready,
+    /// A renewal has succeeded or failed.
+    Renewed(Renewal),
+    /// Every worker was collected.
+    Ended,
+}
+
+impl Wait {
+    pub(crate) fn new(shared: Result<Arc<Shared>>, goal: Goal) -> Wait {
+        Wait { shared, goal }
+    }
+
+    /// Waits.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method that has made it.
+    pub fn blocking(self) -> Result<()> {
+        let shared = self.shared?;
+        loop {
+            let mut inner = shared.lock();
+            let result = self.goal.result(&inner);
+            if result.is_none() {
+                inner.wait(Wake::Thread(thread::current()));
+            }
+            shared.finish(inner);
+            match result {
+                Some(result) => return result,
+                None => thread::park(),
+            }
+        }
+    }
+}
+
+impl Goal {
+    fn result(&self, inner: &Inner) -> Option<Result<()>> {
+        let state = &inner.state;
+        let is_there = match self {
+            Goal::Ended => inner.has_ended,
+            Goal::Renewed(renewal) => return renewal.get().cloned(),
+            _ if state.is_closed() => return Some(Err(ended::closed())),
+            Goal::Ready => state.has_room(),
+            Goal::Prepared => match state.start_error() {
+                Some(error) => return Some(Err(error)),
+                None => state.is_prepared(),
+            },
+        };
+        is_there.then_some(Ok(()))
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Future for Wait {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let shared = match &self.shared {
+            Ok(shared) => shared,
+            Err(error) => return Poll::Ready(Err(error.clone())),
+        };
+        let wake = Wake::Task(context.waker().clone());
+        let mut inner = shared.lock();
+        let result = self.goal.result(&inner);
+        if result.is_none() {
+            inner.wait(wake);
+        }
+        shared.finish(inner);
+        match result {
+            Some(result) => Poll::Ready(result),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! Promises about pools: what a call gives, what it costs, and what is left.
+
+mod calls_are_served;
+mod deaths_cost_one_call;
+mod limits_hold;
+mod pools_end;
+mod workers_are_replaced;
+
+use std::io::{PipeReader, PipeWriter, Read};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyfork::{Pool, Process, pool};
+
+#[anyfork::early]
+fn preload() {}
+
+/// Which process serves.
+#[anyfork::call]
+fn whoami() -> u32 {
+    std::process::id()
+}
+
+#[anyfork::call]
+fn square(n: u64) -> u64 {
+    n * n
+}
+
+#[anyfork::call]
+fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+/// Stays until the other end of the gate is closed.
+#[anyfork::call]
+fn stay(mut gate: PipeReader) -> u32 {
+    gate.read_to_end(&mut Vec::new()).expect("a pipe");
+    std::process::id()
+}
+
+/// Ends its process by a signal.
+#[anyfork::call]
+fn die(signal: i32) {
+    // SAFETY: takes a number.
+    unsafe { libc::raise(signal) };
+}
+
+#[anyfork::call]
+fn fail(message: String) {
+    panic!("{message}");
+}
+
+fn process() -> Process {
+    Process::new().expect("a template")
+}
+
+fn builder() -> pool::Builder {
+    Pool::builder(process())
+}
+
+/// A pool of so many workers.
+fn pool_of(max: usize) -> Pool {
+    builder().max(max).build().expect("a pool")
+}
+
+/// What a call of [`stay()`] waits for.
+fn gate() -> (PipeReader, PipeWriter) {
+    std::io::pipe().expect("a pipe")
+}
+
+fn kill(pid: u32) {
+    // SAFETY: takes two numbers.
+    assert_eq!(unsafe { libc::kill(pid as i32, libc::SIGKILL) }, 0);
+}
+
+/// Ends the pool and everything of it.
+fn end(pool: Pool) {
+    let ended = pool.shutdown(Duration::ZERO);
+    drop(pool);
+    anyfork_tests::bounded("a shutdown", || ended.blocking()).expect("it ends");
+}
+
+/// Keeps the tests apart that count threads or processes.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// At any moment each call is counted once.
+fn assert_stats_add_up(pool: &Pool) {
+    let it = pool.stats();
+    let outcomes =
+        it.returned + it.panicked + it.died + it.timed_out + it.cancelled + it.refused + it.other;
+    assert_eq!(it.calls, outcomes + it.queued + it.busy, "{it:?}");
+}
