@@ -67,7 +67,10 @@
 //! | a panic is not reported | `child/report.rs`; without memory or stack `child/report/last_word.rs` and `sys/crash.rs` |
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
-//! | a typed call, or a pool | `pool/connection.rs` (one worker), `pool/state.rs` (what a pool does next), `protocol/call.rs` (the bytes) |
+//! | a typed call | `pool/call.rs` (what its owner has), `pool/fresh.rs` and `pool/pooled.rs` (where it runs), `pool/connection.rs` (one worker), `protocol/call.rs` (the bytes), `child/calls.rs` (the worker) |
+//! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |
+//! | a pool hangs | `pool/exchange.rs` (who reads), `pool/inner.rs` (`reading`: when the watcher does), `pool/watcher.rs` |
+//! | a setting of a pool | `pool/builder.rs`, `pool/limits.rs` (if the state goes by it) or `pool/core.rs` (`Options`) |
 //! | spares | `template/spares.rs` (how many), `template/patience.rs` (when they take nothing), `child/spare.rs` (what one does) |
 //!
 //! # Between the fork and the worker
@@ -112,6 +115,9 @@
 //! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |
 //! | `child::plugin::LOADED`, `child::plugin::guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |
 //! | `entry::collected::COLLECTED` | an init function's run | empty: no fork while an init function runs, but by user's code |
+//! | `pool::watcher::WATCHER` (the pools, and the thread that watches them) | the first pool, the watcher | of another process, so replaced |
+//! | `pool::call::LATEST` (the number of the latest call) | every call | stays: numbers only rise |
+//! | `entry::call::RETIRES` (whether the worker leaves) | `anyfork::retire` | stays; no worker of a pool is forked from |
 //! | `args::failure` (thread-local) | whoever collects arguments | empty outside of a collection |
 //! | the linkme slices | the linker | read-only |
 //!
@@ -136,6 +142,7 @@
 //! - **abandoned**: a child whose status pipe nobody reads any more.
 //! - **answer**, **reply**: the one frame that a child sends before it is ready.
 //! - **back-off**: the interval before something that failed is tried again.
+//! - **base**: the process whose forks the workers of a pool are.
 //! - **baseline**: the streams, directory and environment at a template's birth.
 //! - **body**, **head**: the two parts of a request; the template reads only the head.
 //! - **boot**: making a template before `main`.
@@ -154,6 +161,7 @@
 //! - **generation**: the number of our forks since the exec.
 //! - **init**: a registered function that prepares a process.
 //! - **launch**: a start as the user sees it; **spawn**: the same inside.
+//! - **line**: the conversation with one worker of a pool, which one thread at a time has.
 //! - **lost**: a child whose status pipe its template does not have.
 //! - **monitor**: see the five processes.
 //! - **notice**: what a spare or a monitor reports to its template.
@@ -172,6 +180,7 @@
 //! - **target**: the number of spares that a template keeps.
 //! - **template**: see the five processes.
 //! - **usage**: the time and the memory that a process has used.
+//! - **watcher**: the thread that watches all pools of a process.
 //! - **worker**: a registered function, and the child that runs it.
 //!
 //! # The walls
