@@ -1,5 +1,4 @@
-//! The thread that watches all pools of this process: starts, exits, deadlines, and answers
-//! that nobody reads.
+//! The thread that watches all pools of a process: starts, exits, deadlines, unread answers.
 //! RUNS IN: caller
 //!
 //! It blocks all signals, ends with the last pool, and is started again in a process that
