@@ -68,6 +68,7 @@
 //! Linux. On others the crate does not compile.
 
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 #[cfg(not(target_os = "linux"))]
@@ -208,5 +209,5 @@ const _: () = {
 
 /// The README's programs run as they stand there.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
