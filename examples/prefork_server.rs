@@ -3,8 +3,7 @@
 //!
 //! `cargo run --example prefork_server -- --port 8080 --workers 4`
 //!
-//! `curl http://127.0.0.1:8080` prints a line like `worker 2, process 4711`. What is
-//! posted is answered once all of it has arrived.
+//! `curl http://127.0.0.1:8080` prints a line like `worker 2, process 4711`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,9 +67,7 @@ async fn supervise(id: u32, template: Arc<Process>, mut stop: watch::Receiver<()
     while stop.has_changed().is_ok() {
         match template.fork().send_arg(id).run(serve::NAME).await {
             Ok(mut worker) => tokio::select! {
-                Ok(exit) = worker.wait() => {
-                    eprintln!("worker {id} (process {}) has ended: {exit}", worker.pid());
-                }
+                Ok(exit) = worker.wait() => eprintln!("worker {id} (process {}) has ended: {exit}", worker.pid()),
                 _ = stop.changed() => {
                     drop(worker.socket); // it finishes what it has begun
                     let _ = worker.child.wait().await;

@@ -43,7 +43,7 @@ impl TemplateSockets {
     /// Whether the control socket is still open: a program that becomes a daemon may
     /// close all descriptors that it does not know.
     pub(crate) fn is_open(&self) -> bool {
-        fd_identity::identity(self.control.as_fd()) == self.identity
+        !fd_identity::leads_elsewhere(self.control.as_fd(), self.identity)
     }
 }
 

@@ -94,8 +94,8 @@ impl Executed {
     /// Whether this process still has the template's sockets: their numbers may lead to
     /// others by now.
     fn is_ours(&self) -> bool {
-        let control = fd_identity::identity(self.template.control());
-        self.generation == early::generation() && self.identity == control
+        let replaced = fd_identity::leads_elsewhere(self.template.control(), self.identity);
+        self.generation == early::generation() && !replaced
     }
 
     /// Ends the template, if this process still has its sockets.

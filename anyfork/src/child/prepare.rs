@@ -48,7 +48,7 @@ pub(crate) fn take_steps(
         };
         let taken = take_step(collected, step);
         if let Some(init) = init
-            && fd_identity::identity(socket) != before
+            && fd_identity::leads_elsewhere(socket, before)
         {
             report::print_lost_socket(&init);
             fork::exit_now(LOST_SOCKET);

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::sockopt::{AcceptConn, SockType as TypeOption};
 use nix::sys::socket::{AddressFamily, SockType, getsockname, getsockopt};
@@ -81,6 +82,14 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> Option<Identity> {
         device: stat.st_dev as u64,
         inode: stat.st_ino as u64,
     })
+}
+
+/// Whether the descriptor is closed, or leads to something else than `before`. A process
+/// that may not ask (seccomp(2) denies it fstat(2)) is told that nothing has changed.
+pub(crate) fn leads_elsewhere(fd: BorrowedFd<'_>, before: Option<Identity>) -> bool {
+    let now = identity(fd);
+    let denied = now.is_none() && Errno::last() != Errno::EBADF;
+    now != before && !denied
 }
 
 /// The identity of standard stream `number`; `None` if it is closed (fstat(2)).
