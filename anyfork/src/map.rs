@@ -22,7 +22,7 @@
 //! | channel | kind | from, to | carries |
 //! |---|---|---|---|
 //! | *control socket* | `SOCK_SEQPACKET` pair, one a template | any owner to the template, or to whichever spare reads first | requests; the number of spares. Its hang-up means that the last owner is gone |
-//! | *reply socket* | stream pair, one a start | the child to the caller | `Ready` or `Failed`. For a worker it is the communication socket from then on |
+//! | *reply socket* | stream pair, one a start | the child to the caller | `Ready` or `Failed`, with the child's own pidfd. For a worker it is the communication socket from then on |
 //! | *status pipe* | pipe, one a start | the child and the template to the caller | why the child failed (the child writes it) and how it ended (both do). Nobody reading it means that the caller has dropped its handle |
 //!
 //! The tables of bytes are in [`protocol`](crate::protocol).
@@ -83,7 +83,7 @@
 //!   closed and may be another's: such objects are forgotten;
 //! - running destructors or `exit` handlers at the end, which are the template's too:
 //!   a child flushes and leaves by `_exit`;
-//! - user's code before the status pipe is claimed and the process dies with its caller
+//! - user's code before the child has sent its claim and dies with its caller
 //!   ([`child::reply`](crate::child::reply));
 //! - on the fast path, touching memory that was not touched yet: each page costs about a
 //!   microsecond.
@@ -148,7 +148,8 @@
 //! - **boot**: making a template before `main`.
 //! - **caller**: the process that asks.
 //! - **child**: a process that a template has forked for a request.
-//! - **claim**: to mark a status pipe as a process's own (`F_SETOWN`).
+//! - **claim**: the frame by which a child tells its caller, with its pidfd, who it is, before
+//!   it runs user's code.
 //! - **control socket**: where a template receives requests.
 //! - **default template**: the early one, or one that is exec'ed at first need.
 //! - **delegate**: to hand children to a monitor.

@@ -124,7 +124,11 @@
 //! | 4 | | `errno`, or 0 |
 //! | … | | the message, UTF-8 |
 //!
-//! With `Ready` comes one descriptor: the child's pidfd. A child that becomes a
+//! With `Ready` comes one descriptor: the child's pidfd. The caller takes it only from
+//! the process that it is of, as the kernel tells; the pid in the frame counts only where
+//! the kernel does not see the sender's (another pid namespace). A child that runs
+//! user's code before it is ready first sends `Claim`: `Ready` with 4 for the first byte,
+//! without a pid, and with its pidfd. A child that becomes a
 //! program sends `Ready` before it executes the program: then the end of the socket
 //! means success, and a `Failed` that follows means that the program could not be
 //! executed. A process that was exec'ed as a template first sends `Hello`, as soon

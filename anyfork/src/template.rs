@@ -18,7 +18,7 @@
 //!
 //! | process | until ready | until the status |
 //! |---|---|---|
-//! | caller | `socketpair`, `pipe2`, `sendmsg`, `close`, `poll`, `recvmsg`, `close` | 3 `poll`, `read`, `waitid`, 3 `close` |
+//! | caller | `socketpair`, `setsockopt`, `pipe2`, `sendmsg`, `close`, `poll`, 2 `recvmsg`, `pidfd_send_signal`, `ioctl`, `setsockopt`, `close` | 3 `poll`, `read`, `waitid`, 3 `close` |
 //! | template | `epoll_wait`, `recvmsg`, `prlimit`, `fcntl`, `clone` | `pidfd_open`, `epoll_ctl`, `close`; at the end `epoll_wait`, 2 `waitid`, `epoll_ctl`, `write`, 2 `close` |
 //! | child | `set_robust_list`, 2 `getpid`, 3 `close_range`, `prctl`, `rt_sigprocmask`, `pidfd_open`, `sendmsg` | 2 `close`, `getpid`, 2 `fcntl`, `write`, `exit_group` |
 //!

@@ -3,8 +3,12 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::id;
+
+use sendfd::SendWithFd;
 
 use crate::{descriptors, duplicate, flags};
 
@@ -20,7 +24,7 @@ pub fn status_pipe() -> File {
 /// The socket on which this process answers its caller.
 pub fn reply_socket() -> UnixStream {
     let duplicate = duplicate(number_of("socket:", |_| true));
-    std::os::fd::OwnedFd::from(duplicate).into()
+    OwnedFd::from(duplicate).into()
 }
 
 fn number_of(kind: &str, fits: impl Fn(i32) -> bool) -> i32 {
@@ -28,6 +32,68 @@ fn number_of(kind: &str, fits: impl Fn(i32) -> bool) -> i32 {
     let mut all = all.filter(|(number, link)| *number > 2 && link.starts_with(kind));
     let found = all.find(|(number, _)| fits(*number));
     found.expect("a descriptor of anyfork's").0
+}
+
+/// The bytes of `Claim`.
+pub const CLAIM: [u8; 8] = [4, 1, 0, 0, 0, 0, 0, 0];
+
+/// The bytes of `Ready`.
+pub fn ready(pid: u32) -> [u8; 8] {
+    let mut bytes = [1, 1, 0, 0, 0, 0, 0, 0];
+    bytes[4..].copy_from_slice(&pid.to_le_bytes());
+    bytes
+}
+
+/// The bytes of `Failed`, which says `message`.
+pub fn failed(message: &str) -> Vec<u8> {
+    let mut bytes = vec![2, 1, 7, 0];
+    bytes.extend((message.len() as u32 + 4).to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(message.as_bytes());
+    bytes
+}
+
+/// A pidfd of any process, for which nobody needs any rights (pidfd_open(2)).
+pub fn pidfd_of(pid: u32) -> OwnedFd {
+    // SAFETY: takes two numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the kernel has just made it for this process.
+    unsafe { OwnedFd::from_raw_fd(fd as i32) }
+}
+
+/// Sends bytes with descriptors.
+pub fn send_with(socket: &UnixStream, bytes: &[u8], fds: &[impl AsFd]) {
+    let numbers: Vec<_> = fds.iter().map(|fd| fd.as_fd().as_raw_fd()).collect();
+    let sent = socket.send_with_fd(bytes, &numbers);
+    assert_eq!(sent.expect("room"), bytes.len());
+}
+
+/// A connection that is closed only when all that was sent has been received, or after
+/// an hour (`SO_LINGER`, socket(7)); and the end that never receives.
+pub fn lingering() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let (other, _) = listener.accept().expect("a connection");
+    stream.set_nonblocking(true).expect("it is open");
+    while stream.write(&[0; 65536]).is_ok() {}
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 3600,
+    };
+    // SAFETY: reads from a local of that size.
+    let set = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of_val(&linger) as u32,
+        )
+    };
+    assert_eq!(set, 0);
+    (stream, other)
 }
 
 /// The bytes of a failure's report, which says `message`.

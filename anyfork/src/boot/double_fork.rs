@@ -48,7 +48,7 @@ pub(crate) fn fork_template(
     // Buffered text must come out once, in this process.
     flush();
     let (control, served) = socket::control_pair().map_err(failed("socketpair"))?;
-    let (reply, reply_end) = socket::stream_pair().map_err(failed("socketpair"))?;
+    let (reply, reply_end) = socket::reply_pair().map_err(failed("socketpair"))?;
     // A Ctrl-C during the fork is for the program: the template must neither die of it
     // nor run the program's handler.
     let _blocked = BlockedSignals::all().map_err(failed("block signals"))?;

@@ -37,7 +37,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::reply::{LOST_SOCKET, lost_socket};
 use crate::protocol::request::Role;
 use crate::sys::poll::Interest;
-use crate::sys::{pidfd, poll};
+use crate::sys::{poll, socket};
 
 /// A request under way, with the caller's end of its reply socket. Dropped, it kills the
 /// child.
@@ -259,6 +259,13 @@ impl<S: AsFd> Spawn<S> {
             match self.socket.read_reply()? {
                 None => return Ok(None),
                 Some(Reply::Hello) => return Ok(None),
+                Some(Reply::Claim) => {}
+                // The status pipe's write end has reserved an entry of the table, unless
+                // another thread takes it.
+                Some(Reply::NoRoom) if self.sender.has_status_writer() => {
+                    self.sender.close_status_writer();
+                }
+                Some(Reply::NoRoom) => return Err(self.no_room()),
                 Some(Reply::Ready(child)) if self.job.role == Role::Program => {
                     self.executing = Some(child);
                 }
@@ -284,32 +291,36 @@ impl<S: AsFd> Spawn<S> {
 
     fn ready(&mut self, child: ReadyChild) -> Result<Progress> {
         let ReadyChild { pid, pidfd } = child;
-        let status = self.status.take().expect("there until here");
-        let pidfd = match pidfd {
-            Some(pidfd) => Ok(pidfd),
-            // The descriptor table was full. The status pipe's write end has reserved an
-            // entry, unless another thread takes it.
-            None => {
-                self.sender.close_status_writer();
-                reopen(pid, &status)
-            }
+        let Some(pidfd) = pidfd else {
+            return Err(self.no_room());
         };
-        let Job { what, trace, .. } = &self.job;
-        let pidfd =
-            pidfd.map_err(|error| Error::io(format!("receive the pidfd of `{what}`"), error))?;
+        let status = self.status.take().expect("there until here");
+        if self.job.role == Role::Worker {
+            socket::forget_senders(self.socket().as_fd())
+                .map_err(|error| Error::io("make a worker's socket the user's", error))?;
+        }
         // The template has replied before its child did.
         self.job.template.poll_startup();
+        let Job {
+            template,
+            kill_on_drop,
+            trace,
+            ..
+        } = &self.job;
         trace.ready(pid);
-        let template = &self.job.template;
-        let kill_on_drop = self.job.kill_on_drop;
-        let watch = ExitWatch::new(pid, pidfd, status, kill_on_drop, trace.clone(), template);
+        let watch = ExitWatch::new(pid, pidfd, status, *kill_on_drop, trace.clone(), template);
         Ok(Progress::Ready(watch))
+    }
+
+    /// The error for a pidfd for which this process has no room.
+    fn no_room(&self) -> Error {
+        let error = io::Error::from_raw_os_error(libc::EMFILE);
+        Error::io(format!("receive the pidfd of `{}`", self.job.what), error)
     }
 
     /// Why a child that has exited, or never was, sent no reply.
     fn examine(&mut self) -> Result<Progress> {
-        // Before the pipe's last write end of this process is closed.
-        self.loss.find_child(self.sender.status_writer());
+        self.loss.look_at_child(self.socket.claimant());
         self.sender.close_status_writer();
         let Job {
             template,
@@ -370,25 +381,11 @@ impl<S: AsFd> Spawn<S> {
         if self.sender.has_request() || template.has_failed() {
             return Err(template.why_gone());
         }
-        self.loss.find_child(self.sender.status_writer());
+        self.loss.look_at_child(self.socket.claimant());
         Ok(true)
     }
 
     fn verdict(&self) -> Verdict {
-        let status_writer = self.sender.status_writer();
-        self.loss.verdict(status_writer, &self.job.template)
+        self.loss.verdict(self.awaits_exit, &self.job.template)
     }
-}
-
-/// Opens a pidfd in place of one that was lost, or kills the child. As long as the pipe
-/// has no record the child is not reaped, and its pid is its own.
-fn reopen(pid: u32, status: &StatusPipe) -> io::Result<OwnedFd> {
-    let pidfd = pidfd::open(pid);
-    if matches!(status.try_read(), Ok(Record::Pending)) {
-        if pidfd.is_err() {
-            let _ = pidfd::kill_child(pid);
-        }
-        return pidfd;
-    }
-    Err(io::Error::from_raw_os_error(libc::EMFILE))
 }

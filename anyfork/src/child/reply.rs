@@ -1,7 +1,8 @@
 //! What a child answers its caller, and what it does until then.
 //! RUNS IN: program before main, template, child
 //!
-//! A process answers once, on its reply socket. Until then it wakes its template before
+//! A process answers once, on its reply socket, with a pidfd of its own: the caller takes
+//! no other process's. Until then it wakes its template before
 //! anything that might take long, and dies with its caller: it is killed as
 //! [`die_with_caller`] arranges, or exits because the answer cannot be sent. Nothing here
 //! unwinds.
@@ -12,7 +13,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::child::report;
 use crate::error::{Error, Result};
 use crate::protocol::reply as frame;
 use crate::sys::eventfd::EventFd;
@@ -69,8 +69,20 @@ pub(crate) fn die_with_caller(socket: &UnixStream) -> Result<()> {
         return Ok(());
     }
     wake_template();
-    report::claim_pipe();
-    peer::die_with_peer(socket.as_fd()).map_err(|error| Error::io("watch the caller's end", error))
+    peer::die_with_peer(socket.as_fd())
+        .map_err(|error| Error::io("watch the caller's end", error))?;
+    claim(socket);
+    Ok(())
+}
+
+/// Tells the caller which process this is, before user's code that may leave a process
+/// behind, which holds all descriptors that this process has: if the template is killed,
+/// the caller knows which process to wait for. It can do without.
+fn claim(socket: &UnixStream) {
+    if let Ok(pidfd) = own_pidfd() {
+        let (socket, fds) = (socket.as_fd(), [pidfd.as_fd()]);
+        let _ = deliver::send_if_room(socket, &frame::claim(), &fds, &mut { MAX_PAUSES });
+    }
 }
 
 /// Notes in a plugin's copy of this library that the program's copy has called

@@ -115,16 +115,6 @@ impl ReporterSeed {
     }
 }
 
-/// Makes this process the owner of its status pipe, before user code that may leave a
-/// process behind, which holds all descriptors that this process has: if the template
-/// is killed, the caller learns by the pipe which process to wait for.
-pub(crate) fn claim_pipe() {
-    let state = state();
-    if let (Some(pipe), true) = (&state.pipe, state.pid == process::id()) {
-        let _ = pipe.claim();
-    }
-}
-
 /// Calls this process by the worker that it is about to run.
 pub(crate) fn set_worker(worker: &'static str) {
     state().name = ProcessName::Worker(worker);

@@ -77,7 +77,7 @@ impl<'a> Request<'a> {
                 false => Arrival::Nothing,
             };
         }
-        if let Err(error) = trust.check(received.sender) {
+        if let Err(error) = trust.check(received.sender.map(|sender| sender.user)) {
             return refuse(fds, &error);
         }
         let message = match received.cut {

@@ -1,4 +1,4 @@
-//! The reply on a child's socket: `Ready` or `Failed`, and a template's `Hello`.
+//! The reply on a child's socket: `Ready` or `Failed`, and what comes before it.
 //! RUNS IN: caller, program before main, template, child
 //!
 //! The table is in [`protocol`](crate::protocol).
@@ -28,6 +28,8 @@ pub(crate) enum Head {
     /// A process that was exec'ed as a template has started. Another frame follows
     /// when the template is prepared.
     Hello,
+    /// The child is about to run user's code that prepares it.
+    Claim,
     /// The child is about to run what it was made for.
     Ready { pid: u32 },
     /// The child could not; `rest` more bytes describe the error.
@@ -44,6 +46,11 @@ pub(crate) fn ready(pid: u32) -> [u8; HEAD_LEN] {
 /// The bytes of `Hello`.
 pub(crate) fn hello() -> [u8; HEAD_LEN] {
     [3, VERSION, 0, 0, 0, 0, 0, 0]
+}
+
+/// The bytes of `Claim`.
+pub(crate) fn claim() -> [u8; HEAD_LEN] {
+    [4, VERSION, 0, 0, 0, 0, 0, 0]
 }
 
 /// The bytes of `Failed`.
@@ -63,7 +70,7 @@ pub(crate) fn parse_head(bytes: &[u8; HEAD_LEN]) -> Result<Head, Malformed> {
     let mut reader = Reader(bytes);
     let tag = reader.u8()?;
     let version = reader.u8()?;
-    if version != VERSION && matches!(tag, 1..=3) {
+    if version != VERSION && matches!(tag, 1..=4) {
         return Err(Malformed::Version(version));
     }
     let (kind, number) = (reader.u16()?, reader.u32()?);
@@ -74,6 +81,7 @@ pub(crate) fn parse_head(bytes: &[u8; HEAD_LEN]) -> Result<Head, Malformed> {
             rest: number as usize,
         }),
         3 => Ok(Head::Hello),
+        4 => Ok(Head::Claim),
         2 => Err(Malformed::Because("a failure has an impossible length")),
         _ => Err(Malformed::Because("it is no answer")),
     }
@@ -124,6 +132,8 @@ mod tests {
     fn golden_replies() {
         assert_eq!(ready(0x1234), *b"\x01\x01\0\0\x34\x12\0\0");
         assert_eq!(parse_head(&ready(7)), Ok(Head::Ready { pid: 7 }));
+        assert_eq!(claim(), *b"\x04\x01\0\0\0\0\0\0");
+        assert_eq!(parse_head(&claim()), Ok(Head::Claim));
 
         let error = Error::remote(ErrorKind::ForkFailed, "no fork".into(), Some(11));
         let bytes = failed(&error);

@@ -8,6 +8,7 @@ use std::fs::{self, DirEntry, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::thread;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::pipe2;
@@ -148,6 +149,15 @@ pub(crate) fn close_all(fds: Vec<OwnedFd>) {
             fds.iter()
                 .for_each(|fd| drop(unsafe { OwnedFd::from_raw_fd(*fd) }));
         }
+    }
+}
+
+/// Closes descriptors that another process has chosen in a thread of their own: it may take
+/// as long as the other process likes (a socket that lingers, a file of FUSE's).
+pub(crate) fn close_elsewhere(fds: Vec<OwnedFd>) {
+    if !fds.is_empty() {
+        // Without a thread they are closed here, with the closure.
+        let _ = thread::Builder::new().spawn(move || drop(fds));
     }
 }
 

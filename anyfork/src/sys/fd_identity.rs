@@ -139,12 +139,6 @@ impl RememberedFd {
         }
     }
 
-    /// Makes this process the open file's [owner](peer::owner) (`F_SETOWN`,
-    /// fcntl(2)).
-    pub(crate) fn claim(&self) -> io::Result<()> {
-        peer::claim(self.get()?)
-    }
-
     /// Writes as much as there is room for (write(2)). A process that has made its own
     /// pipe blocking waits here, and nobody waits with it; and one that has confined
     /// itself may not be allowed more than this call.

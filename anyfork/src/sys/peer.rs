@@ -1,4 +1,4 @@
-//! The process at the other end of a socket, and the owner of an open file.
+//! The process at the other end of a socket, and the mark of an open file.
 //! RUNS IN: any
 
 use std::io;
@@ -99,46 +99,3 @@ pub(crate) fn is_marked(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: the command takes no argument, and a number that is not open is an error.
     unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) == MARK }
 }
-
-/// Which process has claimed an open file. All processes that have it open see
-/// the same owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// No process yet.
-    Nobody,
-    /// The process of this pid, which has not been reaped yet.
-    Process(u32),
-    /// A process that was reaped.
-    Gone,
-}
-
-/// Makes this process the owner of the open file (`F_SETOWN`, fcntl(2)). Without
-/// `O_ASYNC` the kernel sends the owner no signal.
-pub(crate) fn claim(fd: BorrowedFd<'_>) -> io::Result<()> {
-    set_number(fd, libc::F_SETOWN, std::process::id().cast_signed())
-}
-
-/// Which process has [claimed](claim) the open file (`F_GETOWN_EX`, fcntl(2)).
-pub(crate) fn owner(fd: BorrowedFd<'_>) -> io::Result<Owner> {
-    /// `struct f_owner_ex` of fcntl(2).
-    #[repr(C)]
-    struct OwnerEx {
-        kind: libc::c_int,
-        pid: libc::pid_t,
-    }
-    let mut found = OwnerEx { kind: 0, pid: 0 };
-    // SAFETY: writes to a local of the kernel's layout.
-    if unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWN_EX, &raw mut found) } == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(match (found.kind, found.pid) {
-        (F_OWNER_PID, 1..) => Owner::Process(found.pid.unsigned_abs()),
-        (F_OWNER_PID, _) => Owner::Gone,
-        // The kernel reports another kind for a file that has had no owner.
-        _ => Owner::Nobody,
-    })
-}
-
-/// Not in libc for all targets: the generic numbers (fcntl(2)).
-const F_GETOWN_EX: libc::c_int = 16;
-const F_OWNER_PID: libc::c_int = 1;

@@ -1,6 +1,7 @@
 //! Descriptors for processes: their state, and signals that reach exactly them.
 //! RUNS IN: any
 
+use std::fs;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -73,6 +74,88 @@ fn send_signal_with(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Resul
     match sent {
         0 => Ok(()),
         _ => Err(missing::PIDFD_SEND_SIGNAL.last_error()),
+    }
+}
+
+/// Whose pidfd a descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The sender's. Or that of a process that was reaped, which is as good, because no
+    /// signal reaches anybody by it.
+    Theirs,
+    /// Another process's, or it is no pidfd.
+    Others,
+    /// The kernel does not tell: before Linux 6.13, without `/proc`.
+    Unknown,
+}
+
+/// Whether `fd` is the pidfd of the process that has sent it, and whose pid was `pid` then
+/// by the kernel's word (`SCM_CREDENTIALS`, unix(7)).
+///
+/// A pid is nobody else's as long as an unreaped process has it. So if `fd` leads to such a
+/// process, with the sender's pid, that is the sender.
+pub(crate) fn whose(fd: BorrowedFd<'_>, pid: u32) -> io::Result<Whose> {
+    // First, because on what is no pidfd it does nothing: an ioctl may be any program's to
+    // answer (FUSE).
+    let process = match send_signal(fd, 0) {
+        Ok(()) => process_of(fd),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EPERM) => process_of(fd),
+            Some(libc::ESRCH) => Process::Reaped,
+            Some(libc::EINVAL) => Process::Hidden,
+            Some(libc::EBADF) => return Ok(Whose::Others),
+            _ => return Err(error),
+        },
+    };
+    let is_theirs = match process {
+        Process::Pid(found) => found == pid,
+        Process::Reaped => true,
+        // Such a sender has no pid here, either.
+        Process::Hidden => pid == 0,
+        Process::Unknown if pid != 0 => return Ok(Whose::Unknown),
+        Process::Unknown => false,
+    };
+    Ok(match is_theirs {
+        true => Whose::Theirs,
+        false => Whose::Others,
+    })
+}
+
+/// What a pidfd leads to.
+enum Process {
+    Pid(u32),
+    Reaped,
+    /// A process in a pid namespace that this process does not see.
+    Hidden,
+    /// The kernel does not tell.
+    Unknown,
+}
+
+/// The process of a pidfd (`PIDFD_GET_INFO`, Linux 6.13; before, `/proc/self/fdinfo`,
+/// proc(5)).
+fn process_of(pidfd: BorrowedFd<'_>) -> Process {
+    // SAFETY: all-zero is a valid pidfd_info.
+    let mut info: libc::pidfd_info = unsafe { mem::zeroed() };
+    info.mask = u64::from(libc::PIDFD_INFO_PID);
+    // SAFETY: the request's number has the structure's size in it.
+    let asked = unsafe { libc::ioctl(pidfd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
+    if asked != -1 && info.pid != 0 {
+        return Process::Pid(info.pid);
+    }
+    // Reaped since the signal was tried, or the kernel does not tell for another reason.
+    let was_reaped = |error: io::Error| error.raw_os_error() == Some(libc::ESRCH);
+    if send_signal(pidfd, 0).is_err_and(was_reaped) {
+        return Process::Reaped;
+    }
+    let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())) else {
+        return Process::Unknown;
+    };
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+    match pid.and_then(|pid| pid.trim().parse::<i32>().ok()) {
+        Some(-1) => Process::Reaped,
+        Some(0) => Process::Hidden,
+        Some(pid) => Process::Pid(pid.cast_unsigned()),
+        None => Process::Unknown,
     }
 }
 

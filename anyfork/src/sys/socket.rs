@@ -26,6 +26,20 @@ pub(crate) fn stream_pair() -> io::Result<(UnixStream, UnixStream)> {
     Ok((one.into(), other.into()))
 }
 
+/// A [`stream_pair`] for replies: `(caller's end, child's end)`. With each message the
+/// caller learns which process has sent it (`SO_PASSCRED`, unix(7)).
+pub(crate) fn reply_pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (caller, child) = stream_pair()?;
+    setsockopt(&caller, sockopt::PassCred, &true)?;
+    Ok((caller, child))
+}
+
+/// Undoes what a [`reply_pair`] has more than a [`stream_pair`]: the socket becomes the
+/// user's.
+pub(crate) fn forget_senders(caller: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(setsockopt(&caller, sockopt::PassCred, &false)?)
+}
+
 /// A connected pair of `SOCK_SEQPACKET` sockets, which keep messages apart and
 /// report the end of the last sender (socketpair(2)). Neither end ever blocks.
 pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -91,6 +105,15 @@ pub(crate) enum Wait {
     No,
 }
 
+impl Wait {
+    fn flags(self) -> libc::c_int {
+        match self {
+            Wait::Yes => 0,
+            Wait::No => libc::MSG_DONTWAIT,
+        }
+    }
+}
+
 /// [`send_or_wait`] without waiting (sendmsg(2)).
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
@@ -139,10 +162,7 @@ pub(crate) fn send_or_wait(
             ptr::write_bytes(end, 0, padding);
         }
     }
-    let mut flags = libc::MSG_NOSIGNAL;
-    if wait == Wait::No {
-        flags |= libc::MSG_DONTWAIT;
-    }
+    let flags = libc::MSG_NOSIGNAL | wait.flags();
     loop {
         // SAFETY: the header points to locals and to `bytes`, which are only read.
         let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
@@ -199,6 +219,14 @@ pub(crate) fn has_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
+/// Whether there is something to receive (`SIOCINQ`, unix(7)).
+pub(crate) fn has_input(socket: BorrowedFd<'_>) -> bool {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: writes a number to a local. `FIONREAD` is `SIOCINQ`.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    asked != -1 && bytes > 0
+}
+
 /// The result of one [`receive`].
 #[derive(Debug)]
 pub(crate) struct Received {
@@ -208,8 +236,18 @@ pub(crate) struct Received {
     pub(crate) cut: bool,
     /// Whether descriptors were cut off, because this process's table is full.
     pub(crate) fds_cut: bool,
-    /// The real user id of the sender, on the receiver's end of a [`control_pair`].
-    pub(crate) sender: Option<u32>,
+    /// The sender, on the receiver's end of a [`control_pair`] or of a [`reply_pair`].
+    pub(crate) sender: Option<Sender>,
+}
+
+/// Who has sent a message, as the kernel tells it (`SCM_CREDENTIALS`, unix(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sender {
+    /// The pid of the process; 0 if the process is in a pid namespace that the receiver
+    /// does not see.
+    pub(crate) pid: u32,
+    /// The real user id.
+    pub(crate) user: u32,
 }
 
 /// [`receive_or_wait`] without waiting (recvmsg(2)).
@@ -219,6 +257,43 @@ pub(crate) fn receive(
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<Received> {
     receive_or_wait(socket, Wait::No, buffer, fds)
+}
+
+/// [`receive`] that leaves everything on the socket (`MSG_PEEK`, recvmsg(2)): the
+/// descriptors are duplicates.
+pub(crate) fn peek(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<Received> {
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the slice is `buffer`, which may be written to.
+    unsafe { receive_slice(socket, flags, &mut slice, ROOM, fds) }
+}
+
+/// [`receive`] that gives the descriptors back to the kernel: [`Received::fds_cut`] says
+/// whether there were any.
+pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: only computes.
+    let room = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) } as usize;
+    // SAFETY: the slice is `buffer`, which may be written to.
+    unsafe {
+        receive_slice(
+            socket,
+            libc::MSG_DONTWAIT,
+            &mut slice,
+            room,
+            &mut Vec::new(),
+        )
+    }
 }
 
 /// Receives a message, or what a stream has, into `buffer`, and appends the
@@ -234,7 +309,7 @@ pub(crate) fn receive_or_wait(
         iov_len: buffer.len(),
     };
     // SAFETY: the slice is `buffer`, which may be written to.
-    unsafe { receive_slice(socket, wait, &mut slice, fds) }
+    unsafe { receive_slice(socket, wait.flags(), &mut slice, ROOM, fds) }
 }
 
 /// As [`receive_or_wait`], but appends at most `limit` bytes to `bytes`, into the room that
@@ -254,29 +329,29 @@ pub(crate) fn receive_append(
         iov_len: room.len().min(limit),
     };
     // SAFETY: the slice is the room of `bytes`, which may be written to.
-    let received = unsafe { receive_slice(socket, wait, &mut slice, fds) }?;
+    let received = unsafe { receive_slice(socket, wait.flags(), &mut slice, ROOM, fds) }?;
     // SAFETY: the kernel wrote so many bytes behind those that were there, into the room.
     unsafe { bytes.set_len(before + received.len) };
     Ok(received)
 }
 
-/// Receives into `slice`.
+/// Receives into `slice`, with these flags and so many bytes of room for what comes with
+/// it.
 ///
 /// # Safety
 ///
 /// The memory of `slice` may be written to.
 unsafe fn receive_slice(
     socket: BorrowedFd<'_>,
-    wait: Wait,
+    flags: libc::c_int,
     slice: &mut libc::iovec,
+    room: usize,
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<Received> {
     let mut control = Control::new();
     let mut header = control.header(slice);
-    let flags = match wait {
-        Wait::Yes => libc::MSG_CMSG_CLOEXEC,
-        Wait::No => libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,
-    };
+    header.msg_controllen = room.min(ROOM) as _;
+    let flags = flags | libc::MSG_CMSG_CLOEXEC;
     let len = loop {
         // SAFETY: the header points to memory of the caller's and to `control`, which
         // live on.
@@ -298,9 +373,8 @@ unsafe fn receive_slice(
     })
 }
 
-/// Takes the descriptors, and the sender's user id, out of a header that recvmsg has
-/// filled.
-fn take_control(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) -> Option<u32> {
+/// Takes the descriptors, and the sender, out of a header that recvmsg has filled.
+fn take_control(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) -> Option<Sender> {
     let mut sender = None;
     // SAFETY: recvmsg set msg_control and msg_controllen to what it wrote.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
@@ -334,7 +408,11 @@ fn take_control(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) -> Option<u32> {
             // SAFETY: the message is complete, so credentials follow it.
             let credentials = unsafe { libc::CMSG_DATA(next) }.cast::<libc::ucred>();
             // SAFETY: recvmsg wrote them there.
-            sender = Some(unsafe { ptr::read_unaligned(credentials) }.uid);
+            let credentials = unsafe { ptr::read_unaligned(credentials) };
+            sender = Some(Sender {
+                pid: credentials.pid.cast_unsigned(),
+                user: credentials.uid,
+            });
         }
         // SAFETY: `next` is a header of this message.
         next = unsafe { libc::CMSG_NXTHDR(header, next) };

@@ -2,12 +2,13 @@
 //! RUNS IN: caller
 
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use crate::caller::child::kill;
-use crate::caller::spawn::reply::{Reply, ReplyReader};
+use crate::caller::spawn::reply::{ReadyChild, Reply, ReplyReader};
 use crate::error::Result;
-use crate::sys::socket;
+use crate::sys::{fd, socket};
 
 /// The caller's end of a reply socket, and the reader of the replies. Dropped before
 /// it is disarmed, it kills the child: nobody would know of it.
@@ -29,6 +30,11 @@ impl<S: AsFd> CancelGuard<S> {
     pub(crate) fn read_reply(&mut self) -> Result<Option<Reply>> {
         let socket = self.socket.as_ref().expect("taken only at the end");
         self.reader.read(socket.as_fd())
+    }
+
+    /// [`ReplyReader::claimant`].
+    pub(crate) fn claimant(&self) -> Option<&Arc<OwnedFd>> {
+        self.reader.claimant()
     }
 
     pub(crate) fn socket(&self) -> &S {
@@ -56,18 +62,35 @@ impl<S: AsFd> Drop for CancelGuard<S> {
     fn drop(&mut self) {
         if let Some(socket) = self.socket.take() {
             cancel(socket.as_fd(), mem::take(&mut self.reader));
+            // With the socket, the kernel closes the descriptors that are in it.
+            if socket::has_input(socket.as_fd()) {
+                let last = socket.as_fd().try_clone_to_owned();
+                drop(socket);
+                fd::close_elsewhere(last.into_iter().collect());
+            }
         }
     }
 }
 
 /// After the shutdown the child cannot send `Ready` any more, and exits. If it has sent
 /// `Ready` before, its pidfd is here, and it is killed; with its group, because it may
-/// be a program by now that leads one.
+/// be a program by now that leads one. One that runs user's code is killed, too.
 fn cancel(socket: BorrowedFd<'_>, mut reader: ReplyReader) {
     let _ = socket::shut_down_receiving(socket);
-    if let Ok(Some(Reply::Ready(ready))) = reader.read(socket)
-        && let Some(pidfd) = ready.pidfd
-    {
-        let _ = kill::kill(pidfd.as_fd(), ready.pid);
+    loop {
+        match reader.read(socket) {
+            Ok(Some(Reply::Claim)) => {}
+            Ok(Some(Reply::Ready(ReadyChild {
+                pid,
+                pidfd: Some(pidfd),
+            }))) => {
+                let _ = kill::kill(pidfd.as_fd(), pid);
+                return;
+            }
+            _ => break,
+        }
+    }
+    if let Some(child) = reader.claimant() {
+        let _ = kill::signal(child.as_fd(), libc::SIGKILL);
     }
 }

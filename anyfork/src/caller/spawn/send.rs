@@ -88,11 +88,10 @@ impl RequestSender {
         matches!(self.unsent, Unsent::Queueing(..) | Unsent::Request(..))
     }
 
-    /// The write end of the status pipe, once the request is sent, for two purposes: a
-    /// child is found by it when its template has exited, and it reserves an entry of
-    /// the descriptor table for a pidfd.
-    pub(crate) fn status_writer(&self) -> Option<BorrowedFd<'_>> {
-        self.status_writer.as_ref().map(AsFd::as_fd)
+    /// Whether the write end of the status pipe is there, once the request is sent: it
+    /// reserves an entry of the descriptor table for a pidfd.
+    pub(crate) fn has_status_writer(&self) -> bool {
+        self.status_writer.is_some()
     }
 
     /// Closes the write end of the status pipe.

@@ -56,7 +56,7 @@ impl Spawn<UnixStream> {
             ..Head::new(role, &body, passed.len())
         };
 
-        let (mine, theirs) = socket::stream_pair().map_err(failed("socketpair"))?;
+        let (mine, theirs) = socket::reply_pair().map_err(failed("socketpair"))?;
         let (status, status_writer) = fd::nonblocking_pipe().map_err(failed("pipe"))?;
         let mut fds = vec![theirs.into(), status_writer];
         fds.extend(control);

@@ -6,25 +6,24 @@
 //! descriptor that its parent had. Then only the template's pidfd reports its exit. The
 //! question is whether a child has taken the request; such a child may take any time:
 //!
-//! | who has claimed the status pipe | the control socket | conclusion |
+//! | who has sent a claim | the control socket | conclusion |
 //! |---|---|---|
 //! | a living process | | that is the child: the spawn waits for its exit, too |
-//! | a process that is reaped | | the child has exited, and no reply can come |
+//! | a process that has exited | | that was the child, and no reply can come |
 //! | nobody | everything is read | a child has the request, and runs no user's code yet: its descriptors are closed with it |
 //! | nobody | something is unread | the request, or others behind it: given up after [`TIMEOUT`] |
 //!
-//! A child claims the pipe before it runs code that may take long, or leave processes
-//! behind.
+//! A child sends its claim, with its pidfd, before it runs code that may take long, or
+//! leave processes behind.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::caller::templates::handle::TemplateHandle;
-use crate::sys::peer::Owner;
-use crate::sys::{peer, pidfd};
+use crate::sys::pidfd;
 
-/// Timeout, from the template's exit on, for a child to claim its status pipe, if
+/// Timeout, from the template's exit on, for a child to send its claim, if
 /// requests are unread. A child that was forked last does a few system calls until
 /// then.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,9 +39,8 @@ pub(crate) struct TemplateLoss {
 enum Child {
     /// There may be none.
     Unknown,
-    /// It ran when it was looked for. `None`: the descriptor table has no room for its
-    /// pidfd.
-    Running(Option<Arc<OwnedFd>>),
+    /// It ran at the last look.
+    Running(Arc<OwnedFd>),
     Exited,
 }
 
@@ -72,32 +70,24 @@ impl TemplateLoss {
         self.since.is_some()
     }
 
-    /// Looks for the child by the write end of its status pipe.
-    pub(crate) fn find_child(&mut self, status_writer: Option<BorrowedFd<'_>>) {
-        self.child = match &self.child {
-            Child::Running(Some(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Exited,
-            Child::Unknown | Child::Running(None) => match status_writer {
-                Some(pipe) => claimant(pipe),
-                None => return,
-            },
-            Child::Running(Some(_)) | Child::Exited => return,
+    /// Looks at the child, which is the claimant.
+    pub(crate) fn look_at_child(&mut self, claimant: Option<&Arc<OwnedFd>>) {
+        self.child = match claimant {
+            None => Child::Unknown,
+            Some(pidfd) if pidfd::has_exited(pidfd.as_fd()) => Child::Exited,
+            Some(pidfd) => Child::Running(Arc::clone(pidfd)),
         };
     }
 
-    /// What is to be expected, by the last look for the child.
-    pub(crate) fn verdict(
-        &self,
-        status_writer: Option<BorrowedFd<'_>>,
-        template: &TemplateHandle,
-    ) -> Verdict {
+    /// What is to be expected, by the last look at the child. `at_end`: the reply socket
+    /// is at its end.
+    pub(crate) fn verdict(&self, at_end: bool, template: &TemplateHandle) -> Verdict {
         let is_over = || self.since.is_some_and(|since| since.elapsed() > TIMEOUT);
         match &self.child {
-            Child::Running(Some(_)) => Verdict::Wait,
-            Child::Running(None) => Verdict::Later,
+            Child::Running(_) => Verdict::Wait,
             Child::Exited => Verdict::LastReply,
-            // The reply socket is at its end, and the child has run no user's code: the
-            // status pipe hangs up with the child.
-            Child::Unknown if status_writer.is_none() => Verdict::Wait,
+            // The child has run no user's code: the status pipe hangs up with it.
+            Child::Unknown if at_end => Verdict::Wait,
             Child::Unknown if is_over() && template.has_unread() => Verdict::Nothing,
             Child::Unknown => Verdict::Later,
         }
@@ -108,27 +98,8 @@ impl TemplateLoss {
     pub(crate) fn exit_fd(&self, template: &TemplateHandle) -> Option<Arc<OwnedFd>> {
         match (&self.child, self.since) {
             (_, None) => template.exit_fd(),
-            (Child::Running(pidfd), _) => pidfd.clone(),
+            (Child::Running(pidfd), _) => Some(Arc::clone(pidfd)),
             (Child::Unknown | Child::Exited, _) => None,
-        }
-    }
-}
-
-/// The child that has claimed the status pipe.
-fn claimant(pipe: BorrowedFd<'_>) -> Child {
-    let owner = || peer::owner(pipe).unwrap_or(Owner::Nobody);
-    match owner() {
-        Owner::Nobody => Child::Unknown,
-        Owner::Gone => Child::Exited,
-        Owner::Process(pid) => {
-            let pidfd = pidfd::open(pid);
-            match (owner(), pidfd) {
-                // It was reaped between the two calls, and the pid may be another's.
-                (Owner::Gone, _) => Child::Exited,
-                (_, Ok(pidfd)) if pidfd::has_exited(pidfd.as_fd()) => Child::Exited,
-                (_, Ok(pidfd)) => Child::Running(Some(Arc::new(pidfd))),
-                (_, Err(_)) => Child::Running(None),
-            }
         }
     }
 }

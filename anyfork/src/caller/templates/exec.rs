@@ -9,6 +9,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -86,7 +87,7 @@ fn program_with(
     // None: longer than a clock can tell.
     let deadline = Instant::now().checked_add(timeout);
     let (control, served) = socket::control_pair().map_err(failed)?;
-    let (reply, replying) = socket::stream_pair().map_err(failed)?;
+    let (reply, replying) = socket::reply_pair().map_err(failed)?;
     let fds = [replying.as_fd()];
     let pauses = &mut { MAX_PAUSES };
     deliver::send(control.as_fd(), &hello::MESSAGE, &fds, pauses).map_err(failed)?;
@@ -209,7 +210,13 @@ fn await_hello(program: &Path, reply: &UnixStream, deadline: Option<Instant>) ->
         match reply_or_later.map_err(|error| error.during(format_args!("`{name}`")))? {
             Some(Reply::Hello) => return Ok(()),
             Some(Reply::Failed(error)) => return Err(error),
-            Some(Reply::Ready(_)) => return Err(not_anyfork("answered out of turn")),
+            Some(Reply::NoRoom) => {
+                let error = io::Error::from_raw_os_error(libc::EMFILE);
+                return Err(Error::io(format_args!("receive from `{name}`"), error));
+            }
+            Some(Reply::Ready(_) | Reply::Claim) => {
+                return Err(not_anyfork("answered out of turn"));
+            }
             None if !reader.is_within_head() => {}
             None | Some(Reply::End) => {
                 let why = "ended, or closed its descriptors, without an answer";

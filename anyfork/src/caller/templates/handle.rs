@@ -377,21 +377,29 @@ fn open(reply: UnixStream) -> Startup {
 
 /// Reads a template's reply; `None` until it has come.
 fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Startup> {
-    Some(match reader.read(socket.as_fd()).transpose()? {
-        Ok(Reply::Ready(ReadyChild { pid, pidfd })) => Startup::Ready {
-            pid,
-            pidfd: pidfd.map(Arc::new),
-        },
-        Ok(Reply::Failed(error)) => Startup::Failed(error, Arc::clone(socket)),
-        Ok(Reply::Hello | Reply::End) => {
-            Startup::Silent(Error::new(ErrorKind::TemplateGone, NEVER_READY))
-        }
-        // No template speaks so. While it is being prepared, this kills it.
-        Err(error) => {
-            let _ = socket::shut_down(socket.as_fd());
-            Startup::Failed(error, Arc::clone(socket))
-        }
-    })
+    loop {
+        return Some(match reader.read(socket.as_fd()).transpose()? {
+            Ok(Reply::Claim) => continue,
+            // What it would report is known a little later, by the control socket.
+            Ok(Reply::NoRoom) => {
+                reader.go_without_pidfd();
+                continue;
+            }
+            Ok(Reply::Ready(ReadyChild { pid, pidfd })) => Startup::Ready {
+                pid,
+                pidfd: pidfd.map(Arc::new),
+            },
+            Ok(Reply::Failed(error)) => Startup::Failed(error, Arc::clone(socket)),
+            Ok(Reply::Hello | Reply::End) => {
+                Startup::Silent(Error::new(ErrorKind::TemplateGone, NEVER_READY))
+            }
+            // No template speaks so. While it is being prepared, this kills it.
+            Err(error) => {
+                let _ = socket::shut_down(socket.as_fd());
+                Startup::Failed(error, Arc::clone(socket))
+            }
+        });
+    }
 }
 
 const NEVER_READY: &str = "the template process has ended before it was ready";
