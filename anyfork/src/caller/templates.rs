@@ -9,6 +9,7 @@ pub(crate) mod adopted;
 pub(crate) mod exec;
 pub(crate) mod handle;
 pub(crate) mod room;
+pub(crate) mod startup;
 pub(crate) mod usage_timeout;
 
 use std::mem;

@@ -7,8 +7,9 @@
 //! nix's `sendmsg` allocates, for which a process that was just forked pays with
 //! page faults.
 
+pub(crate) mod ancillary;
+
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
@@ -19,6 +20,7 @@ use nix::sys::socket::{
 
 use crate::sys::fd::{both_above_standard, set_close_on_exec};
 use crate::sys::fd_identity::{Socket, is_socket};
+use crate::sys::socket::ancillary::{Control, MAX_FDS, ROOM, Sender, take_control};
 
 /// A connected pair of stream sockets (socketpair(2)).
 pub(crate) fn stream_pair() -> io::Result<(UnixStream, UnixStream)> {
@@ -92,10 +94,6 @@ pub(crate) fn adopt_message_socket(number: RawFd) -> Option<OwnedFd> {
 pub(crate) fn shut_down_receiving(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(shutdown(socket.as_raw_fd(), Shutdown::Read)?)
 }
-
-/// Maximum number of descriptors that the kernel takes with one message
-/// (`SCM_MAX_FD`, unix(7)).
-const MAX_FDS: usize = 253;
 
 /// Whether a call waits until it can do something, or fails with `WouldBlock`. It
 /// waits only on a blocking socket.
@@ -178,35 +176,6 @@ pub(crate) fn send_or_wait(
     }
 }
 
-/// Room for a control message with the most descriptors, and one with the sender's
-/// credentials, aligned.
-#[repr(align(8))]
-struct Control(MaybeUninit<[u8; ROOM]>);
-
-const ROOM: usize =
-    // SAFETY: CMSG_SPACE only computes.
-    unsafe {
-        libc::CMSG_SPACE((MAX_FDS * size_of::<RawFd>()) as u32) as usize
-            + libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize
-    };
-
-impl Control {
-    fn new() -> Control {
-        Control(MaybeUninit::uninit())
-    }
-
-    /// The header of a message with all of this room.
-    fn header(&mut self, slice: &mut libc::iovec) -> libc::msghdr {
-        // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
-        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-        header.msg_iov = slice;
-        header.msg_iovlen = 1;
-        header.msg_control = self.0.as_mut_ptr().cast();
-        header.msg_controllen = ROOM as _;
-        header
-    }
-}
-
 /// Whether the peer has not yet received something that this end has sent
 /// (`SIOCOUTQ`, unix(7)).
 pub(crate) fn has_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
@@ -238,16 +207,6 @@ pub(crate) struct Received {
     pub(crate) fds_cut: bool,
     /// The sender, on the receiver's end of a [`control_pair`] or of a [`reply_pair`].
     pub(crate) sender: Option<Sender>,
-}
-
-/// Who has sent a message, as the kernel tells it (`SCM_CREDENTIALS`, unix(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sender {
-    /// The pid of the process; 0 if the process is in a pid namespace that the receiver
-    /// does not see.
-    pub(crate) pid: u32,
-    /// The real user id.
-    pub(crate) user: u32,
 }
 
 /// [`receive_or_wait`] without waiting (recvmsg(2)).
@@ -373,98 +332,5 @@ unsafe fn receive_slice(
     })
 }
 
-/// Takes the descriptors, and the sender, out of a header that recvmsg has filled.
-fn take_control(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) -> Option<Sender> {
-    let mut sender = None;
-    // SAFETY: recvmsg set msg_control and msg_controllen to what it wrote.
-    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: a header that CMSG_FIRSTHDR or CMSG_NXTHDR gives is complete.
-    while let Some(message) = unsafe { next.as_ref() } {
-        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            // SAFETY: the message is complete, so its data follows it.
-            let data = unsafe { libc::CMSG_DATA(next) }.cast::<RawFd>();
-            // SAFETY: only computes.
-            let empty = unsafe { libc::CMSG_LEN(0) } as usize;
-            #[allow(clippy::unnecessary_cast, reason = "it is a u32 with musl")]
-            let count = (message.cmsg_len as usize - empty) / size_of::<RawFd>();
-            let before = fds.len();
-            for i in 0..count {
-                // SAFETY: recvmsg wrote `count` descriptors there.
-                let fd = unsafe { ptr::read_unaligned(data.add(i)) };
-                // SAFETY: recvmsg made it, and it is taken here once.
-                fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
-            }
-            // The number of a closed standard stream stays free, unless the table
-            // has no other.
-            for fd in &mut fds[before..] {
-                if fd.as_raw_fd() <= 2
-                    && let Ok(moved) = fd.try_clone()
-                {
-                    *fd = moved;
-                }
-            }
-        }
-        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) {
-            // SAFETY: the message is complete, so credentials follow it.
-            let credentials = unsafe { libc::CMSG_DATA(next) }.cast::<libc::ucred>();
-            // SAFETY: recvmsg wrote them there.
-            let credentials = unsafe { ptr::read_unaligned(credentials) };
-            sender = Some(Sender {
-                pid: credentials.pid.cast_unsigned(),
-                user: credentials.uid,
-            });
-        }
-        // SAFETY: `next` is a header of this message.
-        next = unsafe { libc::CMSG_NXTHDR(header, next) };
-    }
-    sender
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn descriptors_arrive_close_on_exec_and_in_order() {
-        let (a, b) = UnixStream::pair().unwrap();
-        let pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
-        let fds: Vec<_> = pipes.iter().map(|(_, write)| write.as_fd()).collect();
-        assert_eq!(send(a.as_fd(), b"abc", &fds).unwrap(), 3);
-
-        let (mut buffer, mut got) = ([0; 8], Vec::new());
-        let received = receive(b.as_fd(), &mut buffer, &mut got).unwrap();
-        assert_eq!((received.len, received.fds_cut), (3, false));
-        for (i, (fd, (mut read, write))) in got.into_iter().zip(pipes).enumerate() {
-            drop(write);
-            // SAFETY: F_GETFD takes no argument.
-            let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) };
-            assert_eq!(flags, libc::FD_CLOEXEC);
-            io::Write::write_all(&mut std::fs::File::from(fd), &[i as u8]).unwrap();
-            let mut byte = Vec::new();
-            io::Read::read_to_end(&mut read, &mut byte).unwrap();
-            assert_eq!(byte, [i as u8]);
-        }
-    }
-
-    #[test]
-    fn what_was_not_received_is_unread() {
-        let (a, b) = message_pair().unwrap();
-        assert!(!has_unread(a.as_fd()).unwrap());
-        send(a.as_fd(), b"x", &[]).unwrap();
-        assert!(has_unread(a.as_fd()).unwrap());
-        receive(b.as_fd(), &mut [0; 1], &mut Vec::new()).unwrap();
-        assert!(!has_unread(a.as_fd()).unwrap());
-    }
-
-    #[test]
-    fn an_empty_socket_would_block_and_a_gone_peer_is_an_error() {
-        let (a, b) = UnixStream::pair().unwrap();
-        let error = receive(b.as_fd(), &mut [0; 1], &mut Vec::new()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        drop(b);
-        assert_eq!(
-            send(a.as_fd(), b"x", &[]).unwrap_err().kind(),
-            io::ErrorKind::BrokenPipe
-        );
-    }
-}
+mod tests;

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::caller::spawn::reply::{ReadyChild, Reply, ReplyReader};
 use crate::caller::templates::adopted;
 use crate::caller::templates::room;
+use crate::caller::templates::startup::{Startup, open, read_startup};
 use crate::caller::templates::usage_timeout::UsageTimeout;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,27 +48,6 @@ pub(crate) struct TemplateHandle {
     /// The names of the init functions that prepare it.
     inits: String,
     pub(crate) usage_timeout: Arc<UsageTimeout>,
-}
-
-/// How far the template's preparation is.
-enum Startup {
-    /// The reply will come on this socket.
-    Open {
-        socket: Arc<OwnedFd>,
-        reader: ReplyReader,
-    },
-    Ready {
-        pid: u32,
-        /// `None`: the descriptor table had no room for it.
-        pidfd: Option<Arc<OwnedFd>>,
-    },
-    /// The template has reported why it serves nobody. The socket is readable from then
-    /// on.
-    Failed(Error, Arc<OwnedFd>),
-    /// The template has exited without a reply that can be read.
-    Silent(Error),
-    /// The reply went to another process.
-    Elsewhere,
 }
 
 impl TemplateHandle {
@@ -368,39 +347,4 @@ impl Drop for TemplateHandle {
     }
 }
 
-fn open(reply: UnixStream) -> Startup {
-    Startup::Open {
-        socket: Arc::new(reply.into()),
-        reader: ReplyReader::default(),
-    }
-}
-
-/// Reads a template's reply; `None` until it has come.
-fn read_startup(socket: &Arc<OwnedFd>, reader: &mut ReplyReader) -> Option<Startup> {
-    loop {
-        return Some(match reader.read(socket.as_fd()).transpose()? {
-            Ok(Reply::Claim) => continue,
-            // What it would report is known a little later, by the control socket.
-            Ok(Reply::NoRoom) => {
-                reader.go_without_pidfd();
-                continue;
-            }
-            Ok(Reply::Ready(ReadyChild { pid, pidfd })) => Startup::Ready {
-                pid,
-                pidfd: pidfd.map(Arc::new),
-            },
-            Ok(Reply::Failed(error)) => Startup::Failed(error, Arc::clone(socket)),
-            Ok(Reply::Hello | Reply::End) => {
-                Startup::Silent(Error::new(ErrorKind::TemplateGone, NEVER_READY))
-            }
-            // No template speaks so. While it is being prepared, this kills it.
-            Err(error) => {
-                let _ = socket::shut_down(socket.as_fd());
-                Startup::Failed(error, Arc::clone(socket))
-            }
-        });
-    }
-}
-
-const NEVER_READY: &str = "the template process has ended before it was ready";
 const GONE: &str = "the template process has ended (was it killed?); make a new process";
