@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::sys::fd_identity;
 use crate::sys::fd_identity::Identity;
 use crate::sys::rights::Rights;
-use crate::sys::socket;
+use crate::sys::{socket, tools};
 
 /// The owner's ends of a template's sockets.
 pub(crate) struct TemplateSockets {
@@ -78,4 +78,5 @@ pub(crate) fn generation() -> u32 {
 /// descriptors.
 pub(crate) fn mark_forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    tools::begin();
 }

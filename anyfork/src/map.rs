@@ -111,6 +111,7 @@
 //! | `caller::templates::EARLY_ENDED` | the program | stays; the generation decides before |
 //! | `sys::signal::IGNORES_SIGCHLD` | a template at its birth | stays: the disposition is the same |
 //! | `sys::environ::NAMELESS` | the constructor, once, if there is such a text | stays: what the program was started with |
+//! | `sys::tools` (the name of the file of counters, and whose pid is in it) | the constructor; every child, first | the child's own pid |
 //! | `sys::constructors` (the arguments of `main`), `sys::threads` (the C library's flag) | the constructor, a template at its birth | stays: memory at the same place |
 //! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |
 //! | `child::plugin::LOADED`, `child::plugin::guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |

@@ -5,6 +5,8 @@
 //! the elements; `boot` and `child` look them up. A plugin has a registry of its
 //! own.
 
+mod hints;
+
 use std::any::TypeId;
 
 use linkme::distributed_slice;
@@ -14,6 +16,8 @@ use crate::entry::call::{CallEntry, Refusal};
 use crate::entry::outcome::Outcome;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::hints::{border, nearest, unlinked};
+use crate::sys::objects;
 
 /// Declares the slices. Their names carry the crate's version: the linker joins
 /// slices by identifier alone, and a program may link two versions of this crate,
@@ -205,59 +209,9 @@ fn unknown(kind: Kind, name: &str, names: &[&str]) -> Error {
         None => String::new(),
     };
     let unlinked = unlinked(name, names);
-    let message = format!("no {noun} `{name}` in this program{hint}{unlinked}");
+    let border = border(objects::own_library().as_deref());
+    let message = format!("no {noun} `{name}` in this program{hint}{unlinked}{border}");
     Error::new(ErrorKind::UnknownWorker, message)
-}
-
-/// The hint that the linker may have left a crate out, unless the crate that the name
-/// begins with has functions in the program.
-fn unlinked(name: &str, names: &[&str]) -> String {
-    let is_word = |it: &str| {
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        it.starts_with(|c: char| is_part(c) && !c.is_numeric()) && it.chars().all(is_part)
-    };
-    let first = name.split_once("::").map(|(first, _)| first);
-    match first {
-        Some(first)
-            if names
-                .iter()
-                .any(|path| path.split("::").next() == Some(first)) =>
-        {
-            String::new()
-        }
-        Some(first) if is_word(first) && !["crate", "self", "super"].contains(&first) => format!(
-            " (if the crate `{first}` is never named in code it is not linked: `use {first} as _;`)"
-        ),
-        _ => " (a crate that is never named in code is not linked: `use jobs as _;`)".to_owned(),
-    }
-}
-
-/// The name that `name` is most likely a misspelling of: at most a third of
-/// its letters differ from the whole name, or from its last segments.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let segments = name.split("::").count();
-    let distance = |candidate: &str| {
-        let skip = candidate.split("::").count().saturating_sub(segments);
-        let tail: Vec<_> = candidate.split("::").skip(skip).collect();
-        edits(name, &tail.join("::")).min(edits(name, candidate))
-    };
-    let (distance, found) = names.map(|name| (distance(name), name)).min()?;
-    (distance <= name.chars().count().div_ceil(3)).then_some(found)
-}
-
-/// The edit distance: letters inserted, deleted or replaced.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
@@ -388,12 +342,5 @@ mod tests {
                 None => assert!(!text.contains("did you mean"), "{text}"),
             }
         }
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        assert_eq!(edits("", "abc"), 3);
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("same", "same"), 0);
     }
 }

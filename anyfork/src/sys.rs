@@ -25,6 +25,7 @@ pub(crate) mod fork;
 pub(crate) mod fork_mark;
 pub(crate) mod memfd;
 pub(crate) mod missing;
+pub(crate) mod objects;
 pub(crate) mod peer;
 pub(crate) mod pidfd;
 #[cfg(feature = "plugin")]
@@ -44,4 +45,5 @@ pub(crate) mod stack;
 pub(crate) mod startup;
 pub(crate) mod threads;
 pub(crate) mod time;
+pub(crate) mod tools;
 pub(crate) mod wait;

@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("protocol", &["args", "error", "exit", "failure", "spec"]),
     ("value", &["args", "failure"]),
     ("entry", &["args", "error", "value"]),
-    ("registry", &["args", "entry", "error"]),
+    ("registry", &["args", "entry", "error", "sys"]),
     ("early", &["error", "sys"]),
     ("child", &BELOW_CHILD),
     ("caller", &BELOW_CHILD),

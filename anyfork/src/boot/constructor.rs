@@ -26,12 +26,13 @@ use crate::registry::{self, Early};
 use crate::sys::rights::Rights;
 use crate::sys::threads::OneThread;
 
-use crate::sys::{constructors, environ, fd, fork, peer, signal, socket, startup};
+use crate::sys::{constructors, environ, fd, fork, objects, peer, signal, socket, startup, tools};
 
 constructors::before_main!(before_main);
 
 fn before_main() {
     let assumed = OneThread::assume_before_main();
+    tools::note_program();
     if let Some(number) = environ::take_variable(assumed, VARIABLE)
         && let Some((control, reply)) = accept_hello(assumed, &number)
     {
@@ -130,10 +131,12 @@ fn may_fork() -> Result<OneThread> {
         let message = format!("no early template: {why}");
         Err(Error::new(ErrorKind::TemplateGone, message))
     };
-    if !startup::is_main_program() {
+    if !objects::is_main_program() {
         return refuse("this is a shared library, and the program may have begun long ago");
     }
-    if startup::runs_with_raised_rights() {
+    // Capabilities of the program's file are no reason: the template has them as the
+    // program has them, and serves this program only.
+    if startup::runs_with_raised_rights() && startup::runs_as_another() {
         return refuse("the program runs with raised rights (AT_SECURE)");
     }
     match OneThread::check() {

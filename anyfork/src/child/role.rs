@@ -35,7 +35,7 @@ use crate::spec::name::FunctionName;
 use crate::spec::{Program, Setting, Step};
 use crate::sys::fd::KeepOpen;
 use crate::sys::threads::OneThread;
-use crate::sys::{fork, signal};
+use crate::sys::{fork, signal, tools};
 
 /// What a child inherits from its template.
 pub(crate) struct Inherited<'a> {
@@ -151,8 +151,14 @@ pub(crate) fn exit_with(last: impl FnOnce() -> u8) -> ! {
     exit(code.unwrap_or_else(code_of))
 }
 
-/// Writes the exit code into the status pipe, and exits.
+/// Has tools end their work in this process, writes the exit code into the status pipe,
+/// and exits.
 pub(crate) fn exit(code: u8) -> ! {
+    tools::write_profile();
+    // What a failure leaves behind is no leak.
+    if code == 0 {
+        tools::look_for_leaks();
+    }
     report::write_exit_record(code);
     fork::exit_now(code)
 }

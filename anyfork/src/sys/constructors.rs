@@ -7,10 +7,13 @@
 //! runtime have theirs. A template is forked in the middle of that list and never
 //! returns to it, so it runs the rest itself.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int};
+use std::ops::ControlFlow;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+use crate::sys::objects;
 
 /// An element of `.init_array`. glibc calls it with the arguments of `main`; other
 /// C libraries call it with none.
@@ -86,79 +89,26 @@ pub(crate) fn run_later() {
 /// Empty in a program that is linked statically to fixed addresses, which has no
 /// such section.
 fn all() -> &'static [Option<Constructor>] {
-    /// Finds the list of the first object, which is the program.
-    unsafe extern "C" fn visit(
-        info: *mut libc::dl_phdr_info,
-        _size: usize,
-        found: *mut c_void,
-    ) -> c_int {
-        // SAFETY: the loader passes a valid object for the time of the call.
-        let info = unsafe { &*info };
-        // SAFETY: `all` passes the address of its local.
-        let found = unsafe { &mut *found.cast::<List>() };
-        let headers = match info.dlpi_phnum {
-            0 => &[],
-            // SAFETY: the object says that it has so many program headers.
-            n => unsafe { slice::from_raw_parts(info.dlpi_phdr, n.into()) },
-        };
-        let dynamic = headers.iter().find(|it| it.p_type == libc::PT_DYNAMIC);
-        if let Some(header) = dynamic {
-            let base = info.dlpi_addr as usize;
-            let section = base.wrapping_add(header.p_vaddr as usize) as *const Dynamic;
-            // SAFETY: the section is loaded there, and ends with a null tag.
-            *found = unsafe { List::of(section, base) };
-        }
-        // Any other value than 0 ends the iteration.
-        1
-    }
-    let mut found = List::default();
-    // SAFETY: `visit` reads what it is given and writes to the local.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut found).cast()) };
-    if found.start == 0 || found.bytes == 0 {
-        return &[];
-    }
-    let count = found.bytes / size_of::<Option<Constructor>>();
-    // SAFETY: the program says that its list is there, and nobody writes to it once
-    // the program is relocated.
-    unsafe { slice::from_raw_parts(found.start as *const Option<Constructor>, count) }
-}
-
-/// Where the list is, and how long.
-#[derive(Default)]
-struct List {
-    start: usize,
-    bytes: usize,
-}
-
-/// An entry of a dynamic section: `Elf64_Dyn` of elf(5), or `Elf32_Dyn`.
-#[repr(C)]
-struct Dynamic {
-    tag: isize,
-    value: usize,
-}
-
-impl List {
-    /// # Safety
-    ///
-    /// A dynamic section is at `entry`, of an object that is loaded at `base`.
-    unsafe fn of(mut entry: *const Dynamic, base: usize) -> List {
-        const DT_NULL: isize = 0;
-        const DT_INIT_ARRAY: isize = 25;
-        const DT_INIT_ARRAYSZ: isize = 27;
-        let mut list = List::default();
-        loop {
-            // SAFETY: the last entry has a null tag, and was not passed.
-            let Dynamic { tag, value } = *unsafe { &*entry };
+    const DT_INIT_ARRAY: isize = 25;
+    const DT_INIT_ARRAYSZ: isize = 27;
+    let (mut start, mut bytes) = (0, 0);
+    objects::visit(&mut |program| {
+        for (tag, value) in program.dynamic() {
             match tag {
-                DT_NULL => return list,
-                DT_INIT_ARRAY => list.start = base.wrapping_add(value),
-                DT_INIT_ARRAYSZ => list.bytes = value,
+                DT_INIT_ARRAY => start = program.base.wrapping_add(value),
+                DT_INIT_ARRAYSZ => bytes = value,
                 _ => {}
             }
-            // SAFETY: there is a further entry.
-            entry = unsafe { entry.add(1) };
         }
+        ControlFlow::Break(())
+    });
+    if start == 0 || bytes == 0 {
+        return &[];
     }
+    let count = bytes / size_of::<Option<Constructor>>();
+    // SAFETY: the program says that its list is there, and nobody writes to it once
+    // the program is relocated.
+    unsafe { slice::from_raw_parts(start as *const Option<Constructor>, count) }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
-use nix::unistd::{Pid, getegid, geteuid, getgid, getpgid, getuid, setpgid};
+use nix::unistd::{Pid, getegid, geteuid, getpgid, setpgid};
 
-use crate::sys::{fork, poll};
+use crate::sys::{fork, poll, startup};
 
 /// The pid of the process that made this socket pair (`SO_PEERCRED`, socket(7));
 /// `None` if it is in a pid namespace that this process does not see.
@@ -25,9 +25,8 @@ pub(crate) fn is_trusted(socket: BorrowedFd<'_>) -> bool {
     let Ok(peer) = getsockopt(&socket, PeerCredentials) else {
         return false;
     };
-    let (uid, gid) = (geteuid(), getegid());
-    let raised = uid != getuid() || gid != getgid();
-    raised && (peer.uid(), peer.gid()) == (uid.as_raw(), gid.as_raw())
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    startup::runs_as_another() && (peer.uid(), peer.gid()) == (uid, gid)
 }
 
 /// Joins the process group of the process that made this socket pair (setpgid(2)).

@@ -80,10 +80,17 @@ impl fmt::Display for OtherThreads {
             if count > 1 {
                 write!(f, " ({count} of them)")?;
             }
+            if name.starts_with("jemalloc_bg") {
+                write!(f, "{JEMALLOC}")?;
+            }
         }
         Ok(())
     }
 }
+
+/// What to do about threads that the allocator jemalloc has started.
+const JEMALLOC: &str = " (of jemalloc: leave `background_thread` out of its `malloc_conf`, and \
+     switch it on in `main`)";
 
 /// The other threads of this process that can still run the program's code
 /// (`/proc/self/stat`, proc(5)).
@@ -187,5 +194,8 @@ mod tests {
         assert_eq!((three.number(), three.total()), ("3 threads".into(), 4));
         assert_eq!(three.to_string(), "`pool` (2 of them), `logger`");
         assert_eq!(OtherThreads(vec![None]).to_string(), "");
+        let allocator = names(&["jemalloc_bg_thd", "logger"]).to_string();
+        assert!(allocator.starts_with("`jemalloc_bg_thd` (of jemalloc: "));
+        assert!(allocator.ends_with("in `main`), `logger`"), "{allocator}");
     }
 }

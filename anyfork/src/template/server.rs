@@ -37,7 +37,7 @@ use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
 use crate::sys::socket::Wait;
 use crate::sys::threads::OneThread;
-use crate::sys::{epoll, fd, fork, poll, threads};
+use crate::sys::{epoll, fd, fork, poll, threads, tools};
 use crate::template::children::Children;
 use crate::template::patience::Patience;
 use crate::template::spares::SparePool;
@@ -143,6 +143,7 @@ impl Template {
         }
         self.children.kill_monitors();
         self.children.reap_let_go();
+        tools::write_profile();
         fork::exit_now(0)
     }
 

@@ -2,6 +2,8 @@
 //! Cargo build a package outside of the workspace.
 
 mod aborting_program_reports_why;
+mod border_of_a_dylib_is_named;
+mod coverage_counts_workers;
 mod statically_linked_program_works;
 
 use std::env;

@@ -17,6 +17,7 @@ use crate::protocol::reply;
 use crate::registry;
 use crate::sys::plugin_table::guest::{Guest, table};
 use crate::sys::plugin_table::{InitEnd, Table, Value};
+use crate::sys::tools;
 
 /// The table of this library, which `export_plugin!` returns to the program that loads
 /// it.
@@ -40,11 +41,14 @@ impl Guest for Registry {
         report::install_over();
         ReporterSeed::new(status).activate();
         assume_tied_to_caller();
-        run_worker(
+        let code = run_worker(
             &registry::functions(Kind::Worker)[index],
             args_of(args),
             socket,
-        )
+        );
+        // Of the plugin's own code: the program's copy writes that of the program's.
+        tools::write_profile();
+        code
     }
 
     fn forked() -> bool {
