@@ -111,6 +111,13 @@ use proc_macro::TokenStream;
 ///   `mmap`, `munmap`, `mremap`, `madvise`, `futex`, `sigaltstack`, `rt_sigprocmask`,
 ///   `rt_sigreturn`, `getpid`, `gettid` and `exit_group`. One that has started threads also
 ///   makes `clone3` and what a new thread needs, and an `async fn` what its runtime needs.
+/// - A worker's process leaves by `_exit`. What the program prints is written out before,
+///   and so are the counters of `-C instrument-coverage` and `-C profile-generate`: each
+///   process has a file of its own if the name has a `%p` in it (`LLVM_PROFILE_FILE`), as
+///   the compiler's default and those of `cargo llvm-cov` have. If it has a `%m` only, the
+///   counters are added to those that are there. A template writes its own when it exits. A
+///   program that was built with a sanitizer looks for leaks when a worker has succeeded. A
+///   process that is killed, or executes a program, writes and reports nothing.
 /// - The companion has the function's name, in the type namespace: no type and no
 ///   module of this name can stand beside it.
 /// - The path of a function inside another function does not have the outer
@@ -181,7 +188,12 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// A program that gives up rights after its start (another user, a capability, a
 /// chroot(2), `no_new_privs`, seccomp(2)) would get them back through a template that
 /// still has them. So the template ends when it is about to be used then, and another
-/// one is executed with the program's rights as they are. With `keep_rights`, on any of
+/// one is executed with the program's rights as they are. (The set of capabilities that an
+/// executed program can have at most, the bounding set, is compared for external programs
+/// only: it takes some 41 system calls, and a worker that executes nothing has no use for
+/// it.) A program whose file has capabilities (`setcap`) has an early template that serves
+/// it with these; none can be executed, before or after it gives them up, because the file
+/// would give them to whoever executes it. With `keep_rights`, on any of
 /// the annotated functions, it stays and serves the program all the same: for programs
 /// that separate privileges on purpose. Whoever takes over such a program can run all
 /// of its workers, and any external program, with the rights that it had at its start.

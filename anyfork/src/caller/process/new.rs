@@ -45,7 +45,10 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ExecFailed`] if the program's file cannot be executed;
+    /// [`ErrorKind::ExecFailed`] if the program's file cannot be executed, or if this crate
+    /// is in a library that another kind of program has loaded while it ran, such as a
+    /// module of Python's or Apache's: that program is not executed (make a program that has
+    /// the workers, for [`exec_program`](Process::exec_program));
     /// [`ErrorKind::NotAnyfork`] if it does not answer within ten seconds. The launches
     /// report the failure of a preload function.
     ///

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exit::{Exit, Usage};
 use crate::protocol::hello;
 use crate::sys::poll::Interest;
-use crate::sys::{deliver, pidfd, poll, posix_spawn, socket, startup, wait};
+use crate::sys::{deliver, objects, pidfd, poll, posix_spawn, socket, startup, wait};
 
 /// Timeout for the `Hello` of a program, which sends it before it prepares anything.
 pub(crate) const TIMEOUT_HELLO: Duration = Duration::from_secs(10);
@@ -39,6 +39,9 @@ const TIMEOUT_REAP: Duration = Duration::from_secs(1);
 
 /// Executes this program's own file, also if its path leads elsewhere now.
 pub(crate) fn this_program() -> Result<TemplateSockets> {
+    if !objects::is_linked_at_start() {
+        return Err(loaded_by_another());
+    }
     // The link works for a file that was deleted or replaced.
     let link = Path::new("/proc/self/exe");
     let program = match link.exists() {
@@ -51,6 +54,22 @@ pub(crate) fn this_program() -> Result<TemplateSockets> {
         return Err(Error::new(ErrorKind::ExecFailed, message));
     }
     program_with(&program, env::args_os(), TIMEOUT_HELLO)
+}
+
+/// The error for this code in a library that a program has loaded which knows nothing of
+/// anyfork: executed, it would do what it does.
+fn loaded_by_another() -> Error {
+    let library = objects::own_library().unwrap_or_default();
+    let program = fs::read_link("/proc/self/exe").unwrap_or_default();
+    let message = format!(
+        "anyfork is in the library `{}`, which the program `{}` has loaded while it ran: that \
+         program does not link anyfork, and would run as itself if it were executed as a \
+         template. Build a program that links anyfork and has the workers, and make processes of \
+         it with `Process::exec_program`",
+        library.display(),
+        program.display()
+    );
+    Error::new(ErrorKind::ExecFailed, message)
 }
 
 /// Whether the link leads to the loader (`ld.so ./program argument`), which
