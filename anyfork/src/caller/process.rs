@@ -9,6 +9,10 @@
 pub(crate) mod fork;
 pub(crate) mod init_args;
 pub(crate) mod new;
+#[cfg(feature = "pool")]
+pub(crate) mod origin;
+#[cfg(feature = "pool")]
+pub(crate) mod remake;
 pub(crate) mod settings;
 pub(crate) mod start;
 
@@ -24,6 +28,8 @@ use crate::args::Args;
 use crate::args::failure::next_of;
 use crate::args::value::{Arg, IntoArg};
 use crate::caller::process::fork::fork_template;
+#[cfg(feature = "pool")]
+use crate::caller::process::origin::Origin;
 use crate::caller::spec::{Options, Setup};
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::wait;
@@ -88,6 +94,9 @@ struct State {
     spares: u32,
     /// What holds for this process and all that are forked from it.
     options: Options,
+    /// How it was made, if it can be made again.
+    #[cfg(feature = "pool")]
+    origin: Option<Arc<Origin>>,
 }
 
 impl Process {
@@ -99,6 +108,8 @@ impl Process {
             setup: Setup::default(),
             spares: 0,
             options: Options::default(),
+            #[cfg(feature = "pool")]
+            origin: None,
         }))
     }
 
@@ -131,6 +142,8 @@ impl Process {
             setup: Setup::failed(state.setup.error()),
             spares: 0,
             options: state.options.clone(),
+            #[cfg(feature = "pool")]
+            origin: state.origin.clone(),
         }))
     }
 
@@ -348,6 +361,10 @@ impl State {
         let moves_spares = self.is_base && self.spares > 0;
         if moves_spares {
             setup.set(Setting::Spares(self.spares));
+        }
+        #[cfg(feature = "pool")]
+        {
+            self.origin = Origin::with(self.origin.take(), &setup);
         }
         // Nobody else can start anything from the template before.
         let is_last = Arc::strong_count(&self.base) == 1;

@@ -131,6 +131,19 @@ impl Setup {
         self.error = self.error.take().or(other.error);
     }
 
+    /// Whether it has descriptors, of which there may be no more once they were sent.
+    #[cfg(feature = "pool")]
+    pub(crate) fn has_descriptors(&self) -> bool {
+        let is_descriptor = |arg: &Arg| matches!(arg, Arg::Fd(_));
+        let has_any = |step: &Step| match step {
+            Step::Arg(arg) => is_descriptor(arg),
+            Step::Init { args, .. } => args.iter().any(is_descriptor),
+            Step::Require(_) => false,
+        };
+        let is_file = |it: &Setting| matches!(it, Setting::Stream { to: Some(_), .. });
+        self.steps.iter().any(has_any) || self.settings.iter().any(is_file)
+    }
+
     /// A copy of the setup, with duplicates of its descriptors.
     pub(crate) fn try_clone(&self) -> io::Result<Setup> {
         let settings = self.settings.iter().map(Setting::try_clone);

@@ -1,7 +1,7 @@
 //! [`Base`]: the process whose forks the workers of a pool are.
 //! RUNS IN: caller
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::args::Args;
@@ -12,6 +12,9 @@ use crate::pool::entered::EnteredPage;
 use crate::pool::launched::Launched;
 use crate::spec::name::{CALL_LOOP, CallLoop};
 use crate::sys::poll::Interest;
+
+/// A panic of `remake` is caught, and leaves nothing half done here.
+impl RefUnwindSafe for Base {}
 
 /// Makes the base again.
 pub(crate) type Remake = Arc<dyn Fn() -> Result<Process> + Send + Sync>;

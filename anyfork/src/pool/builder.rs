@@ -226,10 +226,12 @@ impl Builder {
         self
     }
 
-    /// Makes the process that workers are forks of again, when its template is gone, as if
+    /// Makes the process that workers are forks of again, when its template is gone, as when
     /// an administrator has killed it.
     ///
-    /// Without it, calls that then find no worker fail with
+    /// Unless set, a process that came from [`Process::new`] and was given no descriptor is
+    /// made again with the same settings and init functions. For any other, calls that then
+    /// find no worker fail with
     /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone).
     pub fn remake(
         mut self,
@@ -251,7 +253,11 @@ impl Builder {
     }
 
     pub(crate) fn into_recipe(self) -> Recipe {
-        let base = Base::new(self.process, self.inits, self.remake);
+        let remake = self.remake.or_else(|| {
+            let remaker = self.process.remaker()?;
+            Some(Arc::new(remaker) as Remake)
+        });
+        let base = Base::new(self.process, self.inits, remake);
         Recipe {
             limits: self.limits,
             options: Arc::new(self.options),

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::net::Shutdown;
+use std::panic::RefUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,10 @@ use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, End, Event, WorkerId};
 use crate::sys::eventfd::EventFd;
 use crate::sys::fork_mark::ForkMark;
+use crate::sys::rights::Rights;
+
+/// The name of the thread that watches pools.
+pub(crate) const WATCHER: &str = "anyfork-pool";
 
 /// What all handles, calls and the watcher of a pool share.
 pub(crate) struct Shared {
@@ -47,6 +52,12 @@ pub(crate) struct Options {
 
 pub(crate) type OnExit = Box<dyn Fn(&Left) + Send + Sync>;
 
+/// A panic of `on_exit` is caught, and leaves nothing half done here.
+impl RefUnwindSafe for Options {}
+
+/// The tables are changed in one go, and a panic of others' code happens without the lock.
+impl RefUnwindSafe for Shared {}
+
 impl Shared {
     pub(crate) fn new(
         state: State,
@@ -62,6 +73,7 @@ impl Shared {
                 workers: HashMap::new(),
                 bases: vec![(BaseId(0), base)],
                 renewals: Vec::new(),
+                rights: Rights::now().ok(),
                 sent: 0,
                 events: VecDeque::new(),
                 actions: Vec::new(),
@@ -274,8 +286,9 @@ impl Shared {
             .partition(|(id, _)| old(id));
         inner.bases = kept;
         let dropped: Vec<(BaseId, Arc<Base>)> = dropped;
-        let trash = dropped.into_iter().map(|(_, base)| Trash::Base(base));
-        inner.todo.trash.extend(trash);
+        for (_, base) in dropped {
+            inner.todo.trash.push(Trash::Base(base));
+        }
         let mut waiting = mem::take(&mut inner.renewals);
         for (_, renewal) in waiting.extract_if(.., |(id, _)| *id == base) {
             let _ = renewal.set(result.clone());

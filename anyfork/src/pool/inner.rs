@@ -14,6 +14,7 @@ use crate::pool::left::Left;
 use crate::pool::live::{Line, Live, Up};
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, Event, WorkerId};
+use crate::sys::rights::Rights;
 
 /// A pool's calls and workers.
 pub(crate) struct Inner {
@@ -22,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) workers: HashMap<WorkerId, Live>,
     pub(crate) bases: Vec<(BaseId, Arc<Base>)>,
     pub(crate) renewals: Vec<(BaseId, Renewal)>,
+    /// The rights that the workers have.
+    pub(crate) rights: Option<Rights>,
     /// The number of the request that was sent last.
     pub(crate) sent: u64,
     /// Events that follow from actions.
@@ -59,7 +62,7 @@ pub(crate) struct Todo {
     pub(crate) wakes: Few<Wake>,
     pub(crate) starts: Few<(WorkerId, Arc<Base>)>,
     /// Dropped without the lock: drops may run others' code, and system calls.
-    pub(crate) trash: Vec<Trash>,
+    pub(crate) trash: Few<Trash>,
 }
 
 /// A request, and where it goes.

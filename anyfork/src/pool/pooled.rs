@@ -5,6 +5,8 @@
 //! tokio runtime when the runtime says that the socket is readable. Where nobody reads, the
 //! watcher does.
 
+#[cfg(feature = "tokio")]
+use std::mem;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll, Waker};
@@ -142,21 +144,34 @@ impl PoolCall {
                 }
                 Poll::Ready(Some(readable)) => readable,
             };
-            if !self.is_mine(worker) {
-                continue;
-            }
             let mut inner = shared.lock();
-            if inner.readable_for(self.id) == Some(worker)
-                && let Some(mut line) = shared.take_line(&mut inner, worker)
-            {
+            let can_read = inner.readable_for(self.id) == Some(worker);
+            let line = can_read.then(|| shared.take_line(&mut inner, worker));
+            let (Some(mut line), Some(entry)) = (line.flatten(), inner.calls.get_mut(&self.id))
+            else {
                 drop(inner);
-                let stepped = line.step(&shared);
-                // Before the worker has the next call.
-                readable.forget();
-                inner = shared.lock();
-                shared.put_back(&mut inner, worker, line, stepped, By::Owner);
+                self.is_mine(worker);
+                continue;
+            };
+            // Nobody has to wake the task that reads itself.
+            let owner = mem::replace(&mut entry.owner, Owner::Reads);
+            drop(inner);
+            let stepped = line.step(&shared);
+            // Before the worker has the next call.
+            readable.forget();
+            let mut inner = shared.lock();
+            shared.put_back(&mut inner, worker, line, stepped, By::Owner);
+            let result = self.take(&mut inner);
+            if let Some(entry) = inner.calls.get_mut(&self.id) {
+                entry.owner = owner;
+                shared.finish(inner);
+            } else {
+                shared.finish(inner);
+                drop(owner);
             }
-            shared.finish(inner);
+            if let Some(result) = result {
+                return Poll::Ready(result);
+            }
         }
     }
 
@@ -168,7 +183,7 @@ impl PoolCall {
         let mut inner = self.shared.lock();
         let before = inner
             .up(worker)
-            .and_then(|up| std::mem::replace(&mut up.readiness, readiness));
+            .and_then(|up| mem::replace(&mut up.readiness, readiness));
         self.shared.finish(inner);
         drop(before);
         is_registered
@@ -208,7 +223,7 @@ impl PoolCall {
             return true;
         }
         let owner = Owner::Awaits(waker.clone(), until);
-        let before = std::mem::replace(&mut entry.owner, owner);
+        let before = mem::replace(&mut entry.owner, owner);
         if let Owner::Awaits(before, _) = before {
             inner.todo.trash.push(Trash::Wake(Wake::Task(before)));
         }

@@ -2,6 +2,7 @@
 //! RUNS IN: caller
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use crate::caller::child::exit_watch::ExitWatch;
@@ -9,21 +10,48 @@ use crate::caller::spawn::Progress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::base::Base;
 use crate::pool::connection::Connection;
-use crate::pool::core::Shared;
+use crate::pool::core::{Shared, WATCHER};
 use crate::pool::ended;
 use crate::pool::inner::{Inner, Trash};
 use crate::pool::launched::Launched;
 use crate::pool::live::{Line, Live, READABLE, Up};
 use crate::pool::memory;
 use crate::pool::state::event::{Event, WorkerId};
+use crate::sys::rights::Rights;
 
 impl Shared {
     /// Asks the template for a worker.
     pub(crate) fn start(&self, worker: WorkerId, base: &Arc<Base>) {
-        let started = base.start();
+        let started = match self.adopt_rights() {
+            Ok(()) => base.start(),
+            Err(error) => Err(error),
+        };
         let mut inner = self.lock();
         self.put_launch_back(&mut inner, worker, started);
         self.finish(inner);
+    }
+
+    /// Notes the rights of the program, which the next worker will have. The watcher notes
+    /// none: it starts workers only with rights that another thread has had.
+    fn adopt_rights(&self) -> Result<()> {
+        // Where they cannot be looked at, nobody can change them.
+        let Ok(rights) = Rights::now() else {
+            return Ok(());
+        };
+        let mut inner = self.lock();
+        let has_changed = inner.rights.as_ref().is_some_and(|it| *it != rights);
+        if has_changed && thread::current().name() == Some(WATCHER) {
+            drop(inner);
+            let message = "the rights of the program have changed since a thread of its own \
+                           has started a worker";
+            return Err(Error::new(ErrorKind::ForkFailed, message));
+        }
+        inner.rights = Some(rights);
+        if has_changed {
+            self.tell(&mut inner, Event::NewRights);
+        }
+        self.finish(inner);
+        Ok(())
     }
 
     /// Takes a step of a start that is under way.
@@ -141,7 +169,9 @@ impl Shared {
             }
             false => inner.workers.insert(worker, Live::Up(up)),
         };
-        inner.todo.trash.extend(before.map(Trash::Live));
+        if let Some(before) = before {
+            inner.todo.trash.push(Trash::Live(before));
+        }
         inner.watcher.is_wanted = true;
         let event = match is_killed {
             true => Event::StartFailed(worker, ended::closed()),

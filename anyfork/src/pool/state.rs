@@ -168,6 +168,7 @@ impl State {
             } => self.on_answer(worker, call, answer, then),
             Event::Died { worker, entered } => self.on_death(worker, entered),
             Event::Prepare => self.on_prepare(),
+            Event::NewRights => self.on_new_rights(),
             Event::Tick => {}
             Event::Renew => self.on_renew(),
             Event::SetMax(max) => self.on_max(max),
@@ -209,7 +210,11 @@ impl State {
             return;
         }
         let place = self.queue.last_key_value().map_or(0, |(last, _)| last + 1);
-        self.queue.insert(place, id);
+        let is_free = self.queue.is_empty() && self.busy() < self.limits.max;
+        let worker = self.idle.pop_if(|_| is_free);
+        if worker.is_none() {
+            self.queue.insert(place, id);
+        }
         self.calls.insert(
             id,
             Call {
@@ -221,8 +226,10 @@ impl State {
                 resent: 0,
             },
         );
-        if let Some(limit) = queue_timeout {
-            self.on_queue_timeout(id, limit);
+        match (worker, queue_timeout) {
+            (Some(worker), _) => self.assign(id, worker),
+            (None, Some(limit)) => self.on_queue_timeout(id, limit),
+            (None, None) => {}
         }
     }
 

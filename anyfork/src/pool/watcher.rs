@@ -16,6 +16,7 @@ use crate::caller::child::exit_watch::{ExitState, ExitWatch};
 use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::pool::core;
 use crate::pool::core::Shared;
 use crate::pool::inner::Reading;
 use crate::pool::launched::Launched;
@@ -25,9 +26,6 @@ use crate::sys::eventfd::EventFd;
 use crate::sys::fork_mark::ForkMark;
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal::BlockedSignals;
-
-/// The name of the thread.
-const NAME: &str = "anyfork-pool";
 
 /// Timeout for the exit of a worker that has closed its socket.
 const TIMEOUT_EXIT: Duration = Duration::from_secs(1);
@@ -66,7 +64,7 @@ fn start(pid: u32) -> Result<Watcher> {
     let of_thread = Arc::clone(&bell);
     // A thread begins with the mask of the one that starts it.
     let blocked = BlockedSignals::all().map_err(failed)?;
-    let thread = thread::Builder::new().name(NAME.to_owned());
+    let thread = thread::Builder::new().name(core::WATCHER.to_owned());
     let started = thread.spawn(move || watch(&of_thread));
     drop(blocked);
     started.map_err(failed)?;
@@ -215,7 +213,9 @@ impl Watch {
         self.do_what_is_due(shared);
         let mut inner = shared.lock();
         let now = Instant::now();
-        let mut until = inner.state.next_time();
+        // So that a call on the way to an idle worker changes nothing here.
+        let times = [inner.state.next_time(), inner.state.horizon()];
+        let mut until = times.into_iter().flatten().min();
         let mut by = |at: Instant| until = Some(until.map_or(at, |until| until.min(at)));
         let readings: Vec<_> = inner
             .workers

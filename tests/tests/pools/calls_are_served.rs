@@ -9,7 +9,7 @@ use std::thread;
 use anyfork::Pool;
 use anyfork_tests::{bounded, poll_once, runtime, runtime_of_two, until};
 
-use crate::{alone, assert_stats_add_up, echo, end, gate, pool_of, square, stay, whoami};
+use crate::{assert_stats_add_up, echo, end, gate, pool_of, square, stay, whoami};
 
 #[test]
 fn results_come_back_in_the_order_of_the_calls() {
@@ -210,13 +210,43 @@ fn a_call_tells_how_far_it_is() {
     end(pool);
 }
 
+#[anyfork::call]
+fn nested(depth: u32) -> u32 {
+    let pool = pool_of(1);
+    match depth {
+        0 => 0,
+        depth => 1 + nested::call(&pool, depth - 1).blocking().unwrap(),
+    }
+}
+
 #[test]
-fn the_watcher_ends_with_the_last_pool() {
-    let _alone = alone();
+fn workers_have_pools_of_their_own() {
     let pool = pool_of(1);
     assert_eq!(
-        bounded("a call", || square::call(&pool, 2).blocking()).unwrap(),
-        4
+        bounded("a call", || nested::call(&pool, 3).blocking()).unwrap(),
+        3
+    );
+    end(pool);
+}
+
+#[anyfork::call]
+fn fork_and_return() -> u32 {
+    // SAFETY: this process has one thread.
+    unsafe { libc::fork() };
+    std::process::id()
+}
+
+#[test]
+fn a_copy_of_a_worker_answers_nothing() {
+    let pool = pool_of(1);
+    let pid = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
+    for _ in 0..5 {
+        let call = fork_and_return::call(&pool);
+        assert_eq!(bounded("a call", || call.blocking()).unwrap(), pid);
+    }
+    assert_eq!(
+        bounded("a call", || whoami::call(&pool).blocking()).unwrap(),
+        pid
     );
     end(pool);
 }

@@ -136,6 +136,24 @@ fn a_template_that_is_gone_is_made_again() {
 }
 
 #[test]
+fn a_process_without_descriptors_is_made_again_as_it_was() {
+    let base = process().env("EDITION", "7").prepare().blocking().unwrap();
+    let pool = Pool::builder(base).max(1).build().unwrap();
+    let edition = || {
+        let call = crate::workers_are_replaced::variable::call(&pool, "EDITION".into());
+        bounded("a call", || call.blocking()).unwrap()
+    };
+    assert_eq!(edition().as_deref(), Some("7"));
+    let first = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
+    let (_, template) = stat(first).unwrap();
+    kill(template);
+    until("the template is gone", || has_ended(template));
+    kill(first);
+    assert_eq!(edition().as_deref(), Some("7"));
+    end(pool);
+}
+
+#[test]
 fn without_a_template_calls_fail_that_find_no_worker() {
     let process = Process::new_exec().and_then(|it| it.prepare().blocking());
     let pool = Pool::builder(process.unwrap()).max(1).build().unwrap();

@@ -7,7 +7,6 @@ mod pools_end;
 mod workers_are_replaced;
 
 use std::io::{PipeReader, PipeWriter, Read};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyfork::{Pool, Process, pool};
@@ -78,12 +77,6 @@ fn end(pool: Pool) {
     let ended = pool.shutdown(Duration::ZERO);
     drop(pool);
     anyfork_tests::bounded("a shutdown", || ended.blocking()).expect("it ends");
-}
-
-/// Keeps the tests apart that count threads or processes.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// At any moment each call is counted once.

@@ -30,7 +30,7 @@ fn leave_after_this() -> u32 {
 }
 
 #[anyfork::call]
-fn variable(name: String) -> Option<String> {
+pub fn variable(name: String) -> Option<String> {
     std::env::var(name).ok()
 }
 

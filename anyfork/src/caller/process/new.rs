@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::caller::process::Process;
+#[cfg(feature = "pool")]
+use crate::caller::process::origin::Origin;
 use crate::caller::templates;
 use crate::caller::templates::exec;
 use crate::caller::templates::handle::TemplateHandle;
@@ -32,7 +34,13 @@ impl Process {
     ///
     /// AnyEvent::Fork: `new`.
     pub fn new() -> Result<Process> {
-        templates::default().map(|template| Process::with(template, false))
+        let process = templates::default().map(|template| Process::with(template, false));
+        #[cfg(feature = "pool")]
+        let process = process.map(|mut process| {
+            process.state_mut().origin = Some(Origin::new());
+            process
+        });
+        process
     }
 
     /// A freshly exec'ed copy of this program: nothing is shared, and it has an

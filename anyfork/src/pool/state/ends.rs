@@ -316,6 +316,16 @@ impl State {
         }
     }
 
+    /// No worker from before serves again.
+    pub(super) fn on_new_rights(&mut self) {
+        for id in self.idle.clone() {
+            self.close(id, Reason::Retired);
+        }
+        for worker in self.workers.values_mut() {
+            worker.retires |= matches!(worker.phase, Phase::Busy(_));
+        }
+    }
+
     pub(super) fn on_shutdown(&mut self, grace: Duration) {
         let at = self.now.checked_add(grace);
         match self.phase {

@@ -47,6 +47,8 @@ pub(crate) enum Event {
     Died { worker: WorkerId, entered: Entered },
     /// Somebody waits for workers: there is one at least, or why not.
     Prepare,
+    /// The program has other rights now: the workers have those from before.
+    NewRights,
     /// Time has passed.
     Tick,
     /// Workers are to be forks of another base.

@@ -1,7 +1,7 @@
 //! What others may know of a pool's state.
 //! RUNS IN: caller
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::pool::state::event::{BaseId, CallId, View, WorkerId};
@@ -44,6 +44,15 @@ impl State {
     /// The number of the base that the next renewal brings.
     pub(crate) fn next_base(&self) -> BaseId {
         BaseId(self.next_base)
+    }
+
+    /// The earliest time that anything which begins now may bring, beside a call's limits.
+    pub(crate) fn horizon(&self) -> Option<Instant> {
+        // A worker that is busy now may be idle soon, and then has to leave.
+        const SHORTEST: Duration = Duration::from_millis(10);
+        let stop = self.limits.stop.max(SHORTEST);
+        let at = self.now.checked_add(stop);
+        at.filter(|_| !self.workers.is_empty())
     }
 
     /// The number of calls that wait for a worker.

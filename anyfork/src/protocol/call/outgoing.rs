@@ -6,7 +6,7 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::protocol::call::{Head, Kind, MAX_FDS_AT_ONCE, Payload};
+use crate::protocol::call::{HEAD_LEN, Head, Kind, MAX_FDS_AT_ONCE, Payload};
 
 /// Maximum length of a main part that is sent in one piece with its head, for which it is
 /// copied.
@@ -36,7 +36,8 @@ impl Outgoing {
         } else {
             &[]
         };
-        let mut front = Vec::new();
+        let len = HEAD_LEN + 8 * it.blobs.len() + name.len() + joined.len();
+        let mut front = Vec::with_capacity(len);
         head.encode(&mut front);
         for blob in &it.blobs {
             front.extend((blob.len() as u64).to_le_bytes());
