@@ -6,8 +6,7 @@ use anyfork::{ErrorKind, Pool, Process};
 use anyfork_tests::{bounded, has_ended, runtime, stat, until};
 
 use crate::{
-    assert_stats_add_up, builder, die, end, fail, gate, kill, pool_of, process, square, stay,
-    whoami,
+    assert_stats_add_up, builder, die, end, entered, fail, kill, pool_of, process, square, whoami,
 };
 
 #[test]
@@ -95,13 +94,8 @@ fn the_death_of_an_idle_worker_is_not_felt() {
 #[test]
 fn calls_of_a_killed_worker_that_wait_are_served_by_the_next() {
     let pool = pool_of(1);
-    let (reader, _writer) = gate();
-    let running = stay::call(&pool, reader);
+    let (running, _writer) = entered(&pool);
     let waiting: Vec<_> = (0..5).map(|n| square::call(&pool, n)).collect();
-    until("it has a worker", || running.pid().is_some());
-    until("it is in its function", || {
-        stat(running.pid().unwrap()).is_some_and(|(state, _)| state == 'S')
-    });
     kill(running.pid().unwrap());
     for (n, call) in (0..).zip(waiting) {
         assert_eq!(bounded("a call", || call.blocking()).unwrap(), n * n);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyfork::ErrorKind;
 use anyfork_tests::{bounded, has_ended, runtime, until};
 
-use crate::{assert_stats_add_up, builder, end, gate, pool_of, square, stay, whoami};
+use crate::{assert_stats_add_up, builder, end, entered, gate, pool_of, square, stay, whoami};
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -51,11 +51,9 @@ fn a_call_waits_no_longer_than_it_may() {
 fn a_call_that_takes_too_long_is_killed_and_the_next_is_served() {
     let pool = pool_of(1);
     for _ in 0..3 {
-        let (reader, _writer) = gate();
-        let call = stay::call(&pool, reader).timeout(SHORT);
-        until("it has a worker", || call.pid().is_some());
+        let (call, _writer) = entered(&pool);
         let pid = call.pid().unwrap();
-        let error = bounded("a call", || call.blocking()).unwrap_err();
+        let error = bounded("a call", || call.timeout(SHORT).blocking()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         assert!(!error.never_entered());
         assert!(has_ended(pid), "it is gone before it is told");
@@ -103,9 +101,7 @@ fn a_call_that_is_dropped_in_the_queue_never_runs() {
 #[test]
 fn a_call_that_is_dropped_takes_its_worker_along() {
     let pool = pool_of(1);
-    let (reader, writer) = gate();
-    let call = stay::call(&pool, reader);
-    until("it has a worker", || call.pid().is_some());
+    let (call, writer) = entered(&pool);
     let pid = call.pid().unwrap();
     drop(call);
     let other = bounded("a call", || whoami::call(&pool).blocking()).unwrap();

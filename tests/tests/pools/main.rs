@@ -6,10 +6,10 @@ mod limits_hold;
 mod pools_end;
 mod workers_are_replaced;
 
-use std::io::{PipeReader, PipeWriter, Read};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::time::Duration;
 
-use anyfork::{Pool, Process, pool};
+use anyfork::{Call, Pool, Process, pool};
 
 #[anyfork::early]
 fn preload() {}
@@ -35,6 +35,23 @@ fn echo(bytes: Vec<u8>) -> Vec<u8> {
 fn stay(mut gate: PipeReader) -> u32 {
     gate.read_to_end(&mut Vec::new()).expect("a pipe");
     std::process::id()
+}
+
+/// As [`stay()`], and tells when it is entered.
+#[anyfork::call]
+fn tell_and_stay(mut told: PipeWriter, mut gate: PipeReader) -> u32 {
+    told.write_all(b"!").expect("a pipe");
+    gate.read_to_end(&mut Vec::new()).expect("a pipe");
+    std::process::id()
+}
+
+/// A call that a worker has entered, and what it waits for.
+fn entered(pool: &Pool) -> (Call<u32>, PipeWriter) {
+    let [(mut told, tell), (reader, writer)] = [gate(), gate()];
+    let call = tell_and_stay::call(pool, tell, reader);
+    let read = || told.read_exact(&mut [0]);
+    anyfork_tests::bounded("a call's begin", read).expect("it is entered");
+    (call, writer)
 }
 
 /// Ends its process by a signal.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyfork::ErrorKind;
 use anyfork_tests::{bounded, has_ended, runtime, until};
 
-use crate::{assert_stats_add_up, end, gate, pool_of, square, stay, whoami};
+use crate::{assert_stats_add_up, end, entered, gate, pool_of, square, stay, whoami};
 
 #[test]
 fn a_shutdown_drains_the_queue() {
@@ -26,10 +26,8 @@ fn a_shutdown_drains_the_queue() {
 #[test]
 fn a_shutdown_kills_what_does_not_end() {
     let pool = pool_of(1);
-    let (reader, _writer) = gate();
-    let running = stay::call(&pool, reader);
+    let (running, _writer) = entered(&pool);
     let waiting = square::call(&pool, 2);
-    until("it has a worker", || running.pid().is_some());
     let pid = running.pid().unwrap();
     let shutdown = pool.shutdown(Duration::from_millis(20));
     bounded("a shutdown", || {
@@ -67,9 +65,7 @@ fn a_pool_is_killed() {
 #[test]
 fn idle_workers_end_with_the_last_handle_and_calls_finish() {
     let pool = pool_of(2);
-    let (reader, writer) = gate();
-    let running = stay::call(&pool, reader);
-    until("it has a worker", || running.pid().is_some());
+    let (running, writer) = entered(&pool);
     let idle = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
     let other = pool.clone();
     drop(pool);
