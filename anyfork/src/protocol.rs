@@ -170,6 +170,7 @@ pub(crate) mod body;
 pub(crate) mod call;
 pub(crate) mod codec;
 pub(crate) mod control;
+pub(crate) mod direct;
 pub(crate) mod failure_buffer;
 pub(crate) mod hello;
 pub(crate) mod notice;

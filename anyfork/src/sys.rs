@@ -35,6 +35,7 @@ pub(crate) mod posix_spawn;
 pub(crate) mod proc_stat;
 pub(crate) mod proc_title;
 pub(crate) mod process_attrs;
+mod raw_call;
 pub(crate) mod rights;
 pub(crate) mod rlimit;
 #[cfg(feature = "pool")]
@@ -46,4 +47,5 @@ pub(crate) mod startup;
 pub(crate) mod threads;
 pub(crate) mod time;
 pub(crate) mod tools;
+pub(crate) mod vm_child;
 pub(crate) mod wait;

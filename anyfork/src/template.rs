@@ -44,6 +44,7 @@
 pub(crate) mod backoff;
 pub(crate) mod children;
 pub(crate) mod patience;
+pub(crate) mod programs;
 pub(crate) mod server;
 pub(crate) mod spares;
 pub(crate) mod token;

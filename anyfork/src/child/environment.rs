@@ -1,5 +1,5 @@
 //! The variables that settings give to a process.
-//! RUNS IN: child
+//! RUNS IN: template, child
 //!
 //! The C library searches all variables for each that is set. So many at once, as a
 //! program's whole environment, are put together here and given to it in one piece.
@@ -45,57 +45,35 @@ pub(crate) fn change(
         }
         return Ok(());
     }
+    let changed = baseline::changed_variables();
     // The whole environment as the caller has put it together: nothing is to be looked
     // up.
     if let [
         Change::Inherit {
             variables,
-            prepared: false,
+            prepared,
         },
     ] = &mut changes[..]
+        && (!*prepared || changed.is_empty())
     {
         environ::replace(one_thread, mem::take(variables).into_bytes());
         return Ok(());
     }
-    let mut variables = Variables::default();
-    // What comes before the last of these is of no use.
-    let begins = |change: &Change| matches!(change, Change::Clear | Change::Inherit { .. });
-    if !changes.first().is_some_and(begins) {
-        for (name, value) in env::vars_os() {
-            variables.set(&name, Some(&value));
-        }
-    }
+    let own: Vec<(OsString, OsString)> = env::vars_os().collect();
+    let mut variables = Variables::of_process(&own, &changed);
     for change in &changes {
-        match change {
-            Change::Clear => variables = Variables::default(),
+        let made = match change {
+            Change::Clear => variables.clear(),
             Change::Inherit {
                 variables: callers,
                 prepared,
-            } => {
-                variables = Variables::default();
-                for text in callers.iter() {
-                    if let Some((name, value)) = split(text) {
-                        variables.set(name, Some(value));
-                    }
-                }
-                let changed = match prepared {
-                    true => baseline::changed_variables(),
-                    false => Vec::new(),
-                };
-                for (name, value) in changed {
-                    variables.set(&name, value.as_deref());
-                }
-            }
-            Change::Set(name, value) => match environ::is_possible(name, value.as_deref()) {
-                true => variables.set(name, value.as_deref()),
-                // A variable that cannot be is not there.
-                false if value.is_none() => {}
-                false => {
-                    let error = io::Error::from_raw_os_error(libc::EINVAL);
-                    return Err((name.clone(), error));
-                }
-            },
-        }
+            } => variables.inherit(callers.as_bytes(), *prepared),
+            Change::Set(name, value) => variables.change(name, value.as_deref()),
+        };
+        made.map_err(|error| match change {
+            Change::Set(name, _) => (name.clone(), error),
+            _ => (OsString::new(), error),
+        })?;
     }
     environ::replace(one_thread, variables.texts().into_bytes());
     Ok(())
@@ -110,20 +88,70 @@ fn split(text: &[u8]) -> Option<(&OsStr, &OsStr)> {
 }
 
 /// Variables in their order, found by name.
-#[derive(Default)]
-struct Variables {
+pub(crate) struct Variables<'a> {
     /// `None` in the place of one that was removed.
-    entries: Vec<Option<(OsString, OsString)>>,
-    places: Places<OsString, usize>,
+    entries: Vec<Option<(&'a OsStr, &'a OsStr)>>,
+    places: Places<&'a OsStr, usize>,
+    /// What the preparation of the process has changed.
+    changed: &'a [(OsString, Option<OsString>)],
 }
 
-impl Variables {
-    fn set(&mut self, name: &OsStr, value: Option<&OsStr>) {
-        let entry = value.map(|value| (name.to_owned(), value.to_owned()));
+impl<'a> Variables<'a> {
+    /// The variables of a process, and those that its preparation has changed.
+    pub(crate) fn of_process(
+        own: &'a [(OsString, OsString)],
+        changed: &'a [(OsString, Option<OsString>)],
+    ) -> Variables<'a> {
+        let mut variables = Variables {
+            entries: Vec::new(),
+            places: Places::default(),
+            changed,
+        };
+        for (name, value) in own {
+            variables.set(name, Some(value));
+        }
+        variables
+    }
+
+    /// Removes all variables.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        self.entries.clear();
+        self.places.clear();
+        Ok(())
+    }
+
+    /// Takes these variables in place of all; with `prepared`, but for what the preparation
+    /// of the process has changed.
+    pub(crate) fn inherit(&mut self, texts: &'a [u8], prepared: bool) -> io::Result<()> {
+        self.clear()?;
+        for text in texts.split_inclusive(|byte| *byte == 0) {
+            if let Some((name, value)) = split(&text[..text.len() - 1]) {
+                self.set(name, Some(value));
+            }
+        }
+        for (name, value) in self.changed.iter().filter(|_| prepared) {
+            self.set(name, value.as_deref());
+        }
+        Ok(())
+    }
+
+    /// Sets or removes a variable. An error if there can be no such variable.
+    pub(crate) fn change(&mut self, name: &'a OsStr, value: Option<&'a OsStr>) -> io::Result<()> {
+        match environ::is_possible(name, value) {
+            true => self.set(name, value),
+            // A variable that cannot be is not there.
+            false if value.is_none() => {}
+            false => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, name: &'a OsStr, value: Option<&'a OsStr>) {
+        let entry = value.map(|value| (name, value));
         match (self.places.get(name), entry) {
-            (Some(&place), entry @ Some(_)) => self.entries[place] = entry,
-            (None, entry @ Some(_)) => {
-                self.places.insert(name.to_owned(), self.entries.len());
+            (Some(&place), Some(_)) => self.entries[place] = entry,
+            (None, Some(_)) => {
+                self.places.insert(name, self.entries.len());
                 self.entries.push(entry);
             }
             (Some(_), None) => {
@@ -135,7 +163,7 @@ impl Variables {
         }
     }
 
-    fn texts(&self) -> Texts {
+    pub(crate) fn texts(&self) -> Texts {
         let mut texts = Texts::default();
         for (name, value) in self.entries.iter().flatten() {
             texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
@@ -150,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_last_change_counts_and_the_first_place() {
-        let mut variables = Variables::default();
+        let mut variables = Variables::of_process(&[], &[]);
         for (name, value) in [
             ("A", Some("1")),
             ("B", Some("2")),

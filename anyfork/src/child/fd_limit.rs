@@ -38,6 +38,11 @@ impl Limits {
         self.own += more;
     }
 
+    /// The program's limit, if the template has another one.
+    pub(crate) fn original_if_raised(&self) -> Option<(u64, u64)> {
+        self.raised.then_some(self.original)
+    }
+
     /// Gives a child the program's limit.
     #[inline]
     pub(crate) fn restore(&self) -> io::Result<()> {

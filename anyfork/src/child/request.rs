@@ -145,7 +145,7 @@ pub(crate) fn gather(
     let body = match memory {
         None => body,
         Some(memory) => {
-            loaded = memfd::load(memory, head.body_len)
+            loaded = memfd::load(memory.as_fd(), head.body_len)
                 .map_err(|error| Error::io("read the arguments", error))?;
             &loaded
         }

@@ -59,7 +59,7 @@ fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
         Setting::Inherit {
             what: Inherit::Attributes(attributes),
             prepared,
-        } => return attributes::inherit(attributes, prepared),
+        } => return attributes::inherit(&attributes, prepared),
         // Applied together, at the end.
         Setting::EnvClear | Setting::Env(..) | Setting::Inherit { .. } => return Ok(()),
         // The new template applies it.

@@ -10,7 +10,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
@@ -23,8 +23,6 @@ use crate::sys::{fd, process_attrs};
 static OWNED: AtomicU8 = AtomicU8::new(0);
 
 const DIRECTORY: u8 = 3;
-
-const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 
 fn owns(number: u8) -> bool {
     OWNED.load(Ordering::Relaxed) & (1 << number) != 0
@@ -59,6 +57,29 @@ pub(crate) struct Surroundings {
     pub(crate) sent: request::Surroundings,
 }
 
+/// One of the surroundings that a process takes.
+#[derive(Clone, Copy)]
+pub(crate) enum Taken<'a> {
+    Stream(u8, BorrowedFd<'a>),
+    /// `/dev/null` for the stream.
+    Null(u8),
+    Directory(BorrowedFd<'a>),
+}
+
+impl Taken<'_> {
+    /// What it sets, for messages.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Taken::Stream(number, _) | Taken::Null(number) => [
+                "set stdin to the caller's",
+                "set stdout to the caller's",
+                "set stderr to the caller's",
+            ][usize::from(number)],
+            Taken::Directory(_) => "set the directory to the caller's",
+        }
+    }
+}
+
 impl Surroundings {
     /// Takes the streams and the directory, but for those that the template owns, and
     /// closes the descriptors that they came with.
@@ -66,32 +87,39 @@ impl Surroundings {
         self.take_over()
     }
 
-    fn take_over(&self) -> Result<()> {
-        let failed = |what: &'static str| {
-            move |error| Error::io(format_args!("set {what} to the caller's"), error)
-        };
+    /// What the process takes of it, in this order: what its template does not own.
+    pub(crate) fn taken(&self) -> Vec<Taken<'_>> {
+        let mut all = Vec::with_capacity(4);
         for number in 0..=2 {
-            let index = usize::from(number);
             let owned = owns(number);
             if owned && !self.sent.replaces_streams {
                 continue;
             }
-            match &self.streams[index] {
-                Some(stream) => fd::set_standard_stream(number, stream.as_fd()),
-                None if owned => fd::open_null(number)
-                    .and_then(|null| fd::set_standard_stream(number, null.as_fd())),
+            match &self.streams[usize::from(number)] {
+                Some(stream) => all.push(Taken::Stream(number, stream.as_fd())),
+                None if owned => all.push(Taken::Null(number)),
                 // The template is on `/dev/null` there.
-                None => Ok(()),
+                None => {}
             }
-            .map_err(failed(STREAMS[index]))?;
         }
         if let Some(directory) = &self.directory
             && (self.sent.replaces_directory || !owns(DIRECTORY))
         {
-            process_attrs::change_to_open_directory(directory.as_fd())
-                .map_err(failed("the directory"))?;
+            all.push(Taken::Directory(directory.as_fd()));
         }
-        Ok(())
+        all
+    }
+
+    fn take_over(&self) -> Result<()> {
+        self.taken().into_iter().try_for_each(|taken| {
+            match taken {
+                Taken::Stream(number, stream) => fd::set_standard_stream(number, stream),
+                Taken::Null(number) => fd::open_null(number)
+                    .and_then(|null| fd::set_standard_stream(number, null.as_fd())),
+                Taken::Directory(directory) => process_attrs::change_to_open_directory(directory),
+            }
+            .map_err(|error| Error::io(taken.what(), error))
+        })
     }
 
     /// Closes the descriptors, in a template whose child has them.

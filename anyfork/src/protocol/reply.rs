@@ -38,9 +38,8 @@ pub(crate) enum Head {
 
 /// The bytes of `Ready`.
 pub(crate) fn ready(pid: u32) -> [u8; HEAD_LEN] {
-    let mut out = [1, VERSION, 0, 0, 0, 0, 0, 0];
-    out[4..].copy_from_slice(&pid.to_le_bytes());
-    out
+    let [p0, p1, p2, p3] = pid.to_le_bytes();
+    [1, VERSION, 0, 0, p0, p1, p2, p3]
 }
 
 /// The bytes of `Hello`.
@@ -63,6 +62,14 @@ pub(crate) fn failed(error: &Error) -> Vec<u8> {
     out.extend(error.raw_os_error().unwrap_or(0).to_le_bytes());
     out.extend(message.as_bytes());
     out
+}
+
+/// What stands before the text of `Failed`, of a kind by its [code](kind_code).
+pub(crate) fn failed_head(code: u16, errno: i32, len: usize) -> [u8; HEAD_LEN + 4] {
+    let [k0, k1] = code.to_le_bytes();
+    let [l0, l1, l2, l3] = (len as u32).wrapping_add(4).to_le_bytes();
+    let [e0, e1, e2, e3] = errno.to_le_bytes();
+    [2, VERSION, k0, k1, l0, l1, l2, l3, e0, e1, e2, e3]
 }
 
 /// Parses the head of a frame.
@@ -138,6 +145,7 @@ mod tests {
         let error = Error::remote(ErrorKind::ForkFailed, "no fork".into(), Some(11));
         let bytes = failed(&error);
         assert_eq!(bytes, b"\x02\x01\x05\0\x0b\0\0\0\x0b\0\0\0no fork");
+        assert_eq!(failed_head(5, 11, 7), bytes[..12]);
         let (head, rest) = bytes.split_first_chunk().unwrap();
         assert_eq!(parse_head(head), Ok(Head::Failed { kind: 5, rest: 11 }));
         let back = parse_failure(5, rest).unwrap();

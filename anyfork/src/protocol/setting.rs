@@ -87,7 +87,7 @@ fn put_optional(out: &mut Vec<u8>, number: Option<u64>) {
     out.extend(number.unwrap_or_default().to_le_bytes());
 }
 
-fn attributes(reader: &mut Reader<'_>) -> Result<Attributes, Malformed> {
+pub(in crate::protocol) fn attributes(reader: &mut Reader<'_>) -> Result<Attributes, Malformed> {
     let umask = optional(reader)?.map(|number| number as u32);
     let ignored_signals = optional(reader)?;
     let nice = optional(reader)?.map(|number| number as i32);

@@ -115,7 +115,7 @@ fn try_execute(
 /// The paths to try for a program: the name itself if it has a `/` in it, otherwise
 /// the name in each folder of `PATH`, of which an empty one is the current
 /// directory.
-fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString>> {
+pub(crate) fn candidates(program: &OsStr, path: Option<OsString>) -> io::Result<Vec<CString>> {
     if program.is_empty() {
         return Err(io::Error::from_raw_os_error(libc::ENOENT));
     }

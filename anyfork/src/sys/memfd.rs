@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -41,12 +41,12 @@ pub(crate) fn store(bytes: &[u8]) -> io::Result<OwnedFd> {
 
 /// Reads a memory file of `len` bytes, which must be sealed, from its beginning
 /// (pread(2)).
-pub(crate) fn load(file: OwnedFd, len: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn load(file: BorrowedFd<'_>, len: u64) -> io::Result<Vec<u8>> {
     let refuse = |message: String| Err(io::Error::new(io::ErrorKind::InvalidData, message));
-    if !is_sealed(file.as_fd()) {
+    if !is_sealed(file) {
         return refuse("they did not come in a sealed memory file".to_owned());
     }
-    let file = File::from(file);
+    let file = File::from(file.try_clone_to_owned()?);
     let has = file.metadata()?.len();
     if has != len {
         return refuse(format!("{has} bytes of arguments came instead of {len}"));
@@ -85,15 +85,17 @@ impl Read for AtStart {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]
     fn what_is_stored_is_loaded() {
         let bytes: Vec<u8> = (0..1_000_000u32).map(|n| n as u8).collect();
         let file = store(&bytes).unwrap();
-        assert_eq!(load(file.try_clone().unwrap(), 1_000_000).unwrap(), bytes);
+        assert_eq!(load(file.as_fd(), 1_000_000).unwrap(), bytes);
         for len in [0, 999_999, 1_000_001, u64::MAX] {
-            assert!(load(file.try_clone().unwrap(), len).is_err());
+            assert!(load(file.as_fd(), len).is_err());
         }
         // Nobody changes it any more.
         let file = File::from(file);
@@ -118,7 +120,7 @@ mod tests {
             File::open("/dev/zero").unwrap().into(),
             File::open("/proc/self/exe").unwrap().into(),
         ] {
-            let error = load(file, 100).unwrap_err();
+            let error = load(OwnedFd::as_fd(&file), 100).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
         }
     }

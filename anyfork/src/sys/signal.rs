@@ -41,10 +41,38 @@ static IGNORES_SIGCHLD: AtomicBool = AtomicBool::new(false);
 /// Ignores SIGCHLD in a template's child, if the program did (signal(2)).
 #[inline]
 pub(crate) fn restore_sigchld() {
-    if IGNORES_SIGCHLD.load(Ordering::Relaxed) {
+    if ignores_sigchld() {
         // SAFETY: the action runs no code.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     }
+}
+
+/// Whether the program ignored SIGCHLD when its template was made.
+pub(crate) fn ignores_sigchld() -> bool {
+    IGNORES_SIGCHLD.load(Ordering::Relaxed)
+}
+
+/// The signals that this process has handlers for, of which the C library's own are some
+/// (sigaction(2)): a bit for each, the lowest for signal 1.
+pub(crate) fn handled() -> u64 {
+    let is_handled = |signal: &libc::c_int| {
+        // The kernel's structure, which begins with the handler.
+        let mut action = [0usize; 8];
+        let (none, len) = (ptr::null::<usize>(), 8usize);
+        // SAFETY: fills a local that is larger than the structure, and sets nothing.
+        let asked = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                *signal,
+                none,
+                action.as_mut_ptr(),
+                len,
+            )
+        };
+        asked == 0 && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action[0])
+    };
+    let handled = (1..=64).filter(is_handled);
+    handled.fold(0, |set, signal| set | 1 << (signal - 1))
 }
 
 /// Changes which signals are ignored, from one set to the other (signal(2)): a bit for

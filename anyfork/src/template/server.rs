@@ -40,6 +40,7 @@ use crate::sys::threads::OneThread;
 use crate::sys::{epoll, fd, fork, poll, threads, tools};
 use crate::template::children::Children;
 use crate::template::patience::Patience;
+use crate::template::programs::Programs;
 use crate::template::spares::SparePool;
 use crate::template::token::Token;
 
@@ -50,6 +51,8 @@ pub(crate) struct Template {
     /// Whether the template receives requests, and not only its spares.
     receives: bool,
     children: Children,
+    /// The programs that still use its memory.
+    programs: Programs,
     spares: SparePool,
     /// Whether the spares take the requests.
     patience: Patience,
@@ -91,6 +94,7 @@ impl Template {
             control: None,
             receives: true,
             children: Children::new(one_thread, events, limits),
+            programs: Programs::default(),
             spares: SparePool::default(),
             patience: Patience::new(Instant::now()),
             args,
@@ -114,6 +118,7 @@ impl Template {
         let mut buffer = epoll::event_buffer::<64>();
         while self.control.is_some() || !self.children.is_empty() {
             let timeout = self.timeout();
+            self.programs.sweep();
             let Ok(ready) = self.children.events.wait(&mut buffer, timeout) else {
                 // A bug, or the kernel has no memory.
                 fork::exit_now(1)
@@ -230,16 +235,27 @@ impl Template {
                 limits: &self.children.limits,
                 trust: self.trust,
             };
-            let fast_path = FastPath::of(&request, &inherited, &self.titles);
-            match fork::fork(self.children.one_thread) {
-                Ok(Side::Child(one_thread)) => {
-                    let _guard = ExitOnUnwind;
-                    match fast_path {
-                        Some(fast_path) => fast_path.run(one_thread, request),
-                        None => follow(role::isolate_and_take_on(one_thread, request, inherited)),
+            let started = match self.programs.start(&request, &inherited) {
+                Some(started) => started,
+                None => {
+                    let fast_path = FastPath::of(&request, &inherited, &self.titles);
+                    match fork::fork(self.children.one_thread) {
+                        Ok(Side::Parent(pid)) => Ok(pid),
+                        Err(error) => Err(error),
+                        Ok(Side::Child(one_thread)) => {
+                            let _guard = ExitOnUnwind;
+                            match fast_path {
+                                Some(fast_path) => fast_path.run(one_thread, request),
+                                None => follow(role::isolate_and_take_on(
+                                    one_thread, request, inherited,
+                                )),
+                            }
+                        }
                     }
                 }
-                Ok(Side::Parent(pid)) => {
+            };
+            match started {
+                Ok(pid) => {
                     let kill_on_drop = request.head.kill_on_drop;
                     request.surroundings.close();
                     self.children.add(pid, request.status, kill_on_drop);
