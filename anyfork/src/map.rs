@@ -32,7 +32,8 @@
 //! 1. `Process::run` encodes what was collected, and [`Spawn`](crate::caller::spawn)
 //!    makes the reply socket and the status pipe and sends one message to the template.
 //! 2. The template's loop ([`template::server`](crate::template::server)) receives it
-//!    and forks, or a spare ([`child::spare`](crate::child::spare)) has received it.
+//!    and forks, or has a program started
+//!    ([`template::programs`](crate::template::programs)), or a spare ([`child::spare`](crate::child::spare)) has received it.
 //! 3. The child closes what is not its own, and reads the request
 //!    ([`child::request`](crate::child::request)); for a worker and its arguments only,
 //!    the template has done that before the fork
@@ -63,6 +64,7 @@
 //! | a process is started differently | `caller/process/start.rs` (a worker), `caller/process/fork.rs` (a template), `caller/command/start.rs` (a program) |
 //! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
 //! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
+//! | a program starts differently with an init function | `template/programs/layout.rs` and `child/role.rs` must do the same |
 //! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `caller/command/environment.rs`, `child/exec.rs` |
 //! | a panic is not reported | `child/report.rs`; without memory or stack `child/report/last_word.rs` and `sys/crash.rs` |
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
@@ -88,6 +90,10 @@
 //! - on the fast path, touching memory that was not touched yet: each page costs about a
 //!   microsecond.
 //!
+//! A child of [`template::programs`](crate::template::programs) is no fork: it shares its
+//! template's memory, which goes on meanwhile. It runs [`sys::vm_child`](crate::sys::vm_child)
+//! alone, which neither allocates, nor locks, nor calls the C library.
+//!
 //! # Statics of a process, and what a fork does to them
 //!
 //! | static | who writes it | after a fork of ours |
@@ -110,6 +116,7 @@
 //! | `child::trust::KEEPS_RIGHTS` | a template at its birth | stays |
 //! | `caller::templates::EARLY_ENDED` | the program | stays; the generation decides before |
 //! | `sys::signal::IGNORES_SIGCHLD` | a template at its birth | stays: the disposition is the same |
+//! | `sys::vm_child::task`: the texts of errors | a template that starts a program | stays: the texts are the same |
 //! | `sys::environ::NAMELESS` | the constructor, once, if there is such a text | stays: what the program was started with |
 //! | `sys::tools` (the name of the file of counters, and whose pid is in it) | the constructor; every child, first | the child's own pid |
 //! | `sys::constructors` (the arguments of `main`), `sys::threads` (the C library's flag) | the constructor, a template at its birth | stays: memory at the same place |
@@ -154,6 +161,7 @@
 //! - **control socket**: where a template receives requests.
 //! - **default template**: the early one, or one that is exec'ed at first need.
 //! - **delegate**: to hand children to a monitor.
+//! - **direct**: of a program's child that shares its template's memory until the exec.
 //! - **double fork**: forking a child that forks the template and exits, so that the
 //!   template is nobody's child.
 //! - **early template**: the one that is forked before `main`.
@@ -171,6 +179,7 @@
 //! - **plugin**: a library with functions of its own, loaded while the program runs.
 //! - **preload**: an `#[anyfork::early]` function that is not `main`.
 //! - **reap**: to take a process's status from the kernel, after which its pid is free.
+//! - **region**: the memory of a direct child, which its template lays out.
 //! - **record**: the frame in a status pipe that has the status.
 //! - **reported**: written into the status pipe.
 //! - **request**: one message on a control socket.

@@ -34,6 +34,11 @@
 //! wait for each other cost more than all that: three wake-ups across processors take
 //! about as long as the whole start.
 //!
+//! A program needs no copy of the template ([`programs`]): its child shares the template's
+//! memory, makes 3 `rt_sigaction`, 3 `dup3`, `fchdir`, 3 `close_range`, `rt_sigprocmask`,
+//! `rt_sigaction`, `getpid`, `pidfd_open` and `sendmsg`, and executes it. The template does
+//! not wait for the exec, whose end of the reply socket wakes the caller.
+//!
 //! With 32 live workers or more, the template looks up its descriptor limit once more
 //! for each start and each exit; for every 256 of them, it forks a [monitor]. So its
 //! descriptor table stays small, and the rate of starts nearly the same with thousands

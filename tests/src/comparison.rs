@@ -231,8 +231,13 @@ fn of_anyfork(error: anyfork::Error) -> (io::ErrorKind, Option<i32>) {
     (io::Error::from(error).kind(), number)
 }
 
-/// Runs the cases through std's command and, in three ways, through anyfork's,
-/// twice each: the outcome must be the same.
+/// Does nothing, between a fork and an exec.
+#[anyfork::init]
+fn nothing() {}
+
+/// Runs the cases through std's command and, in four ways, through anyfork's,
+/// twice each: the outcome must be the same. With an init function, the program's child is
+/// forked; without one it shares its template's memory.
 pub fn compare(parent: &str, cases: &[Case]) {
     close_on_exec_all();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -273,8 +278,16 @@ pub fn compare(parent: &str, cases: &[Case]) {
                 run(output.map_err(of_anyfork))
             })
         });
-        let ways = [blocking, awaited, execed].into_iter();
-        for (ours, way) in ways.zip(["blocking", "awaited", "execed"]) {
+        let forked = outcome(parent, |ground| {
+            let mut command = (case.ours)(ground, &|program| Command::new(program));
+            command.init(nothing::NAME, anyfork::args![]);
+            [(), ()].map(|()| {
+                let output = bounded(case.name, || command.output().blocking());
+                run(output.map_err(of_anyfork))
+            })
+        });
+        let ways = [blocking, awaited, execed, forked].into_iter();
+        for (ours, way) in ways.zip(["blocking", "awaited", "execed", "forked"]) {
             if ours != expected {
                 differences += &format!("{}, {way}:\n", case.name);
                 differences += &difference(&ours, &expected);

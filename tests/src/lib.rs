@@ -3,6 +3,7 @@
 
 pub mod births;
 pub mod comparison;
+pub mod hanging;
 pub mod hostile;
 mod launches;
 pub mod resources;

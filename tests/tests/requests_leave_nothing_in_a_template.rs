@@ -2,8 +2,10 @@
 //! other worker finds them in its memory, and what converts them runs in the
 //! process that was made for it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::id;
@@ -152,6 +154,44 @@ fn one_workers_arguments_are_in_no_others_memory() {
             let mut found = String::new();
             worker.socket.read_to_string(&mut found).unwrap();
             assert_eq!(found, "0", "of {len} bytes");
+        }
+    }
+}
+
+/// Looks for the secret in a worker of this process's.
+fn must_not_find(process: Process, what: &str) {
+    let mut worker = look_for_it::run(process).blocking().unwrap();
+    let mut found = String::new();
+    worker.socket.read_to_string(&mut found).unwrap();
+    assert_eq!(found, "0", "{what}");
+}
+
+/// Whether the template lays them out itself or a child of its reads them.
+#[test]
+fn one_programs_texts_are_in_no_workers_memory() {
+    let _alone = alone();
+    let prepared = Process::new().unwrap().env("ANYFORK_CHANGED", "1");
+    for len in [16, 37, 100, 600, 5000, 60_000, 100_000] {
+        let mut secret = vec![b'-'; len - SECRET.len()];
+        secret.extend(SECRET.map(|it| it ^ KEY));
+        let secret = OsString::from_vec(secret);
+        let direct = anyfork::Command::new("true");
+        let with_base = prepared.fork().exec("true");
+        let with_arg = prepared.fork().send_arg(secret.as_bytes()).exec("true");
+        for (command, what) in [
+            (direct, "direct"),
+            (with_base, "prepared"),
+            (with_arg, "with an argument"),
+        ] {
+            let mut command = command;
+            command.arg(&secret).env("ANYFORK_SECRET", &secret);
+            assert!(command.status().blocking().unwrap().success());
+            command.current_dir("/nowhere/at/all");
+            assert!(command.status().blocking().is_err());
+            for _ in 0..2 {
+                must_not_find(process(), what);
+                must_not_find(prepared.fork(), what);
+            }
         }
     }
 }

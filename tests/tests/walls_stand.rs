@@ -25,7 +25,9 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("caller", &BELOW_CHILD),
     (
         "template",
-        &["args", "child", "early", "error", "protocol", "sys"],
+        &[
+            "args", "child", "early", "error", "protocol", "resource", "sys",
+        ],
     ),
     (
         "boot",

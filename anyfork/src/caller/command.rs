@@ -28,8 +28,9 @@ use crate::spec::Setting;
 /// for callers that are big or have threads, and for those that need code of their own
 /// between fork and exec.
 ///
-/// A small template forks and executes the program, which costs the same
-/// whatever the caller's size; the caller's thread sends one message. As with
+/// A small template starts the program, which costs the same whatever the caller's size;
+/// the caller's thread sends one message. Without init functions nothing is forked: the
+/// new process shares the template's memory until it executes the program. As with
 /// std the program inherits the caller's environment, directory and standard streams, as
 /// they are when it is started, and is found in the child's `PATH`.
 ///

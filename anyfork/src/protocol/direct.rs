@@ -8,7 +8,7 @@
 
 use crate::protocol::codec::Reader;
 use crate::protocol::setting::attributes;
-use crate::sys::attributes::Attributes;
+use crate::spec::Attributes;
 
 /// A program and what is set for it.
 #[derive(Debug)]

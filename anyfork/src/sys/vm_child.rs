@@ -13,6 +13,7 @@
 pub(crate) mod region;
 mod run;
 pub(crate) mod script;
+pub(crate) mod task;
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -21,6 +22,7 @@ use std::ptr;
 use crate::sys::raw_call;
 use crate::sys::vm_child::region::Region;
 use crate::sys::vm_child::script::Script;
+use crate::sys::vm_child::task::Task;
 
 /// Whether there can be such children on this processor.
 pub(crate) const AVAILABLE: bool = raw_call::AVAILABLE;
@@ -36,7 +38,7 @@ impl VmChild {
     pub(crate) fn start(script: Script) -> io::Result<VmChild> {
         extern "C" fn main(task: *mut c_void) -> c_int {
             // SAFETY: `finish` has laid the task out in the region, which stays.
-            let task = unsafe { &*task.cast::<script::Task>() };
+            let task = unsafe { &*task.cast::<Task>() };
             // SAFETY: this is the child that the task is for, on a stack of its own.
             unsafe { run::run(task) }
         }

@@ -12,23 +12,21 @@
 
 mod image;
 mod layout;
+mod prepared;
 
-use std::ffi::OsString;
-use std::hint::black_box;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::child::baseline;
 use crate::child::prepare;
 use crate::child::request::Request;
 use crate::child::role::Inherited;
 use crate::protocol::direct::DirectProgram;
 use crate::protocol::request::Role;
-use crate::sys::attributes::{Attributes, Status};
+use crate::sys::memfd;
 use crate::sys::vm_child::region::Region;
 use crate::sys::vm_child::{self, VmChild};
-use crate::sys::{memfd, signal};
 use crate::template::programs::layout::Layout;
+use crate::template::programs::prepared::{Prepared, wipe};
 
 /// Maximum number of bytes of a request's body. The child of a fork reads a longer one, as
 /// the kernel refuses its arguments anyway.
@@ -49,25 +47,6 @@ pub(crate) struct Programs {
     kept: Vec<Region>,
     /// `None` before the first program.
     template: Option<Prepared>,
-}
-
-/// What a child has of its template, in which no code of the program's runs any more.
-struct Prepared {
-    attributes: Attributes,
-    /// The signals that have handlers.
-    handled: u64,
-    /// The variables that the preparation has changed.
-    changed: Vec<(OsString, Option<OsString>)>,
-}
-
-impl Prepared {
-    fn now() -> Prepared {
-        Prepared {
-            attributes: Attributes::now(&Status::now()),
-            handled: signal::handled(),
-            changed: baseline::changed_variables(),
-        }
-    }
 }
 
 impl Programs {
@@ -149,9 +128,3 @@ impl Programs {
 
 /// Number of bytes of a region that is kept: enough for most bodies.
 const KEPT: usize = ROOM + ROOM_A_BYTE * (16 << 10);
-
-/// Overwrites what is about to be freed.
-fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    black_box(bytes);
-}

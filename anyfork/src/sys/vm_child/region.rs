@@ -104,9 +104,9 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: the memory is the region's, and no child uses it: a busy region is never
-        // dropped.
+        // A child that uses it needs it for longer.
         if !self.is_busy() {
+            // SAFETY: the memory is the region's, and nobody uses it any more.
             unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
         }
     }

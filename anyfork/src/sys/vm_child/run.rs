@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 use std::ptr;
 
 use crate::sys::raw_call::raw_call;
-use crate::sys::vm_child::script::{Call, Failure, Task, Text};
+use crate::sys::vm_child::task::{Call, Failure, Task, Text};
 
 /// Interval between two attempts to send a descriptor, and the number of attempts.
 const PAUSE_NANOS: libc::c_long = 10_000_000;

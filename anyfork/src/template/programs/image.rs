@@ -14,7 +14,7 @@ use crate::child::role::Inherited;
 use crate::protocol::direct::{DirectArg, DirectProgram, DirectVariables};
 use crate::sys::exec;
 use crate::sys::vm_child::script::Script;
-use crate::template::programs::{Prepared, wipe};
+use crate::template::programs::prepared::{Prepared, wipe};
 
 /// Lays out the arguments: first those that the template passes on and that the process has
 /// collected.

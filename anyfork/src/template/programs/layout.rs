@@ -17,9 +17,11 @@ use crate::protocol::direct::{DirectArg, DirectProgram, DirectSetting};
 use crate::protocol::{MAX_FAILURE, reply};
 use crate::resource::Resource;
 use crate::sys::vm_child::region::Region;
-use crate::sys::vm_child::script::{Disposition, Failure, Frames, Script, Text};
+use crate::sys::vm_child::script::{Disposition, Script};
+use crate::sys::vm_child::task::{Failure, Frames, Text};
 use crate::sys::{fd, signal};
-use crate::template::programs::{Prepared, image};
+use crate::template::programs::image;
+use crate::template::programs::prepared::Prepared;
 
 /// The number of the first descriptor that the caller gave without a number.
 const FIRST_NUMBER: RawFd = 3;
