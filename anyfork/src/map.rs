@@ -119,6 +119,8 @@
 //! | `sys::vm_child::task`: the texts of errors | a template that starts a program | stays: the texts are the same |
 //! | `sys::environ::NAMELESS` | the constructor, once, if there is such a text | stays: what the program was started with |
 //! | `sys::tools` (the name of the file of counters, and whose pid is in it) | the constructor; every child, first | the child's own pid |
+//! | `sys::threads::OF_LIBRARIES` | a template at its birth | replaced in the next template; others do not count threads |
+//! | `caller::wait::shortage::STATE` | every launch and wait | of another generation, so forgotten |
 //! | `sys::constructors` (the arguments of `main`), `sys::threads` (the C library's flag) | the constructor, a template at its birth | stays: memory at the same place |
 //! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |
 //! | `child::plugin::LOADED`, `child::plugin::guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |

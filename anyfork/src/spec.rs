@@ -83,6 +83,20 @@ impl Setting {
         }
     }
 
+    /// Number of bytes of its texts, of those that may be long.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Setting::Env(name, value) => name.len() + value.as_ref().map_or(0, |it| it.len()),
+            Setting::Inherit {
+                what: Inherit::Environment(texts),
+                ..
+            } => texts.as_bytes().len(),
+            Setting::Title(title) => title.len(),
+            Setting::Groups(groups) => 4 * groups.len(),
+            _ => 0,
+        }
+    }
+
     /// Whether a variable that is set, or a directory, has a NUL in it, which the kernel
     /// refuses.
     pub(crate) fn has_nul(&self) -> bool {

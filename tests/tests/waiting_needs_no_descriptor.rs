@@ -2,6 +2,8 @@
 //! would, though the descriptor table of the program is full. Nothing healthy is
 //! killed by a shortage of its caller's.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::future::IntoFuture;
 use std::io;
 use std::process::id;
@@ -123,7 +125,9 @@ fn a_status_and_an_output() {
             false => output.blocking(),
             true => handle.block_on(output.into_future()),
         });
-        until("both programs are watched", || watched() == before + 2);
+        until("both programs are watched", || {
+            watched().difference(&before).count() == 2
+        });
         let full = Full::table();
         drop((write, other));
         let status = bounded("an end", || status.join()).unwrap();
@@ -134,8 +138,14 @@ fn a_status_and_an_output() {
     }
 }
 
-/// Number of processes that this one watches.
-fn watched() -> usize {
-    let open = descriptors(id()).into_values();
-    open.filter(|link| link.ends_with("[pidfd]")).count()
+/// The processes that this one watches. One may have two pidfds for a moment.
+fn watched() -> BTreeSet<i32> {
+    let open = descriptors(id()).into_iter();
+    let pidfds = open.filter(|(_, link)| link.ends_with("[pidfd]"));
+    let pids = pidfds.filter_map(|(number, _)| {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        pid.trim().parse().ok()
+    });
+    pids.filter(|pid| *pid > 0).collect()
 }

@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::fork::Side;
 use crate::sys::signal::BlockedSignals;
 use crate::sys::threads::OneThread;
-use crate::sys::{fd, fork, signal, socket, wait};
+use crate::sys::{fd, fork, signal, socket, threads, wait};
 use crate::template::server::Template;
 
 /// Forks a template that runs `prepare` before it serves. Returns in the program only.
@@ -94,6 +94,7 @@ fn template_main(
     prepare: impl FnOnce() -> Result<()>,
 ) -> ! {
     early::mark_forked();
+    threads::note_of_libraries();
     let prepare = || {
         // The template must not hold the program's descriptors open.
         let own = [control.as_raw_fd(), reply_end.as_raw_fd()];

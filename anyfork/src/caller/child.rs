@@ -17,6 +17,8 @@ pub(crate) mod names;
 pub(crate) mod pending;
 pub(crate) mod status;
 
+use std::os::unix::net::UnixStream;
+
 #[cfg(feature = "tokio")]
 pub use crate::caller::child::asynchronous::{Child, Worker};
 #[cfg(feature = "tokio")]
@@ -25,6 +27,8 @@ pub use crate::caller::child::handle::ChildHandle;
 pub use crate::caller::child::names::{Child, Worker};
 use crate::caller::child::pending::PendingChild;
 use crate::caller::launch::{Target, sealed};
+use crate::caller::spawn::Spawn;
+use crate::caller::stdio::Streams;
 use crate::caller::wait;
 use crate::error::Result;
 
@@ -36,14 +40,16 @@ impl sealed::Target for Worker {
     type Pending = PendingChild;
 
     fn blocking(pending: PendingChild) -> Result<blocking::Worker> {
-        let (socket, watch) = wait::blocking::ready(pending.spawn)?;
-        Ok(blocking::Worker::new(socket, watch, pending.streams))
+        let (spawn, streams) = pending.begun()?;
+        let (socket, watch) = wait::blocking::ready(spawn)?;
+        Ok(blocking::Worker::new(socket, watch, streams))
     }
 
     #[cfg(feature = "tokio")]
     async fn asynchronous(pending: PendingChild) -> Result<Worker> {
-        let streams = pending.streams.registered()?;
-        let (socket, watch) = wait::tokio::worker(pending.spawn).await?;
+        let (spawn, streams) = pending.begun_async().await?;
+        let streams = streams.registered()?;
+        let (socket, watch) = wait::tokio::worker(spawn).await?;
         Ok(Worker::new(socket, watch, streams))
     }
 }
@@ -56,14 +62,27 @@ impl sealed::Target for Child {
     type Pending = PendingChild;
 
     fn blocking(pending: PendingChild) -> Result<blocking::Child> {
-        let (_, watch) = wait::blocking::ready(pending.spawn)?;
-        Ok(blocking::Child::new(watch, pending.streams))
+        let (spawn, streams) = pending.begun()?;
+        executed(spawn, streams)
     }
 
     #[cfg(feature = "tokio")]
     async fn asynchronous(pending: PendingChild) -> Result<Child> {
-        let streams = pending.streams.registered()?;
-        let watch = wait::tokio::program(pending.spawn).await?;
-        Ok(Child::new(watch, streams))
+        let (spawn, streams) = pending.begun_async().await?;
+        executed_async(spawn, streams).await
     }
+}
+
+/// Waits until a program is executed.
+pub(crate) fn executed(spawn: Spawn<UnixStream>, streams: Streams) -> Result<blocking::Child> {
+    let (_, watch) = wait::blocking::ready(spawn)?;
+    Ok(blocking::Child::new(watch, streams))
+}
+
+/// [`executed`] of a task.
+#[cfg(feature = "tokio")]
+pub(crate) async fn executed_async(spawn: Spawn<UnixStream>, streams: Streams) -> Result<Child> {
+    let streams = streams.registered()?;
+    let watch = wait::tokio::program(spawn).await?;
+    Ok(Child::new(watch, streams))
 }

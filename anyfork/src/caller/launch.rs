@@ -39,6 +39,17 @@ use crate::error::{Error, Result};
 /// | [`TimedOut`] | the process is not ready in the time that [`timeout`] allows |
 /// | [`Io`] | a system call fails, as when the descriptor table is full, or for a setting that is not allowed |
 ///
+/// # Shortage of descriptors
+///
+/// A launch of a worker or a program needs up to twelve entries of the descriptor table for
+/// a moment, and two, and one for each piped stream, as long as the process runs. If the
+/// table is full (`EMFILE`), the launch waits as long as other operations of this program
+/// hold entries that will come back: launches, `status` and `output` of commands, and waits
+/// for processes, in any thread or task that waits for them at that time. Where there is
+/// none, it fails at once. [`timeout`] bounds the wait, too. What fails at once in any case:
+/// duplicates of descriptors that were given to a [`Command`](crate::Command), and the making
+/// of a template.
+///
 /// # Panics
 ///
 /// Awaited in a tokio runtime that was built without I/O, as tokio's own types do. The

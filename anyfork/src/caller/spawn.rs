@@ -11,6 +11,7 @@
 //! [`template_lost`].
 
 pub(crate) mod cancel;
+pub(crate) mod descriptors;
 pub(crate) mod reply;
 pub(crate) mod send;
 pub(crate) mod spec;
@@ -33,6 +34,7 @@ use crate::caller::spawn::template_lost::{TemplateLoss, Verdict};
 use crate::caller::spawn::wait_for::WaitFor;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
+use crate::caller::wait::shortage::Patience;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::reply::{LOST_SOCKET, lost_socket};
 use crate::protocol::request::Role;
@@ -56,6 +58,7 @@ pub(crate) struct Spawn<S: AsFd> {
     awaits_exit: bool,
     /// The spawn has been waited for.
     has_waited: bool,
+    patience: Patience,
     loss: TemplateLoss,
     socket: CancelGuard<S>,
 }
@@ -92,6 +95,7 @@ impl<S: AsFd> Spawn<S> {
             executing: None,
             awaits_exit: false,
             has_waited: false,
+            patience: Patience::default(),
             loss: TemplateLoss::new(),
             socket: CancelGuard::new(socket),
         }
@@ -140,6 +144,7 @@ impl<S: AsFd> Spawn<S> {
             executing,
             awaits_exit,
             has_waited,
+            patience,
             loss,
             socket,
         } = self;
@@ -150,6 +155,7 @@ impl<S: AsFd> Spawn<S> {
             executing,
             awaits_exit,
             has_waited,
+            patience,
             loss,
             socket: socket.with_duplicate(duplicate),
         })
@@ -264,6 +270,9 @@ impl<S: AsFd> Spawn<S> {
                 // another thread takes it.
                 Some(Reply::NoRoom) if self.sender.has_status_writer() => {
                     self.sender.close_status_writer();
+                }
+                Some(Reply::NoRoom) if self.patience.is_left() => {
+                    return Ok(Some(Progress::WaitFor(WaitFor::Later)));
                 }
                 Some(Reply::NoRoom) => return Err(self.no_room()),
                 Some(Reply::Ready(child)) if self.job.role == Role::Program => {

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use crate::args::Args;
 use crate::args::value::{Arg, ArgError};
-use crate::caller::stdio;
-use crate::caller::stdio::Streams;
 use crate::error::{Error, Result};
 use crate::protocol::body::Body;
 use crate::protocol::request::Surroundings;
@@ -153,22 +151,6 @@ impl Setup {
             steps: steps.collect::<io::Result<_>>()?,
             error: self.error.clone(),
         })
-    }
-
-    /// Makes the pipes that the options ask for, sets the child's ends and returns the
-    /// caller's.
-    pub(crate) fn open_pipes(&mut self, options: &Options) -> Result<Streams> {
-        let mut streams = Streams::default();
-        for number in 0..=2 {
-            let index = usize::from(number);
-            if options.piped[index] {
-                let (theirs, mine) = stdio::pipe(number)?;
-                streams.0[index] = Some(mine);
-                let to = Some(theirs);
-                self.set(Setting::Stream { number, to });
-            }
-        }
-        Ok(streams)
     }
 
     /// Sets `/dev/null` where the options ask for a pipe: nobody reads the pipes of a

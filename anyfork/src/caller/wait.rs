@@ -10,6 +10,7 @@ pub(crate) mod blocking;
 pub(crate) mod readiness;
 #[cfg(feature = "tokio")]
 pub(crate) mod registration;
+pub(crate) mod shortage;
 #[cfg(all(feature = "pool", feature = "tokio"))]
 pub(crate) mod socket;
 #[cfg(feature = "tokio")]

@@ -35,7 +35,7 @@ use crate::spec::name::FunctionName;
 use crate::spec::{Program, Setting, Step};
 use crate::sys::fd::KeepOpen;
 use crate::sys::threads::OneThread;
-use crate::sys::{fork, signal, tools};
+use crate::sys::{fork, signal, threads, tools};
 
 /// What a child inherits from its template.
 pub(crate) struct Inherited<'a> {
@@ -183,6 +183,9 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
         inline_fds,
     } = request;
     ReporterSeed::new(status.as_fd()).activate();
+    if control.is_some() {
+        threads::note_of_libraries();
+    }
     // A large body takes long to read, and further descriptors long to come.
     if head.trailing_fds > 0 || head.body_at == BodyAt::Memfd {
         wake_template();

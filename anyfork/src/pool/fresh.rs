@@ -78,7 +78,7 @@ impl FreshCall {
             .send_fd(page)
             .run_companion::<CallLoop>(CALL_LOOP);
         let mut pending = launch.into_pending()?;
-        let socket = pending.spawn.socket().try_clone();
+        let socket = pending.spawn()?.socket().try_clone();
         let socket = socket.map_err(|error| Error::io("duplicate a call's socket", error))?;
         let mut connection = Connection::new(Arc::new(socket));
         connection.start(Request {
@@ -93,7 +93,7 @@ impl FreshCall {
             arguments: call.arguments,
         });
         // The child reads what belongs to its launch, and not a byte more.
-        if pending.spawn.send_step()?.is_none() {
+        if pending.spawn()?.send_step()?.is_none() {
             let _ = connection.send_step()?;
         }
         Ok(FreshCall {

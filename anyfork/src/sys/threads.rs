@@ -1,11 +1,12 @@
 //! How many threads this process has, and the witness that it has one.
 //! RUNS IN: any
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::sys::proc_stat::stat_field;
 
@@ -92,6 +93,23 @@ impl fmt::Display for OtherThreads {
 const JEMALLOC: &str = " (of jemalloc: leave `background_thread` out of its `malloc_conf`, and \
      switch it on in `main`)";
 
+/// The threads that were there right after this process was forked.
+static OF_LIBRARIES: Mutex<Vec<OsString>> = Mutex::new(Vec::new());
+
+/// Notes the threads that are there right after this process was forked: a library has
+/// started them again in the fork (pthread_atfork(3)), as it does in each. They are nobody
+/// else's fault, and count no more.
+pub(crate) fn note_of_libraries() {
+    let mut noted = OF_LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    noted.clear();
+    if fs::read_to_string("/proc/self/stat").is_ok_and(|it| stat_field(&it, 20) == Some(1)) {
+        return;
+    }
+    if let Ok(threads) = fs::read_dir("/proc/self/task") {
+        noted.extend(threads.flatten().map(|thread| thread.file_name()));
+    }
+}
+
 /// The other threads of this process that can still run the program's code
 /// (`/proc/self/stat`, proc(5)).
 ///
@@ -117,10 +135,12 @@ fn running_others() -> io::Result<OtherThreads> {
     const EXITING: u64 = 4;
     // SAFETY: gettid has no preconditions.
     let own = unsafe { libc::gettid() }.to_string();
+    let of_libraries = OF_LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut others = Vec::new();
     for thread in fs::read_dir("/proc/self/task")? {
         let thread = thread?;
-        if thread.file_name().to_str() == Some(&own) {
+        let number = thread.file_name();
+        if number.to_str() == Some(&own) || of_libraries.contains(&number) {
             continue;
         }
         // A thread whose file is gone has exited.

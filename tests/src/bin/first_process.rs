@@ -5,11 +5,23 @@
 use std::env;
 use std::process::{self, Command as Std};
 
-use anyfork::{Command, Process};
+use anyfork::{Command, ErrorKind, Process};
 use anyfork_tests::births::{kill_now, serving, stop};
 use anyfork_tests::{bounded, children, held, new, release, template_of, until};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+
+/// Prepares a template, or does not.
+#[anyfork::early]
+fn load() -> Result<(), String> {
+    match env::var("LOAD").as_deref() {
+        Ok("fails") => Err("as it should".to_owned()),
+        Ok("panics") => panic!("as it should"),
+        Ok("exits") => process::exit(3),
+        Ok("aborts") => process::abort(),
+        _ => Ok(()),
+    }
+}
 
 #[anyfork::early]
 fn main() {
@@ -23,11 +35,15 @@ fn main() {
         }
         other => panic!("{other}"),
     }
-    let uses: [(&str, fn()); 5] = [
+    let uses: [(&str, fn()); 6] = [
         ("workers", workers),
         ("programs", programs),
         ("templates", templates),
         ("templates that die", templates_that_die),
+        (
+            "templates that fail as they are prepared",
+            templates_that_fail,
+        ),
         ("templates that die with their children", all_die_at_once),
     ];
     for (name, make_use) in uses {
@@ -131,6 +147,22 @@ fn templates_that_die() {
     until("the default template is replaced", || {
         new().run("hold").blocking().is_ok()
     });
+}
+
+/// Each of them is this process's to reap, and never replies, or that it has failed.
+fn templates_that_fail() {
+    for how in ["fails", "panics", "exits", "aborts"] {
+        // SAFETY: no other thread reads the environment meanwhile.
+        unsafe { env::set_var("LOAD", how) };
+        for _ in 0..3 {
+            let process = Process::new_exec().expect("a program");
+            let launch = process.run("hold");
+            let error = bounded(how, || launch.blocking()).expect_err("no template");
+            assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+        }
+        // SAFETY: as above.
+        unsafe { env::remove_var("LOAD") };
+    }
 }
 
 /// As when memory is short in a container: all are killed in one moment.

@@ -9,6 +9,7 @@ mod early_says_why_not;
 mod environments_are_as_stds;
 mod errors_keep_the_systems_number;
 mod exec_survives_its_file;
+mod library_may_start_its_thread_again;
 mod nothing_is_left_of_a_program;
 mod processes_have_titles;
 mod snapshot_keeps_state;

@@ -2,7 +2,7 @@
 //! program goes on as if nothing had been.
 
 use anyfork::{ErrorKind, Process};
-use anyfork_tests::births::{program, succeed};
+use anyfork_tests::births::{Folder, program, succeed};
 
 fn snapshot(what: &str) -> String {
     succeed(&mut program(env!("CARGO_BIN_EXE_snapshot"), what))
@@ -15,7 +15,10 @@ fn workers_have_the_state_of_the_moment() {
 
 #[test]
 fn a_process_with_threads_is_refused_and_not_forked() {
-    snapshot("threads");
+    // It looks at all processes of its file.
+    let folder = Folder::new(env!("CARGO_TARGET_TMPDIR"), "snapshot");
+    let copy = folder.copy(env!("CARGO_BIN_EXE_snapshot"), "snapshot");
+    succeed(&mut program(copy, "threads"));
     let error = Process::snapshot().expect_err("a test has threads");
     assert_eq!(error.kind(), ErrorKind::MultiThreaded, "{error}");
 }

@@ -17,6 +17,7 @@ use crate::caller::child::handle::ChildHandle;
 use crate::caller::child::methods::{as_pidfd, child_methods, worker_methods};
 use crate::caller::stdio::registered::RegisteredStreams;
 use crate::caller::wait;
+use crate::caller::wait::shortage::Operation;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 
@@ -97,6 +98,7 @@ impl Worker {
     /// Reads until the socket is at its end: a process that the worker leaves behind
     /// may hold it open.
     pub async fn finish(self) -> Result<(Vec<u8>, Exit)> {
+        let _operation = Operation::begin();
         let Worker { socket, mut child } = self;
         drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
         let sent = read_rest(socket).await;
@@ -193,6 +195,7 @@ impl Child {
     /// Reads until the streams are at their end: a process that the child leaves
     /// behind may hold them open. Dropping the future drops the [`Child`].
     pub async fn wait_with_output(mut self) -> Result<Output> {
+        let _operation = Operation::begin();
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         let (stdout, stderr) = both(read_to_end(stdout), read_to_end(stderr)).await;

@@ -18,6 +18,7 @@ use crate::caller::child::exit_watch::ExitWatch;
 use crate::caller::child::methods::{as_pidfd, child_methods, worker_methods};
 use crate::caller::stdio::Streams;
 use crate::caller::wait;
+use crate::caller::wait::shortage::Operation;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::sys::poll;
@@ -151,6 +152,7 @@ impl Worker {
     /// Reads until the socket is at its end: a process that the worker leaves behind
     /// may hold it open.
     pub fn finish(self) -> Result<(Vec<u8>, Exit)> {
+        let _operation = Operation::begin();
         let Worker { socket, mut child } = self;
         drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
         let sent = read_rest(socket);
@@ -263,6 +265,7 @@ impl Child {
     /// Reads until the streams are at their end: a process that the child leaves
     /// behind may hold them open.
     pub fn wait_with_output(mut self) -> Result<Output> {
+        let _operation = Operation::begin();
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         let streams = [stdout.map(OwnedFd::from), stderr.map(OwnedFd::from)];

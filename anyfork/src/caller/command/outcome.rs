@@ -3,11 +3,12 @@
 
 use std::process::Output;
 
-#[cfg(feature = "tokio")]
-use crate::caller::child::ChildHandle;
+use crate::caller::child::executed;
 use crate::caller::child::pending::PendingChild;
-use crate::caller::child::{Child, blocking};
+#[cfg(feature = "tokio")]
+use crate::caller::child::{Child, ChildHandle, executed_async};
 use crate::caller::launch::{Target, sealed};
+use crate::caller::wait::shortage::Operation;
 use crate::error::Result;
 use crate::exit::Exit;
 
@@ -19,7 +20,9 @@ impl sealed::Target for Exit {
     type Pending = PendingChild;
 
     fn blocking(pending: PendingChild) -> Result<Exit> {
-        let mut child: blocking::Child = <Child as sealed::Target>::blocking(pending)?;
+        let (spawn, streams) = pending.begun()?;
+        let _operation = Operation::begin();
+        let mut child = executed(spawn, streams)?;
         // Nobody can read these, and a program must not wait for a reader.
         drop((child.stdout.take(), child.stderr.take()));
         child.wait()
@@ -27,7 +30,9 @@ impl sealed::Target for Exit {
 
     #[cfg(feature = "tokio")]
     async fn asynchronous(pending: PendingChild) -> Result<Exit> {
-        let mut child = <Child as sealed::Target>::asynchronous(pending).await?;
+        let (spawn, streams) = pending.begun_async().await?;
+        let _operation = Operation::begin();
+        let mut child = executed_async(spawn, streams).await?;
         // Nobody can read these, and a program must not wait for a reader.
         drop((child.stdout.take(), child.stderr.take()));
         let guard = KillGuard::new(&child);
@@ -45,13 +50,17 @@ impl sealed::Target for Output {
     type Pending = PendingChild;
 
     fn blocking(pending: PendingChild) -> Result<Output> {
-        let child: blocking::Child = <Child as sealed::Target>::blocking(pending)?;
+        let (spawn, streams) = pending.begun()?;
+        let _operation = Operation::begin();
+        let child = executed(spawn, streams)?;
         child.wait_with_output()
     }
 
     #[cfg(feature = "tokio")]
     async fn asynchronous(pending: PendingChild) -> Result<Output> {
-        let child = <Child as sealed::Target>::asynchronous(pending).await?;
+        let (spawn, streams) = pending.begun_async().await?;
+        let _operation = Operation::begin();
+        let child = executed_async(spawn, streams).await?;
         let guard = KillGuard::new(&child);
         let output = child.wait_with_output().await;
         guard.disarm();

@@ -12,7 +12,7 @@ use crate::caller::command::{Command, environment};
 use crate::caller::launch::{Launch, Target, sealed};
 use crate::caller::spawn::spec::SpawnSpec;
 use crate::caller::spec::{Options, Setup};
-use crate::caller::stdio::{Stdio, Streams};
+use crate::caller::stdio::Stdio;
 use crate::caller::templates;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
@@ -75,20 +75,20 @@ impl Command {
     where
         T: Target + sealed::Target<Pending = PendingChild>,
     {
-        let (template, spec, streams) = match self.spawn_spec(default_streams) {
+        let (template, spec) = match self.spawn_spec(default_streams) {
             Ok(spec) => spec,
             Err(error) => return Launch::failed(error),
         };
         let trace = Trace::launch(&spec.what(), || template.pid());
-        let pending = PendingChild::start(&template, spec, streams, &trace);
+        let pending = PendingChild::start(&template, spec, &trace);
         Launch::new(pending, trace)
     }
 
-    /// The template, the request, and the caller's ends of the pipes.
+    /// The template, and the request.
     fn spawn_spec(
         &self,
         default_streams: DefaultStreams,
-    ) -> Result<(Arc<TemplateHandle>, SpawnSpec, Streams)> {
+    ) -> Result<(Arc<TemplateHandle>, SpawnSpec)> {
         let what = self.program.display();
         self.refuse_nul()
             .map_err(|error| Error::io(format_args!("start `{what}`"), error))?;
@@ -115,7 +115,6 @@ impl Command {
             .inherited(default_streams, &mut options, &status, variables)
             .map_err(failed)?;
         setup.append(own);
-        let streams = setup.open_pipes(&options)?;
         let surroundings = Surroundings {
             replaces_streams: !self.is_prepared(),
             // A relative path is taken relative to the caller's directory.
@@ -129,11 +128,12 @@ impl Command {
             body,
             control: None,
             kill_on_drop: options.kill_on_drop,
+            piped: options.piped,
             surroundings,
             bounding_set: status.bounding_set,
             deadline: options.deadline(),
         };
-        Ok((base, spec, streams))
+        Ok((base, spec))
     }
 
     /// The environment and the attributes of the caller, and the streams that are set.

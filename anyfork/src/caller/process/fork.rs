@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::caller::spawn::Spawn;
+use crate::caller::spawn::descriptors::Descriptors;
 use crate::caller::spawn::spec::SpawnSpec;
 use crate::caller::spec::{Options, Setup};
 use crate::caller::templates::handle::TemplateHandle;
@@ -33,12 +34,14 @@ pub(crate) fn fork_template(
         body: setup.into_body(FunctionName::default(), options),
         control: Some(served),
         kill_on_drop: false,
+        piped: [false; 3],
         surroundings,
         bounding_set: None,
         deadline: options.deadline(),
     };
     let inits = spec.body.inits();
-    let spawn = Spawn::start(base, spec, Trace::none())?;
+    let descriptors = Descriptors::open(&spec)?;
+    let (spawn, _) = Spawn::start(base, spec, descriptors, Trace::none())?;
     let reply = wait::blocking::sent(spawn)?;
     Ok(TemplateHandle::forked(
         control,

@@ -165,22 +165,22 @@ impl Process {
 fn start_worker(
     template: &Arc<TemplateHandle>,
     name: FunctionName<'static>,
-    mut setup: Setup,
+    setup: Setup,
     options: &Options,
     trace: &Trace,
 ) -> Result<PendingChild> {
-    let streams = setup.open_pipes(options)?;
     let surroundings = setup.surroundings();
     let spec = SpawnSpec {
         role: Role::Worker,
         body: setup.into_body(name, options),
         control: None,
         kill_on_drop: options.kill_on_drop,
+        piped: options.piped,
         surroundings,
         bounding_set: None,
         deadline: options.deadline(),
     };
-    PendingChild::start(template, spec, streams, trace)
+    PendingChild::start(template, spec, trace)
 }
 
 /// A template that is being prepared.

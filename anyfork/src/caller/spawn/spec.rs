@@ -14,6 +14,8 @@ pub(crate) struct SpawnSpec {
     /// The control socket that a new template serves.
     pub(crate) control: Option<OwnedFd>,
     pub(crate) kill_on_drop: bool,
+    /// Which of the standard streams are pipes to the caller.
+    pub(crate) piped: [bool; 3],
     /// Which of the caller's standard streams are sent, and whether its directory is.
     pub(crate) surroundings: Surroundings,
     /// The capabilities that a program can have at most, if the caller has read them.

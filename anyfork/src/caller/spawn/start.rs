@@ -1,4 +1,4 @@
-//! Begins a spawn: makes its descriptors and its message, and sends them.
+//! Begins a spawn: makes its message, and sends it with its descriptors.
 //! RUNS IN: caller
 
 use std::io;
@@ -6,15 +6,17 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use crate::caller::child::status::StatusPipe;
+use crate::caller::spawn::descriptors::Descriptors;
 use crate::caller::spawn::send::{Request, RequestSender};
 use crate::caller::spawn::spec::SpawnSpec;
 use crate::caller::spawn::{Job, Spawn};
+use crate::caller::stdio::Streams;
 use crate::caller::templates;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 use crate::error::{Error, Result};
 use crate::protocol::request::{BodyAt, Head};
-use crate::sys::{fd, memfd, socket};
+use crate::sys::memfd;
 
 impl Spawn<UnixStream> {
     /// Asks the template, or another one with the caller's present rights, for a
@@ -22,8 +24,9 @@ impl Spawn<UnixStream> {
     pub(crate) fn start(
         template: &Arc<TemplateHandle>,
         spec: SpawnSpec,
+        descriptors: Descriptors,
         trace: Trace,
-    ) -> Result<Spawn<UnixStream>> {
+    ) -> Result<(Spawn<UnixStream>, Streams)> {
         let template = templates::with_present_rights(template, spec.bounding_set)?;
         if template.known_lost_since().is_some() {
             return Err(template.why_gone());
@@ -31,9 +34,10 @@ impl Spawn<UnixStream> {
         let what = spec.what();
         let SpawnSpec {
             role,
-            body,
+            mut body,
             control,
             kill_on_drop,
+            piped,
             mut surroundings,
             bounding_set: _,
             deadline,
@@ -42,13 +46,20 @@ impl Spawn<UnixStream> {
             let message = format!("start `{what}`: {step}");
             move |error: io::Error| Error::io(message, error)
         };
+        let Descriptors {
+            reply: (mine, theirs),
+            status: (status, status_writer),
+            directory,
+            reserve,
+            streams,
+            settings,
+        } = descriptors;
+        body.settings.extend(settings);
         let inits = body.inits();
         let (body, mut passed) = body.encode();
-        // A directory that may not be looked at is not sent.
-        let directory = match surroundings.directory {
-            true => fd::open_current_directory().ok(),
-            false => None,
-        };
+        for (sent, is_piped) in surroundings.streams.iter_mut().zip(piped) {
+            *sent = *sent && !is_piped;
+        }
         surroundings.directory = directory.is_some();
         let head = Head {
             kill_on_drop,
@@ -56,10 +67,9 @@ impl Spawn<UnixStream> {
             ..Head::new(role, &body, passed.len())
         };
 
-        let (mine, theirs) = socket::reply_pair().map_err(failed("socketpair"))?;
-        let (status, status_writer) = fd::nonblocking_pipe().map_err(failed("pipe"))?;
         let mut fds = vec![theirs.into(), status_writer];
         fds.extend(control);
+        drop(reserve);
         if head.body_at == BodyAt::Memfd {
             fds.push(memfd::store(&body).map_err(failed("store the arguments"))?);
         }
@@ -87,6 +97,6 @@ impl Spawn<UnixStream> {
         let sender = RequestSender::new(request, following);
         let mut spawn = Spawn::new(job, StatusPipe::new(status), sender, mine);
         spawn.send()?;
-        Ok(spawn)
+        Ok((spawn, streams))
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct TemplateHandle {
     /// `None` only while the handle is dropped.
     control: Option<OwnedFd>,
     startup: Mutex<Startup>,
+    /// The template's pidfd, if it has come before the reply.
+    claimant: OnceLock<Arc<OwnedFd>>,
     /// The time since which the template's exit is known.
     lost_since: OnceLock<Instant>,
     /// The program's rights when this template was made for it. `None`: they are not
@@ -90,6 +92,7 @@ impl TemplateHandle {
         TemplateHandle {
             control: Some(control),
             startup: Mutex::new(startup),
+            claimant: OnceLock::new(),
             lost_since: OnceLock::new(),
             rights: None,
             replaced: AtomicBool::new(false),
@@ -125,8 +128,8 @@ impl TemplateHandle {
 
     /// Reaps the template, which has exited, if this process has adopted it.
     pub(crate) fn reap_if_adopted(&self) {
-        if let Some(pidfd) = self.pidfd() {
-            let _ = wait::reap_adopted(pidfd.as_fd());
+        if let Some(process) = self.process() {
+            let _ = wait::reap_adopted(process.as_fd());
         }
     }
 
@@ -170,6 +173,11 @@ impl TemplateHandle {
             Startup::Ready { pid, .. } => Some(*pid),
             _ => None,
         }
+    }
+
+    /// The pidfd of the template's process, also of one that never served.
+    fn process(&self) -> Option<Arc<OwnedFd>> {
+        self.pidfd().or_else(|| self.claimant.get().cloned())
     }
 
     /// The template's pidfd, if it has replied.
@@ -311,9 +319,14 @@ impl TemplateHandle {
     /// How far the preparation is, after reading the reply if it has come.
     fn startup(&self) -> MutexGuard<'_, Startup> {
         let mut startup = self.startup.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Startup::Open { socket, reader } = &mut *startup
-            && let Some(replied) = read_startup(socket, reader)
-        {
+        if let Startup::Open { socket, reader } = &mut *startup {
+            let replied = read_startup(socket, reader);
+            if let Some(claimant) = reader.claimant() {
+                self.claimant.get_or_init(|| Arc::clone(claimant));
+            }
+            let Some(replied) = replied else {
+                return startup;
+            };
             // Others may wait for the reply, and would miss what was read here.
             let _ = socket::shut_down_receiving(socket.as_fd());
             *startup = match replied {
@@ -337,11 +350,11 @@ impl Drop for TemplateHandle {
             return;
         }
         self.await_startup(adopted::TIMEOUT);
-        let pidfd = self.pidfd();
+        let process = self.process();
         // So that the template exits, if this was its last owner.
         drop(self.control.take());
-        match pidfd {
-            Some(pidfd) => adopted::reap(pidfd),
+        match process {
+            Some(process) => adopted::reap(process),
             None => adopted::reap_left(),
         }
     }

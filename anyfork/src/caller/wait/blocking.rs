@@ -11,6 +11,7 @@ use crate::caller::child::exit_watch::{ExitState, ExitWatch};
 use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
 use crate::caller::spawn::{Progress, Spawn};
 use crate::caller::templates::handle::TemplateHandle;
+use crate::caller::wait::shortage::Operation;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::sys::poll;
@@ -18,7 +19,7 @@ use crate::sys::poll::Interest;
 
 /// Waits until a child is ready.
 pub(crate) fn ready(mut spawn: Spawn<UnixStream>) -> Result<(UnixStream, ExitWatch)> {
-    let mut was_last = false;
+    let (_operation, mut was_last) = (Operation::begin(), false);
     loop {
         match spawn.step()? {
             Progress::Ready(watch) => return Ok((spawn.into_socket(), watch)),
@@ -67,6 +68,7 @@ fn event(spawn: &Spawn<UnixStream>, wait: WaitFor, was_last: bool) -> Result<boo
 
 /// Waits for a child's exit. `None`: the deadline was first.
 pub(crate) fn exit(watch: &ExitWatch, deadline: Option<Instant>) -> Result<Option<Exit>> {
+    let _operation = Operation::begin();
     loop {
         let came = match watch.try_wait()? {
             ExitState::Exited(exit) => return Ok(Some(exit)),

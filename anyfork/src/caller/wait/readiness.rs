@@ -20,6 +20,7 @@ use tokio::net::{UnixDatagram, UnixStream};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use crate::caller::wait::shortage;
 use crate::error::{Error, Result};
 use crate::sys::time;
 
@@ -55,8 +56,7 @@ pub(crate) async fn within<T>(
         return work.await;
     };
     check_runtime()?;
-    let timer = time::timer(deadline).map_err(unregistered)?;
-    let (mut work, mut late) = (pin!(work), pin!(readable(timer.as_fd())));
+    let (mut work, mut late) = (pin!(work), pin!(passed(deadline)));
     poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Pending => late.as_mut().poll(context).map(|late| {
             late?;
@@ -65,6 +65,21 @@ pub(crate) async fn within<T>(
         done => done,
     })
     .await
+}
+
+/// Waits until the deadline, also if the descriptor table has no room for a timer.
+async fn passed(deadline: Instant) -> Result<()> {
+    /// Interval between two looks at the clock.
+    const INTERVAL: Duration = Duration::from_millis(10);
+    match time::timer(deadline) {
+        Err(error) if shortage::is_full_io(&error) => {
+            while Instant::now() < deadline {
+                sleep(INTERVAL).await?;
+            }
+            Ok(())
+        }
+        timer => owned_readable(timer).await,
+    }
 }
 
 /// Waits for `work`, or until the deadline: `None`. If the kernel has no timer left for

@@ -24,6 +24,7 @@ use crate::caller::wait::readiness::{
     unregistered, within, writable,
 };
 use crate::caller::wait::registration::ready_either;
+use crate::caller::wait::shortage::{self, Operation};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::sys::poll;
@@ -33,10 +34,11 @@ use crate::sys::poll::Interest;
 /// leaves no process.
 pub(crate) async fn worker(spawn: Spawn<net::UnixStream>) -> Result<(UnixStream, ExitWatch)> {
     check_runtime()?;
-    let mut spawn = spawn.try_with_duplicate(|socket| {
-        let duplicate = socket.try_clone().map_err(unregistered)?;
-        join_runtime(duplicate)
-    })?;
+    // Without an operation of its own: others' make room.
+    let duplicate = when_there_is_room(|| spawn.socket().try_clone()).await;
+    let duplicate = duplicate.map_err(unregistered)?;
+    let mut spawn = spawn.try_with_duplicate(|_| join_runtime(duplicate))?;
+    let _operation = Operation::begin();
     let (deadline, what) = (spawn.deadline(), spawn.what().to_owned());
     let watch = within(deadline, &what, worker_ready(&mut spawn)).await?;
     Ok((spawn.into_socket(), watch))
@@ -46,6 +48,7 @@ pub(crate) async fn worker(spawn: Spawn<net::UnixStream>) -> Result<(UnixStream,
 /// registered.
 pub(crate) async fn program(mut spawn: Spawn<net::UnixStream>) -> Result<ExitWatch> {
     check_runtime()?;
+    let _operation = Operation::begin();
     let (deadline, what) = (spawn.deadline(), spawn.what().to_owned());
     let executed = async {
         loop {
@@ -65,6 +68,7 @@ pub(crate) async fn exit(watch: &ExitWatch) -> Result<Exit> {
     if let ExitState::Exited(exit) = watch.try_wait()? {
         return Ok(exit);
     }
+    let _operation = Operation::begin();
     let pidfd = watch.registered_pidfd()?;
     // The record matters only once the child has exited, and others may hold the pipe
     // open, such as the child's own children. Then the pidfd is hung up when the child
@@ -146,6 +150,32 @@ fn as_tokio(interest: Interest) -> TokioInterest {
 
 /// Waits for the registered reply socket, or for an exit that leaves it as it is.
 async fn reply_event(spawn: &Spawn<UnixStream>, interest: Interest) -> Result<()> {
+    or_later(try_reply_event(spawn, interest).await).await
+}
+
+/// Waits a while in place of an event for which there is no descriptor.
+async fn or_later(event: Result<()>) -> Result<()> {
+    match event {
+        Err(error) if shortage::is_full(&error) => sleep(INTERVAL).await,
+        event => event,
+    }
+}
+
+/// Opens a descriptor, while there is no room for it and other operations may make some.
+async fn when_there_is_room<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match open() {
+            Err(error) if shortage::is_full_io(&error) && shortage::active() > 0 => {
+                if sleep(INTERVAL).await.is_err() {
+                    return Err(error);
+                }
+            }
+            opened => return opened,
+        }
+    }
+}
+
+async fn try_reply_event(spawn: &Spawn<UnixStream>, interest: Interest) -> Result<()> {
     let status = spawn.status().filter(|_| interest != Interest::Writable);
     let exit_fd = spawn.exit_fd();
     let exit_fd = exit_fd.as_ref().map(AsFd::as_fd);
@@ -164,6 +194,10 @@ fn failed_wait(error: io::Error) -> Error {
 
 /// Waits for an event that is not the readiness of a registered reply socket.
 async fn event<S: AsFd>(spawn: &Spawn<S>, wait: WaitFor) -> Result<()> {
+    or_later(try_event(spawn, wait).await).await
+}
+
+async fn try_event<S: AsFd>(spawn: &Spawn<S>, wait: WaitFor) -> Result<()> {
     let exit_fd = spawn.exit_fd();
     let exit_fd = exit_fd.as_ref().map(AsFd::as_fd);
     match (wait, spawn.source(wait)) {
