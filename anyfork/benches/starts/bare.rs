@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::rates::window;
 use crate::server::Server;
-use crate::system::{Result, time};
+use crate::system::{Result, System, time};
 use crate::workers;
 
 /// Tells this program's copy what it is.
@@ -29,8 +29,25 @@ pub(crate) fn server() -> Result<Server> {
 
 /// The same for forks as far apart as those of a program that has other things to
 /// do: its processor may sleep in between.
-pub(crate) fn spaced() -> Result<Server> {
-    Ok(server()?.spaced("bare fork, 1 ms apart", SPACED))
+pub(crate) fn spaced() -> Result<Spaced> {
+    server().map(Spaced)
+}
+
+pub(crate) struct Spaced(Server);
+
+impl System for Spaced {
+    fn name(&self) -> &'static str {
+        "bare fork, 1 ms apart"
+    }
+
+    fn block(&mut self, starts: usize) -> Result<Vec<Duration>> {
+        let nanos = self.0.order(SPACED, starts)?;
+        Ok(nanos.into_iter().map(Duration::from_nanos).collect())
+    }
+
+    fn back_to_back(&self) -> bool {
+        false
+    }
 }
 
 /// Whether this process is that copy.

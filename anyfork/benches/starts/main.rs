@@ -16,13 +16,19 @@
 
 mod bare;
 mod caller;
+#[path = "../shared/chart.rs"]
+mod chart;
 mod functions;
+#[path = "../shared/machine.rs"]
 mod machine;
 mod memory;
+#[path = "../shared/server.rs"]
+mod orders;
 mod picture;
 mod programs;
 mod rates;
 mod report;
+mod room;
 mod series;
 mod server;
 mod system;
@@ -70,7 +76,7 @@ fn main() -> Result<()> {
         false => (vec![0], 1, 1),
     };
     heaps.retain(|&heap| {
-        let room = machine::has_room_for(heap * GIB);
+        let room = room::has_room_for(heap * GIB);
         if !room {
             println!("{heap} GiB: skipped, memory is short");
         }
@@ -81,7 +87,7 @@ fn main() -> Result<()> {
     println!(
         "load {}, transparent huge pages: {}",
         machine::load(),
-        machine::huge_pages()
+        room::huge_pages()
     );
 
     let (cold, warm) = (workers::cold()?, workers::warm()?);

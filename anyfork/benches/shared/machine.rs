@@ -1,11 +1,8 @@
-//! The machine that the figures are from, and the room that it has.
+//! The machine that the figures are from.
 
 use std::fs;
 use std::process::Command;
 use std::thread;
-
-/// Left free, when heaps are filled.
-const RESERVE: u64 = 1 << 30;
 
 /// Processor, cores, kernel, memory, date: what stands below the picture.
 pub(crate) fn description() -> String {
@@ -30,21 +27,8 @@ pub(crate) fn load() -> String {
     load.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a page is 4 KiB, or more where the kernel likes: then a big process
-/// has fewer of them.
-pub(crate) fn huge_pages() -> String {
-    let setting = read("/sys/kernel/mm/transparent_hugepage/enabled");
-    let chosen = setting.split(['[', ']']).nth(1).unwrap_or("unknown");
-    chosen.to_owned()
-}
-
-/// Whether so many octets more can be filled.
-pub(crate) fn has_room_for(size: usize) -> bool {
-    let available = meminfo("MemAvailable:");
-    size == 0 || available.is_none_or(|free| free > size as u64 + RESERVE)
-}
-
-fn meminfo(key: &str) -> Option<u64> {
+/// A line of `/proc/meminfo`, in bytes.
+pub(crate) fn meminfo(key: &str) -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let value = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: u64 = value.trim().strip_suffix(" kB")?.parse().ok()?;
@@ -52,7 +36,7 @@ fn meminfo(key: &str) -> Option<u64> {
 }
 
 /// A file of a line, or nothing.
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.trim().to_owned()
 }
