@@ -51,6 +51,9 @@
 //! - [`Command`] starts external programs.
 //! - [`Worker`] and [`Child`] (in code without async [`blocking::Worker`] and
 //!   [`blocking::Child`]) are running processes, and [`Exit`] is how one ended.
+//! - [`Pool`] has processes that serve calls of functions with [`call`](macro@call).
+//! - The [`guide`] has pages for those who come from AnyEvent::Fork, Python, std's `Command`
+//!   or procspawn, and on fork safety, security and performance.
 //! - [`Error`] has a message for people and an [`ErrorKind`] for code.
 //!
 //! # Features
@@ -83,6 +86,9 @@ mod entry;
 mod error;
 mod exit;
 mod failure;
+#[cfg(any(not(doctest), feature = "pool"))] // its programs need it
+#[cfg_attr(not(feature = "pool"), allow(rustdoc::broken_intra_doc_links))]
+pub mod guide;
 mod map;
 #[cfg(feature = "pool")]
 pub mod pool;
@@ -208,6 +214,6 @@ const _: () = {
 };
 
 /// The README's programs run as they stand there.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "pool", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

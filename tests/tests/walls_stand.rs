@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// Every room of the library, and the other rooms that it may name. `caller` and
 /// `template` meet in `protocol`.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("sys", &[]),
     ("failure", &["sys"]),
     ("resource", &[]),
     ("map", &[]),
+    ("guide", &[]),
     ("exit", &["failure"]),
     ("error", &["exit", "failure", "sys"]),
     ("args", &["error", "sys"]),
