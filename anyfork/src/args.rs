@@ -9,6 +9,7 @@ pub(crate) mod descriptor;
 pub(crate) mod failure;
 #[cfg(feature = "serde")]
 pub(crate) mod format;
+pub(crate) mod given;
 pub(crate) mod preview;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

@@ -110,6 +110,8 @@ pub use anyfork_macros::call;
 pub use crate::args::Args;
 #[cfg(feature = "serde")]
 pub use crate::args::format::{Json, Postcard};
+#[doc(hidden)]
+pub use crate::args::given::{Descriptor, Name};
 pub use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 #[cfg(feature = "tokio")]
 pub use crate::caller::child::ChildHandle;

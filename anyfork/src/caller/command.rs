@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::args::Args;
+use crate::args::given::Name;
 use crate::caller::process::Process;
 use crate::caller::spec::{Options, Setup};
 use crate::caller::stdio::Stdio;
@@ -304,8 +305,8 @@ impl Command {
 
     /// Runs the init function `name` between fork and exec, after all settings
     /// (but those of [`fd`](Command::fd)): see [`Process::init`].
-    pub fn init(&mut self, name: impl AsRef<str>, args: impl Into<Args>) -> &mut Command {
-        let name = name.as_ref().to_owned();
+    pub fn init(&mut self, name: impl Name, args: impl Into<Args>) -> &mut Command {
+        let name = name.to_name();
         self.setup.init(name.into(), args.into());
         self
     }

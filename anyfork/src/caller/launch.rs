@@ -131,6 +131,15 @@ impl<T: Target> Launch<T> {
         self.pending.inspect_err(|error| self.trace.failed(error))
     }
 
+    /// What somebody writes who takes a launch for a process.
+    #[doc(hidden)]
+    #[deprecated(
+        note = "a launch is no process yet: finish it with `.await?` or `.blocking()?`, and wait for what that gives"
+    )]
+    pub fn wait(self) -> Result<T::Blocking> {
+        self.blocking()
+    }
+
     /// Waits until the operation has succeeded or failed.
     ///
     /// # Errors

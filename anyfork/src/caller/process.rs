@@ -18,7 +18,6 @@ pub(crate) mod start;
 
 use std::fmt;
 use std::mem;
-use std::os::fd::OwnedFd;
 #[cfg(feature = "plugin")]
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +25,7 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::args::failure::next_of;
+use crate::args::given::{Descriptor, Name};
 use crate::args::value::{Arg, IntoArg};
 use crate::caller::process::fork::fork_template;
 #[cfg(feature = "pool")]
@@ -194,8 +194,8 @@ impl Process {
     /// AnyEvent::Fork: `send_fh`.
     #[doc(alias = "send_fh")]
     #[must_use = "the process is consumed and given back"]
-    pub fn send_fd(mut self, fd: impl Into<OwnedFd>) -> Process {
-        self.setup().push(Step::Arg(Arg::Fd(fd.into())));
+    pub fn send_fd(mut self, fd: impl Descriptor) -> Process {
+        self.setup().push(Step::Arg(Arg::Fd(fd.into_descriptor())));
         self
     }
 
@@ -207,10 +207,10 @@ impl Process {
     pub fn send_fds<I>(mut self, fds: I) -> Process
     where
         I: IntoIterator,
-        I::Item: Into<OwnedFd>,
+        I::Item: Descriptor,
     {
         for fd in fds {
-            self.setup().push(Step::Arg(Arg::Fd(fd.into())));
+            self.setup().push(Step::Arg(Arg::Fd(fd.into_descriptor())));
         }
         self
     }
@@ -260,8 +260,8 @@ impl Process {
     /// AnyEvent::Fork: `eval`.
     #[doc(alias = "eval")]
     #[must_use = "the process is consumed and given back"]
-    pub fn init(mut self, name: impl AsRef<str>, args: impl Into<Args>) -> Process {
-        let name = name.as_ref().to_owned();
+    pub fn init(mut self, name: impl Name, args: impl Into<Args>) -> Process {
+        let name = name.to_name();
         self.setup().init(name.into(), args.into());
         self
     }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::args::given::Name;
 use crate::caller::child::Worker;
 use crate::caller::child::pending::PendingChild;
 use crate::caller::launch::{Launch, Target, sealed};
@@ -33,8 +34,8 @@ impl Process {
     /// The launch reports all of them: see [`Launch`].
     ///
     /// AnyEvent::Fork: `run`.
-    pub fn run(self, name: impl AsRef<str>) -> Launch<Worker> {
-        self.start(name.as_ref().to_owned().into())
+    pub fn run(self, name: impl Name) -> Launch<Worker> {
+        self.start(name.to_name().into())
     }
 
     /// Enters the worker whose companion is `T`: the companion's own, whoever else has
