@@ -1,6 +1,8 @@
-//! What `run`, `init` and `send_fd` take: `AsRef<str>` and `Into<OwnedFd>`, with an error of
-//! the compiler that says what to write instead.
+//! What `run`, `init` and `send_fd` take, with errors that say what to write instead.
 //! RUNS IN: caller
+//!
+//! The traits are `AsRef<str>` and `Into<OwnedFd>` under other names: only the compiler's
+//! errors differ.
 
 use std::os::fd::OwnedFd;
 
