@@ -2,8 +2,8 @@
 //! for the rest.
 //! RUNS IN: the compiler
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{GenericArgument, Pat, PatType, PathArguments, PathSegment, Type};
@@ -39,13 +39,23 @@ impl Argument {
     /// Checks the parameters of a function that is called: each takes one value.
     pub(crate) fn values(parameters: &[&PatType], errors: &mut Errors) -> Vec<Argument> {
         let arguments = parameters.iter().enumerate();
-        let arguments = arguments.map(|(index, parameter)| Argument::of(index, parameter, errors));
+        let arguments = arguments.map(|(index, parameter)| {
+            let argument = Argument::of(index, parameter, errors);
+            match &argument.kind {
+                Kind::Optional(inner) => check_borrowed(inner, errors),
+                Kind::Required | Kind::Rest => check_borrowed(&argument.ty, errors),
+            }
+            argument
+        });
         arguments.collect()
     }
 
-    /// Checks the type of a result.
-    pub(crate) fn check_result(ty: &Type, errors: &mut Errors) {
+    /// Checks the type of a result, whose error may cross as text.
+    pub(crate) fn check_result(ty: &Type, has_text_errors: bool, errors: &mut Errors) {
         check_owned(ty, errors);
+        if !has_text_errors {
+            check_borrowed(ty, errors);
+        }
     }
 
     pub(crate) fn name(&self) -> &Ident {
@@ -192,6 +202,41 @@ fn check_owned(ty: &Type, errors: &mut Errors) {
         ty,
         format!("a reference cannot come from another process: {hint}"),
     );
+}
+
+/// Refuses a reference or a lifetime inside a type. [`check_owned`] refuses a type that is
+/// a reference.
+fn check_borrowed(ty: &Type, errors: &mut Errors) {
+    if matches!(bare(ty), Type::Reference(_)) {
+        return;
+    }
+    if let Some(borrowed) = find_borrow(ty.to_token_stream()) {
+        let message = "borrowed data cannot come from another process: use owned types";
+        errors.at(borrowed, message);
+    }
+}
+
+/// The `&`, or the lifetime that is not `'static`, in a type.
+fn find_borrow(tokens: TokenStream) -> Option<TokenStream> {
+    let mut tokens = tokens.into_iter();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Punct(mark) if mark.as_char() == '&' => {
+                return Some(TokenTree::from(mark).into());
+            }
+            TokenTree::Punct(mark) if mark.as_char() == '\'' => match tokens.next() {
+                Some(TokenTree::Ident(name)) if name == "static" => {}
+                name => return Some([Some(mark.into()), name].into_iter().flatten().collect()),
+            },
+            TokenTree::Group(group) => {
+                if let Some(found) = find_borrow(group.stream()) {
+                    return Some(found);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Arguments travel without names, so their order must determine the parameters.

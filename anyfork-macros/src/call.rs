@@ -8,8 +8,9 @@ use syn::spanned::Spanned;
 use syn::{ReturnType, Type, parse_quote};
 
 use crate::argument::Argument;
+use crate::codec::codec;
 use crate::errors::Errors;
-use crate::function::{Function, find_impl};
+use crate::function::{Function, bare, error_text, find_impl};
 use crate::keys::{CRATE, Keys, Known};
 use crate::registered::{NAME, check_name, check_parameters, local};
 use crate::text::text;
@@ -48,14 +49,18 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Call {
         ReturnType::Default => parse_quote!(()),
         ReturnType::Type(_, ty) => Type::clone(ty),
     };
+    let has_text_errors = keys.find(TEXT_ERRORS.name).is_some();
     if function.diverges() {
         let message = "a function that never returns has no result: use `#[anyfork::worker]`";
         errors.at(&output, message);
     } else if let Some(word) = find_impl(&output) {
         let message = "`impl Trait` results are not supported: use a type";
         errors.at(word, message);
+    } else if has_text_errors && is_surely_no_result(&output) {
+        let message = "`text_errors` is for a function that returns a `Result`";
+        errors.at(&function.signature, message);
     } else {
-        Argument::check_result(&output, errors);
+        Argument::check_result(&output, has_text_errors, errors);
     }
     if let Some(asynchronous) = &function.signature.asyncness
         && !cfg!(feature = "tokio")
@@ -65,10 +70,23 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Call {
     Call {
         private: keys.private(errors),
         name: check_name(keys, &function, errors),
-        has_text_errors: keys.find(TEXT_ERRORS.name).is_some(),
+        has_text_errors,
         arguments,
         output,
         function,
+    }
+}
+
+/// Whether a type is no `Result`, nor an alias for one.
+fn is_surely_no_result(ty: &Type) -> bool {
+    match bare(ty) {
+        Type::Path(ty) => ty.path.segments.last().is_some_and(|last| {
+            let name = last.ident.to_string();
+            // Of a primitive type or of std's.
+            name.starts_with(char::is_lowercase) || ["String", "Vec", "Option"].contains(&&*name)
+        }),
+        Type::Tuple(_) | Type::Array(_) => true,
+        _ => false,
     }
 }
 
@@ -95,7 +113,7 @@ fn expand(call: &Call) -> TokenStream {
         .zip(&types)
         .map(|(name, ty)| codec(private, name, &quote!(#ty), ty.span()));
     let result_codec = codec(private, &local("result"), &result, output.span());
-    let signature = text(&function.signature.inputs) + " -> " + &text(output);
+    let names = arguments.iter().map(Argument::plain_name);
     let texts: Vec<_> = arguments.iter().map(Argument::text).collect();
     let title = format!("{}({})", function.name(), texts.join(", "));
     let about = format!("Calls `{title}` in another process.");
@@ -122,19 +140,12 @@ fn expand(call: &Call) -> TokenStream {
         .as_ref()
         .map(|_| quote!(.await));
     let returned = local("returned");
-    let error = local("error");
     let texted = has_text_errors.then(|| {
+        let (text, error_text) = (local("text"), error_text(private, &returned));
         quote! {
-            let #returned = match #private::value::TextErrors::into_result(#returned) {
-                ::core::result::Result::Ok(#returned) => ::core::result::Result::Ok(#returned),
-                ::core::result::Result::Err(#error) => {
-                    #[allow(unused_imports)]
-                    use #private::value::{BoxedError as _, ChainError as _, DisplayError as _};
-                    ::core::result::Result::Err(
-                        (&&&#private::value::Errors::new(#error)).failure(),
-                    )
-                }
-            };
+            let #returned = #private::chain::Returned(#returned);
+            let #text = #error_text;
+            let #returned = #private::value::TextErrors::with_text(#returned.0, #text);
         }
     });
     let result_name = local("result");
@@ -162,10 +173,18 @@ fn expand(call: &Call) -> TokenStream {
             #visibility const NAME: &'static str = #name;
 
             #[doc(hidden)]
-            const __FINGERPRINT: u64 = #private::fingerprint(
-                #signature,
-                &[#(::core::mem::size_of::<#types>(),)* ::core::mem::size_of::<#output>()],
-            );
+            fn __anyfork_fingerprint() -> u64 {
+                static FINGERPRINT: #private::Fingerprint = #private::Fingerprint::new();
+                #private::Fingerprint::get(
+                    &FINGERPRINT,
+                    #name,
+                    &[#(#names),*],
+                    &[
+                        #(#private::Fingerprint::part::<#types>,)*
+                        #private::Fingerprint::part::<#result>,
+                    ],
+                )
+            }
 
             #(#parameter_codecs)*
             #result_codec
@@ -179,7 +198,7 @@ fn expand(call: &Call) -> TokenStream {
                 #[allow(unused_mut)]
                 let mut #collected = #private::Arguments::new(Self::NAME);
                 #(#adds)*
-                #private::start_call(#on, Self::NAME, Self::__FINGERPRINT, #collected, |from| {
+                #private::start_call(#on, Self::NAME, Self::__anyfork_fingerprint(), #collected, |from| {
                     #private::Codec::decode(&Self::#result_name(), from)
                 })
             }
@@ -192,7 +211,7 @@ fn expand(call: &Call) -> TokenStream {
             #[linkme(crate = #private::linkme)]
             static __ANYFORK_CALL: #private::CallFunction = #private::CallFunction {
                 name: #name,
-                fingerprint: #ident::__FINGERPRINT,
+                fingerprint: #ident::__anyfork_fingerprint,
                 enter: __anyfork_enter,
             };
 
@@ -202,16 +221,5 @@ fn expand(call: &Call) -> TokenStream {
                 #body
             }
         };
-    }
-}
-
-/// A function that gives the codec of a type. The compiler reports a type that cannot cross
-/// here, once, where it is written.
-fn codec(private: &TokenStream, name: &Ident, ty: &TokenStream, span: Span) -> TokenStream {
-    let span = Span::mixed_site().located_at(span);
-    quote_spanned! {span=>
-        fn #name() -> impl #private::Codec<#ty> {
-            #private::codec!(#ty)
-        }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! The body is not parsed, so that it may use any syntax of any compiler.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
@@ -148,15 +148,26 @@ fn with_error_text(
     call: &TokenStream,
     outcome_of: &TokenStream,
 ) -> TokenStream {
+    let returned = Ident::new("__anyfork_returned", Span::call_site());
+    let text = error_text(private, &returned);
+    quote!({
+        let #returned = #private::chain::Returned(#call);
+        let __anyfork_text = #text;
+        #outcome_of(#returned.0).with_error_text(__anyfork_text)
+    })
+}
+
+/// An expression: the text of the error, with its sources, in `returned`, which is a
+/// `Returned`.
+pub(crate) fn error_text(private: &TokenStream, returned: &Ident) -> TokenStream {
     quote!({
         #[allow(unused_imports)]
         use #private::chain::{
             OfBoxed as _, OfBoxedSend as _, OfBoxedSync as _, OfError as _, OfOther as _,
         };
-        let __anyfork_returned = #private::chain::Returned(#call);
         #[allow(clippy::needless_borrow)]
-        let __anyfork_text = (&&&&&__anyfork_returned).__anyfork_error_text();
-        #outcome_of(__anyfork_returned.0).with_error_text(__anyfork_text)
+        let __anyfork_text = (&&&&&#returned).__anyfork_error_text();
+        __anyfork_text
     })
 }
 

@@ -10,6 +10,7 @@
 mod after_fork;
 mod argument;
 mod call;
+mod codec;
 mod companion;
 mod early;
 mod errors;
@@ -252,30 +253,76 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
+/// # A call, or a worker?
+///
+/// A call is for work that is given away and awaited: arguments go in, one result comes
+/// out, and a crash is an error of that call alone. A [`worker`](macro@worker) is for a
+/// conversation: it has a socket, on which the two sides say what they like for as long as
+/// they like.
+///
 /// # The function
 ///
-/// A free `fn` or `async fn`, which stays as it is written. These types can be parameters,
-/// the result, and parts of an outermost tuple, `Option` or `Result`, and of a tuple in
-/// `Ok`:
+/// A free `fn` or `async fn`, of any visibility, also inside another function. It stays as
+/// it is written, and can be called like any other. It sees its parameters only, and runs in
+/// a copy of the template: a static has there what the template's preparation has put into
+/// it, and not what the caller has.
 ///
-/// - descriptors, as arguments of workers; and `Option` and `Vec` of them;
-/// - `Vec<u8>`, `String`, `PathBuf`, `OsString`: without a copy where they are long;
-/// - `std::io::Error`: kind, number and text;
-/// - all types that implement serde's `Serialize` and `DeserializeOwned`.
+/// These types can be parameters and results:
 ///
-/// An `async fn` runs in a tokio runtime of its process, which has one thread.
+/// | type | crosses as |
+/// |---|---|
+/// | descriptors, as arguments of workers: `File`, `OwnedFd`, pipes, std's and tokio's sockets; `Option` and `Vec` of them | descriptors: no data is copied |
+/// | `Vec<u8>`, `String`, `PathBuf`, `OsString` | bytes, which are not copied if they are many |
+/// | `std::io::Error` | kind, number and text: [`raw_os_error`](std::io::Error::raw_os_error) still answers |
+/// | `anyfork::Failure` | its texts |
+/// | all that implement serde's `Serialize` and `DeserializeOwned` | postcard |
+///
+/// The compiler takes the first that fits, also behind an alias. An outermost tuple (of at
+/// most twelve), `Option` or `Result` is taken apart, and so is a tuple in `Ok`: each part
+/// crosses by these rules. What is deeper is serde's: a structure with a descriptor inside
+/// has it as `anyfork::Fd`.
+///
+/// An `async fn` runs in the tokio runtime of its process, which has one thread; this needs
+/// anyfork's feature `tokio`.
 ///
 /// # The companion
 ///
-/// `NAME`, and `call(on, …)`, which gives a [`Call`](../anyfork/struct.Call.html).
+/// An empty type of the function's name and visibility, with
+///
+/// - `NAME: &'static str`, the name that the function is registered under, and
+/// - `call(on, …) -> Call<R>`, which takes where to run it, such as a `Process` for a fresh
+///   process of its own, and the function's parameters. The call is under way when it is
+///   made.
 ///
 /// # Keys
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `name = "…"` | registers this name instead of the function's path |
+/// | `name = "…"` | registers this name instead of the function's path, `module_path!()::name` |
 /// | `text_errors` | the error of the `Result` crosses as text, with its sources, and arrives as `anyfork::Failure`: for `anyhow::Error`, `Box<dyn Error>` |
-/// | `crate = path` | where a re-export of anyfork is |
+/// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
+///
+/// # Errors
+///
+/// The compiler reports, at the token, what is not supported: generic and `unsafe`
+/// functions, `extern`, `self`, references, `impl Trait`, `!`, a second attribute of
+/// anyfork's, unknown keys, and a type that cannot cross.
+///
+/// # Caveats
+///
+/// - postcard does not describe itself: `#[serde(flatten)]`, `#[serde(untagged)]`,
+///   `#[serde(skip_serializing_if = "…")]` and `serde_json::Value` cannot be decoded. Such a
+///   type crosses as `anyfork::Json`.
+/// - A call finds its function by name, parameter names, types and their sizes. Another
+///   program (`Process::exec_program`) or plugin with another signature refuses the call. A
+///   structure whose fields have changed and whose size has not is not told apart.
+/// - Of a function that forks, the copy may return, too: its answer is refused, and the copy
+///   exits.
+/// - The process of a call is not stopped by SIGINT and SIGQUIT, which a Ctrl-C sends to the
+///   whole group; the programs that it starts are.
+/// - The companion has the function's name, in the type namespace: no type and no module of
+///   this name can stand beside it.
+/// - A crate that is never named in code is not linked, with its functions: `use jobs as _;`.
 #[proc_macro_attribute]
 pub fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| call::call(keys.into(), item))

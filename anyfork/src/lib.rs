@@ -149,8 +149,6 @@ pub mod blocking {
 pub mod __private {
     pub use linkme;
 
-    #[cfg(feature = "pool")]
-    pub use crate::__anyfork_codec as codec;
     pub use crate::caller::child::Worker as RunningWorker;
     pub use crate::caller::process::init_args::InitArgs;
     #[cfg(feature = "plugin")]
@@ -178,7 +176,7 @@ pub mod __private {
     #[cfg(feature = "pool")]
     pub use crate::value::Codec;
     #[cfg(feature = "pool")]
-    pub use crate::value::fingerprint::fingerprint;
+    pub use crate::value::fingerprint::Fingerprint;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
     #[cfg(feature = "pool")]
     pub use crate::{Call, On};
@@ -188,9 +186,7 @@ pub mod __private {
     pub mod value {
         pub use crate::value::parts::{ApartOk, ApartShape, WholeOk, WholeShape, join};
         pub use crate::value::probe::{BytesLeaf, ErrorLeaf, FdLeaf, NoLeaf, Probe, SerdeLeaf};
-        pub use crate::value::text::{
-            Arriving, BoxedError, ChainError, DisplayError, Errors, TextErrors,
-        };
+        pub use crate::value::text::{Arriving, TextErrors};
     }
 }
 

@@ -73,6 +73,9 @@
 //! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |
 //! | a pool hangs | `pool/exchange.rs` (who reads), `pool/inner.rs` (`reading`: when the watcher does), `pool/watcher.rs` |
 //! | a setting of a pool | `pool/builder.rs`, `pool/limits.rs` (if the state goes by it) or `pool/core.rs` (`Options`) |
+//! | a value that crosses with a call | `value/probe.rs` (which codec a type has), `value/parts.rs` (tuples and the like), `value/codecs.rs`; the text of a compile error is at `value/probe.rs` (`Crosses`) |
+//! | a call in a fresh process | `pool/fresh/course.rs` (what happens), `pool/fresh.rs` (how it is waited for), `pool/failed.rs` (what its caller is told) |
+//! | a function is not found, or refused | `child/calls.rs`, `value/fingerprint.rs`; in a plugin `child/plugin.rs` |
 //! | spares | `template/spares.rs` (how many), `template/patience.rs` (when they take nothing), `child/spare.rs` (what one does) |
 //!
 //! # Between the fork and the worker
@@ -129,6 +132,9 @@
 //! | `pool::call::LATEST` (the number of the latest call) | every call | stays: numbers only rise |
 //! | `entry::call::RETIRES` (whether the worker leaves) | `anyfork::retire` | stays; no worker of a pool is forked from |
 //! | `args::failure` (thread-local) | whoever collects arguments | empty outside of a collection |
+//! | `child::plugin::guest`: which process reports, and its mark | a call of a plugin's function | of another pid, so made again |
+//! | the fingerprints of functions that are called | the first call, or look for one | stays: the types are the same |
+//! | `value::fd` (thread-locals), the runtime of `async` functions that are called (thread-local) | one value; the first such call | empty outside of a call |
 //! | the linkme slices | the linker | read-only |
 //!
 //! # Where a status comes from
@@ -155,11 +161,14 @@
 //! - **base**: the process whose forks the workers of a pool are.
 //! - **baseline**: the streams, directory and environment at a template's birth.
 //! - **body**, **head**: the two parts of a request; the template reads only the head.
+//! - **blob**: a large run of bytes in a call, which is received into memory of its own.
 //! - **boot**: making a template before `main`.
+//! - **call**: a function that is called in another process, and gives a result.
 //! - **caller**: the process that asks.
 //! - **child**: a process that a template has forked for a request.
 //! - **claim**: the frame by which a child tells its caller, with its pidfd, who it is, before
 //!   it runs user's code.
+//! - **codec**: what carries the values of one type.
 //! - **control socket**: where a template receives requests.
 //! - **default template**: the early one, or one that is exec'ed at first need.
 //! - **delegate**: to hand children to a monitor.
@@ -167,9 +176,12 @@
 //! - **double fork**: forking a child that forks the template and exits, so that the
 //!   template is nobody's child.
 //! - **early template**: the one that is forked before `main`.
+//! - **entered**: a function of a call, from just before its arguments are decoded.
 //! - **entry**: what decodes a function's arguments and calls it.
 //! - **exit**: how a process ended. *End* is the end of a descriptor's data.
 //! - **fast path**: a request for a worker and its arguments, and nothing else.
+//! - **fingerprint**: the digest of a function's name and signature.
+//! - **fresh process**: one that is started for one call.
 //! - **generation**: the number of our forks since the exec.
 //! - **init**: a registered function that prepares a process.
 //! - **launch**: a start as the user sees it; **spawn**: the same inside.
@@ -184,7 +196,7 @@
 //! - **region**: the memory of a direct child, which its template lays out.
 //! - **record**: the frame in a status pipe that has the status.
 //! - **reported**: written into the status pipe.
-//! - **request**: one message on a control socket.
+//! - **request**: one message on a control socket; of a call, a frame to its worker.
 //! - **role**: what a child becomes.
 //! - **setting**: what is applied before user's code; **step**: what is done after it.
 //! - **spare**: see the five processes. **Surplus**: spares above the target.
@@ -201,6 +213,7 @@
 //! ```text
 //! boot ─► template ─► child ─┐                snapshot ─► boot, caller
 //! caller ────────────────────┴─► protocol ─► spec ─► args ─► error ─► exit ─► failure
+//! pool ─► caller, protocol, value ─► args
 //! child ─► registry ─► entry ─► args          everyone ─► sys ─► nothing of ours
 //! ```
 //!

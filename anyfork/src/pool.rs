@@ -40,6 +40,7 @@ pub(crate) mod pending;
 pub(crate) mod pooled;
 pub(crate) mod prepared;
 pub(crate) mod recipe;
+pub(crate) mod request;
 pub(crate) mod starting;
 pub(crate) mod state;
 pub(crate) mod stats;

@@ -64,8 +64,8 @@ pub struct Function {
 pub struct CallFunction {
     /// `module_path!()::name`, or the name that the attribute gives.
     pub name: &'static str,
-    /// A digest of the name and the signature.
-    pub fingerprint: u64,
+    /// Gives the digest of the name and the signature.
+    pub fingerprint: fn() -> u64,
     /// Decodes the arguments, calls the function, and encodes its result.
     pub enter: fn(&mut CallEntry) -> Result<(), Refusal>,
 }

@@ -16,11 +16,6 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 
 /// Carries values of type `T`.
-#[diagnostic::on_unimplemented(
-    message = "`{T}` cannot cross to another process",
-    label = "neither a parameter nor a result of a call",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for it, without borrowed fields; bytes, text, paths and descriptors cross as they are"
-)]
 pub trait Codec<T> {
     /// Appends the value.
     fn encode(&self, value: T, out: &mut Encoder) -> Result<(), ValueError>;

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -89,3 +91,41 @@ fn plugin_starts_some() -> anyfork::Result<()> {
 /// The program has one of this name, too.
 #[anyfork::worker]
 fn same_name() {}
+
+#[anyfork::call(name = "plugin: join")]
+fn join(texts: Vec<String>, bytes: Vec<u8>, file: File) -> io::Result<(String, Vec<u8>, OwnedFd)> {
+    Ok((format!("plugin {}", texts.join(" ")), bytes, file.into()))
+}
+
+#[anyfork::call(name = "plugin: end")]
+fn end(how: String) -> u32 {
+    extern "C" fn cannot_unwind() {
+        panic!("in a plugin's C");
+    }
+    match how.as_str() {
+        "panic" => panic!("in a plugin"),
+        "abort" => cannot_unwind(),
+        "exit" => std::process::exit(4),
+        _ => {}
+    }
+    7
+}
+
+#[anyfork::call(name = "plugin: changed")]
+fn changed(number: u32) -> u64 {
+    number.into()
+}
+
+#[anyfork::call]
+async fn plugin_own(text: String, bytes: Vec<u8>) -> (String, Vec<u8>) {
+    tokio::task::yield_now().await;
+    (format!("own {text}"), bytes)
+}
+
+/// Calls this library's functions in further processes.
+#[anyfork::worker]
+fn plugin_calls_its_own(mut socket: UnixStream, path: PathBuf) -> anyfork::Result<()> {
+    let process = Process::new()?.require(&path);
+    let (text, bytes) = plugin_own::call(process, "x".into(), vec![0, 1, 2]).blocking()?;
+    Ok(write!(socket, "{text} {} {bytes:?}", bytes.len())?)
+}

@@ -45,12 +45,14 @@ pub struct Postcard<T>(pub T);
 /// The conversions of a format.
 macro_rules! format {
     ($name:ident, $write:expr, $read:expr) => {
+        #[diagnostic::do_not_recommend]
         impl<T: Serialize> IntoArg for $name<T> {
             fn into_arg(self) -> Result<Arg, ArgError> {
                 $write(&self.0).map(Arg::Bytes).map_err(ArgError::new)
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<T: DeserializeOwned> FromArg for $name<T> {
             fn from_arg(arg: Arg) -> Result<$name<T>, ArgError> {
                 match arg {

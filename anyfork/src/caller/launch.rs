@@ -125,10 +125,16 @@ impl<T: Target> Launch<T> {
         Launch::new(Err(error), Trace::refused())
     }
 
-    /// What is under way.
+    /// What is under way, and what reports its failure.
     #[cfg(feature = "pool")]
-    pub(crate) fn into_pending(self) -> Result<T::Pending> {
-        self.pending.inspect_err(|error| self.trace.failed(error))
+    pub(crate) fn into_pending(self) -> Result<(T::Pending, Trace)> {
+        match self.pending {
+            Ok(pending) => Ok((pending, self.trace)),
+            Err(error) => {
+                self.trace.failed(&error);
+                Err(error)
+            }
+        }
     }
 
     /// What somebody writes who takes a launch for a process.

@@ -161,6 +161,12 @@ impl<S: AsFd> Spawn<S> {
         })
     }
 
+    /// Kills the child. Returns whether it surely was not ready: `Ready` takes the pipe.
+    #[cfg(feature = "pool")]
+    pub(crate) fn give_up(self) -> bool {
+        self.status.is_some() && self.socket.give_up()
+    }
+
     /// The socket, of a child that is ready or that somebody else will wait for.
     pub(crate) fn into_socket(self) -> S {
         self.socket.disarm()

@@ -6,6 +6,8 @@
 //! only this room waits.
 
 pub(crate) mod blocking;
+#[cfg(all(feature = "pool", feature = "tokio"))]
+pub(crate) mod events;
 #[cfg(feature = "tokio")]
 pub(crate) mod readiness;
 #[cfg(feature = "tokio")]
@@ -13,5 +15,6 @@ pub(crate) mod registration;
 pub(crate) mod shortage;
 #[cfg(all(feature = "pool", feature = "tokio"))]
 pub(crate) mod socket;
+pub(crate) mod sources;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

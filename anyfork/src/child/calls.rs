@@ -2,156 +2,168 @@
 //! RUNS IN: child
 //!
 //! One call after the other: it reads a request, notes the number of the call in the page
-//! that it shares with the caller, decodes, calls, and answers. It leaves when the caller
+//! that it shares with the caller, and has it [answered](mod@answer). It leaves when the caller
 //! closes the socket, after a panic, and when the function has asked for it.
 
-use std::any::{Any, TypeId};
+pub(crate) mod answer;
+
+use std::any::TypeId;
 use std::io;
-use std::mem;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::args::value::Arg;
-use crate::child::frame;
-use crate::child::report;
+use crate::child::calls::answer::{Served, is_gone, refuse, serve_one};
+#[cfg(feature = "plugin")]
+use crate::child::plugin::{self, PluginFunction};
 use crate::entry::Entry;
-use crate::entry::call::{CallEntry, Refusal, retires};
 use crate::entry::outcome::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::call::incoming::Incoming;
-use crate::protocol::call::outgoing::Outgoing;
-use crate::protocol::call::{Frame, Kind, MAX_LEN, Payload, Terms, encode_failure};
+use crate::protocol::call::{Frame, Head, Kind, MAX_LEN, Payload, Terms};
 use crate::registry::{self, CallFunction, Function};
-use crate::spec::name::{CALL_LOOP, CallLoop};
-use crate::sys::fork;
+use crate::spec::name::{CALL_LOOP, CallLoop, ONE_CALL};
 use crate::sys::fork_mark::ForkMark;
 use crate::sys::shared_page::SharedNumber;
 use crate::sys::signal;
 use crate::sys::socket::{self, Wait};
-use crate::value::Decoder;
 
-/// The worker in which calls run. It is in no list of the program's: only its identity
-/// leads to it.
-pub(crate) static WORKER: Function = Function {
+/// The worker in which calls run one after the other. It is in no list of the program's.
+pub(crate) static LOOP: Function = Function {
     name: CALL_LOOP,
     identity: TypeId::of::<CallLoop>,
     enter: serve,
 };
 
-/// The answer to a call.
-struct Answer {
-    kind: Kind,
-    payload: Payload,
+/// The worker that serves the one call that it gets as an argument.
+pub(crate) static ONE_CALL_WORKER: Function = Function {
+    name: ONE_CALL,
+    identity: TypeId::of::<CallLoop>,
+    enter: serve_one_call,
+};
+
+/// A function that was found.
+enum Found {
+    Own(&'static CallFunction),
+    #[cfg(feature = "plugin")]
+    Plugin(PluginFunction),
 }
 
 /// Serves calls until the caller closes the socket.
 fn serve(entry: &mut Entry) -> Result<Outcome> {
     // Last, behind what the process was given before it became a worker of a pool's.
-    let entered = match entry.rest().last() {
-        Some(Arg::Fd(page)) => SharedNumber::map(page.as_fd()),
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    };
-    let entered = entered.map_err(|error| Error::io("map the page of a worker's calls", error))?;
-    let mark = ForkMark::new().map_err(|error| Error::io("mark a worker", error))?;
-    signal::ignore_terminal().map_err(|error| Error::io("catch SIGINT and SIGQUIT", error))?;
+    let (entered, mark) = prepare(entry.rest().last())?;
     let socket = entry.enter_with::<UnixStream>()?;
     let mut incoming = Incoming::new(MAX_LEN);
     while let Some(frame) = receive(&socket, &mut incoming)? {
         let Kind::Call(terms) = frame.head.kind else {
             return Err(nonsense("a worker was sent an answer"));
         };
-        let number = frame.head.number;
-        entered.store(number);
-        let answer = answer(frame, &terms)?;
-        if mark.is_copy() {
-            // A copy of this process, which the function has forked, has no call to answer.
-            frame::flush();
-            fork::exit_now(0);
-        }
-        let has_panicked = matches!(answer.kind, Kind::Panicked);
-        let leaves = terms.is_last || retires() || (has_panicked && !terms.keep_after_panic);
-        if leaves {
-            // The caller may be looking for what the function has printed.
-            frame::flush();
-        }
-        let frame = Outgoing::new(answer.kind, number, leaves, "", answer.payload);
-        if !send(&socket, frame)? || leaves {
-            break;
+        entered.store(frame.head.number);
+        match answer(frame, &terms, socket.as_fd(), mark)? {
+            Served::Stays => {}
+            Served::Leaves => break,
         }
     }
     Ok(Outcome::SUCCESS)
 }
 
-/// Calls the function that the request names.
-fn answer(frame: Frame, terms: &Terms) -> Result<Answer> {
-    let name = frame.name()?.to_owned();
-    let refused = |text: String| Answer {
-        kind: Kind::BadArgument,
-        payload: Payload::of(text.into_bytes()),
+/// Serves the call whose request is among the arguments: its descriptors, its bytes, and
+/// the page, behind what the process was given before.
+fn serve_one_call(entry: &mut Entry) -> Result<Outcome> {
+    let mut args: Vec<Arg> = entry.rest().collect();
+    let (entered, mark) = prepare(args.pop())?;
+    let Some(Arg::Bytes(request)) = args.pop() else {
+        return Err(nonsense("a worker was not sent its call"));
     };
+    let Some((head, main)) = request.split_first_chunk() else {
+        return Err(nonsense("a worker was sent a part of a call"));
+    };
+    let head = Head::parse(head)?;
+    let is_whole = head.blobs == 0 && head.main == main.len() as u64;
+    let (Kind::Call(terms), true, Some(first)) =
+        (head.kind, is_whole, args.len().checked_sub(head.fds))
+    else {
+        return Err(nonsense("a worker was sent a part of a call"));
+    };
+    let fds = args.drain(first..).filter_map(|arg| match arg {
+        Arg::Fd(fd) => Some(fd),
+        Arg::Bytes(_) => None,
+    });
+    let payload = Payload {
+        main: main.to_vec(),
+        blobs: Vec::new(),
+        fds: fds.collect(),
+    };
+    let frame = Frame {
+        has_lost_fds: payload.fds.len() < head.fds,
+        head,
+        payload,
+    };
+    let socket = entry.enter_with::<UnixStream>()?;
+    entered.store(head.number);
+    answer(frame, &terms, socket.as_fd(), mark)?;
+    Ok(Outcome::SUCCESS)
+}
+
+/// Maps the page that the caller shares with this worker, and does what a worker of calls
+/// does before it is ready.
+fn prepare(page: Option<Arg>) -> Result<(SharedNumber, ForkMark)> {
+    let entered = match page {
+        Some(Arg::Fd(page)) => SharedNumber::map(page.as_fd()),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let entered = entered.map_err(|error| Error::io("map the page of a worker's calls", error))?;
+    let mark = ForkMark::new().map_err(|error| Error::io("mark a worker", error))?;
+    signal::ignore_terminal().map_err(|error| Error::io("catch SIGINT and SIGQUIT", error))?;
+    Ok((entered, mark))
+}
+
+/// Answers a request.
+fn answer(frame: Frame, terms: &Terms, socket: BorrowedFd<'_>, mark: ForkMark) -> Result<Served> {
+    let name = frame.name()?.to_owned();
+    let number = frame.head.number;
     if frame.has_lost_fds {
         let text = "descriptors were lost: the descriptor table of the worker is full";
-        return Ok(refused(format!("the arguments of `{name}`: {text}")));
+        let text = format!("the arguments of `{name}`: {text}");
+        return refuse(text, number, terms, socket);
     }
-    let function = match find(&name, terms.fingerprint) {
-        Ok(function) => function,
-        Err(text) => return Ok(refused(text)),
-    };
-    report::set_worker(function.name);
-    let Payload { main, blobs, fds } = frame.payload;
-    let decoder = Decoder::new(main, frame.head.name, blobs, fds);
-    let mut entry = CallEntry::new(function.name, decoder);
-    let returned = catch_unwind(AssertUnwindSafe(|| {
-        frame::__anyfork_begin_short_backtrace(function.enter, &mut entry)
-    }));
-    Ok(match returned {
-        Err(panic) => panicked(panic),
-        Ok(Err(Refusal::BadArgument(text))) => refused(text),
-        Ok(Err(Refusal::BadResult(text))) => Answer {
-            kind: Kind::BadResult,
-            payload: Payload::of(text.into_bytes()),
-        },
-        Ok(Ok(())) => {
-            let result = entry.result;
-            let payload = Payload {
-                main: result.main,
-                blobs: result.blobs,
-                fds: result.fds,
-            };
-            match payload.len() {
-                size if size > terms.max_result => Answer {
-                    kind: Kind::TooLarge { size },
-                    payload: Payload::default(),
-                },
-                _ => Answer {
-                    kind: Kind::Returned,
-                    payload,
-                },
-            }
+    match find(&name, terms.fingerprint) {
+        Ok(Found::Own(function)) => {
+            let skip = frame.head.name;
+            serve_one(function, frame.payload, skip, number, terms, socket, mark)
         }
-    })
-}
-
-fn panicked(panic: Box<dyn Any + Send>) -> Answer {
-    let failure = report::unwound(&*panic);
-    // Forget: the payload's destructor is user code and might panic, too.
-    mem::forget(panic);
-    Answer {
-        kind: Kind::Panicked,
-        payload: Payload::of(encode_failure(&failure)),
+        #[cfg(feature = "plugin")]
+        Ok(Found::Plugin(function)) => {
+            let mut payload = frame.payload;
+            payload.main.drain(..frame.head.name);
+            Ok(function.call(payload, number, terms, socket))
+        }
+        Err(text) => refuse(text, number, terms, socket),
     }
 }
 
-/// Finds the function of that name and signature.
-fn find(name: &str, fingerprint: u64) -> Result<&'static CallFunction, String> {
+/// Finds the function of that name and signature, in the program and in its plugins.
+fn find(name: &str, fingerprint: u64) -> Result<Found, String> {
     let mut named = registry::calls().iter().filter(|it| it.name == name);
     let mut is_known = false;
-    let found = named.find(|it| {
+    let own = named.find(|it| {
         is_known = true;
-        it.fingerprint == fingerprint
+        (it.fingerprint)() == fingerprint
     });
-    found.ok_or_else(|| match is_known {
+    if let Some(own) = own {
+        return Ok(Found::Own(own));
+    }
+    #[cfg(feature = "plugin")]
+    for (function, its_name, its_fingerprint) in plugin::calls() {
+        if its_name == name {
+            is_known = true;
+            if its_fingerprint == fingerprint {
+                return Ok(Found::Plugin(function));
+            }
+        }
+    }
+    Err(match is_known {
         true => format!(
             "`{name}` has another signature in the program of the worker: build both programs \
              from the same source"
@@ -176,28 +188,6 @@ fn receive(socket: &UnixStream, incoming: &mut Incoming) -> Result<Option<Frame>
             Err(error) => return Err(Error::io("receive a call", error)),
         }
     }
-}
-
-/// Sends an answer. `false`: nobody reads it.
-fn send(socket: &UnixStream, mut frame: Outgoing) -> Result<bool> {
-    while let Some((bytes, fds)) = frame.next() {
-        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        match socket::send_or_wait(socket.as_fd(), Wait::Yes, bytes, &fds) {
-            Ok(len) => frame.sent(len),
-            Err(error) if is_gone(&error) => return Ok(false),
-            // The caller has not received the descriptors before these.
-            Err(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) => {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
-            Err(error) => return Err(Error::io("send the result of a call", error)),
-        }
-    }
-    Ok(true)
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset};
-    matches!(error.kind(), BrokenPipe | ConnectionReset)
 }
 
 fn nonsense(what: &str) -> Error {

@@ -2,9 +2,6 @@
 //! RUNS IN: template, child
 
 #[cfg(feature = "pool")]
-use std::any::TypeId;
-
-#[cfg(feature = "pool")]
 use crate::child::calls;
 #[cfg(feature = "plugin")]
 use crate::child::plugin::{self, PluginFunction};
@@ -12,7 +9,7 @@ use crate::entry::Kind;
 use crate::error::Result;
 use crate::registry::{self, Function, find};
 #[cfg(feature = "pool")]
-use crate::spec::name::{CALL_LOOP, CallLoop};
+use crate::spec::name::{CALL_LOOP, ONE_CALL};
 use crate::spec::name::{FunctionName, Identity};
 
 /// A function that was found by its name.
@@ -80,12 +77,16 @@ pub(crate) fn find_own_worker(wanted: &FunctionName<'_>) -> Result<&'static Func
     )
 }
 
-/// The library's own worker, if that is asked for.
+/// The library's own worker of that name, if a caller of this library asks for it. Its
+/// identity is another one in another build, or in a plugin's copy of this library.
 #[cfg(feature = "pool")]
 fn library_worker(wanted: &FunctionName<'_>) -> Option<&'static Function> {
-    let identity = wanted.identity?;
-    (wanted.name == CALL_LOOP && identity == Identity::of(TypeId::of::<CallLoop>()))
-        .then_some(&calls::WORKER)
+    wanted.identity?;
+    match &*wanted.name {
+        CALL_LOOP => Some(&calls::LOOP),
+        ONE_CALL => Some(&calls::ONE_CALL_WORKER),
+        _ => None,
+    }
 }
 
 fn own<'a>(kind: Kind) -> impl Iterator<Item = (&'a str, &'static Function)> + Clone {

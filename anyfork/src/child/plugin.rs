@@ -16,9 +16,17 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::args::Args;
 use crate::args::value::Arg;
+#[cfg(feature = "pool")]
+use crate::child::calls::answer::Served;
+#[cfg(feature = "pool")]
+use crate::child::report;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "pool")]
+use crate::protocol::call::{Payload, Terms};
 use crate::protocol::reply;
+#[cfg(feature = "pool")]
+use crate::sys::plugin_table::RawCall;
 use crate::sys::plugin_table::host::{LoadError, Plugin};
 use crate::sys::plugin_table::{VERSION, Value};
 
@@ -77,8 +85,20 @@ pub(crate) fn after_fork() {
 pub(crate) fn functions(kind: Kind) -> Vec<(String, PluginFunction)> {
     let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let of = |&plugin: &&'static Plugin| {
-        let function = move |(index, name)| (name, PluginFunction { plugin, index });
+        let function = move |(index, name, _)| (name, PluginFunction { plugin, index });
         plugin.names(number_of(kind)).into_iter().map(function)
+    };
+    loaded.iter().flat_map(of).collect()
+}
+
+/// The functions of typed calls in all plugins, with their names and fingerprints.
+#[cfg(feature = "pool")]
+pub(crate) fn calls() -> Vec<(PluginFunction, String, u64)> {
+    let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let of = |&plugin: &&'static Plugin| {
+        let function =
+            move |(index, name, fingerprint)| (PluginFunction { plugin, index }, name, fingerprint);
+        plugin.names(NUMBER_OF_CALLS).into_iter().map(function)
     };
     loaded.iter().flat_map(of).collect()
 }
@@ -102,6 +122,39 @@ impl PluginFunction {
         (result, args_of(end.collected))
     }
 }
+
+#[cfg(feature = "pool")]
+impl PluginFunction {
+    /// Has this function answer a typed call on `socket`.
+    pub(crate) fn call(
+        self,
+        payload: Payload,
+        number: u64,
+        terms: &Terms,
+        socket: BorrowedFd<'_>,
+    ) -> Served {
+        let Payload { main, blobs, fds } = payload;
+        let bytes = [main].into_iter().chain(blobs).map(Value::Bytes);
+        let values = bytes.chain(fds.into_iter().map(Value::Fd)).collect();
+        let call = RawCall {
+            number,
+            max_result: terms.max_result,
+            keep_after_panic: terms.keep_after_panic,
+            is_last: terms.is_last,
+        };
+        let status = report::status_pipe();
+        let status = status.as_ref().and_then(|pipe| pipe.get().ok());
+        let stays = self.plugin.call(self.index, values, call, socket, status);
+        match stays {
+            true => Served::Stays,
+            false => Served::Leaves,
+        }
+    }
+}
+
+/// The number of functions of typed calls in the table.
+#[cfg(feature = "pool")]
+const NUMBER_OF_CALLS: u32 = 2;
 
 /// The number of a kind in the table.
 fn number_of(kind: Kind) -> u32 {

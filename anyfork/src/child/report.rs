@@ -115,6 +115,13 @@ impl ReporterSeed {
     }
 }
 
+/// The status pipe, for a plugin's copy of this library.
+#[cfg(all(feature = "plugin", feature = "pool"))]
+pub(crate) fn status_pipe() -> Option<RememberedFd> {
+    let number = state().pipe.as_ref().map(RememberedFd::number)?;
+    RememberedFd::of_number(number)
+}
+
 /// Calls this process by the worker that it is about to run.
 pub(crate) fn set_worker(worker: &'static str) {
     state().name = ProcessName::Worker(worker);

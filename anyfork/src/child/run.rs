@@ -8,12 +8,9 @@ use std::mem;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use crate::args::Args;
-use crate::child::frame::{__anyfork_begin_short_backtrace, flush};
+use crate::child::frame::{__anyfork_begin_short_backtrace, flush_at_exit};
 use crate::child::functions::Found;
 #[cfg(feature = "plugin")]
 use crate::child::reply::wake_template;
@@ -21,7 +18,6 @@ use crate::child::reply::{answer_failure, die_with_caller, say_ready};
 use crate::child::report;
 use crate::entry::{Entry, Hooks};
 use crate::registry::Function;
-use crate::sys::threads;
 
 /// The exit code of a Rust program that panicked.
 pub(crate) const PANICKED: u8 = 101;
@@ -82,23 +78,4 @@ pub(crate) fn run_worker(worker: &Function, args: Args, socket: UnixStream) -> u
     // The worker has returned and dropped its sockets; what it printed must come out.
     flush_at_exit();
     code
-}
-
-/// Writes out the buffers when a worker has returned. Another thread of the worker may
-/// hold a stream's lock for as long as it likes: then that stream's buffer is lost, as
-/// it is in a Rust program whose `main` returns.
-fn flush_at_exit() {
-    /// Timeout for the locks.
-    const TIMEOUT: Duration = Duration::from_millis(200);
-    if threads::was_always_single() {
-        return flush();
-    }
-    let (done, flushed) = mpsc::channel();
-    let flusher = move || {
-        flush();
-        let _ = done.send(());
-    };
-    if thread::Builder::new().spawn(flusher).is_ok() {
-        let _ = flushed.recv_timeout(TIMEOUT);
-    }
 }

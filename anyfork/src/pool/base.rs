@@ -91,7 +91,7 @@ impl Base {
         let prepared = self.inits.iter().fold(process, |it, init| init(it));
         let launch = prepared.send_fd(sent).run_companion::<CallLoop>(CALL_LOOP);
         Ok(Box::new(Launched {
-            spawn: launch.into_pending()?.into_spawn()?,
+            spawn: launch.into_pending()?.0.into_spawn()?,
             page,
             wait: WaitFor::Reply(Interest::Readable),
         }))

@@ -46,7 +46,8 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped before, it is undone: the process in which it runs is killed.
+/// Dropped before, it is undone: the process in which it runs is killed. It can be awaited
+/// with any executor: in a tokio runtime the runtime waits, elsewhere a thread.
 ///
 /// # Errors
 ///
@@ -167,7 +168,30 @@ impl<R, E> Call<R, E> {
     }
 
     /// Limits the time from when a process has the call: then the process is killed, and
-    /// gone before [`ErrorKind::TimedOut`] is reported.
+    /// gone before [`ErrorKind::TimedOut`] is reported. A result that has arrived whole wins.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn never() -> u8 {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let call = never::call(Process::new()?).timeout(Duration::from_millis(10));
+    /// let error = call.blocking().expect_err("it takes longer");
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(!error.never_entered());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Call<R, E> {
         match &mut self.pending {
             Pending::Failed(_) => {}
@@ -188,7 +212,8 @@ impl<R, E> Call<R, E> {
         self
     }
 
-    /// Lets the call go on without anybody.
+    /// Lets the call go on without anybody, as long as this program runs. Its result is
+    /// dropped.
     pub fn detach(self) {
         match self.pending {
             Pending::Failed(_) => {}
@@ -197,7 +222,7 @@ impl<R, E> Call<R, E> {
         }
     }
 
-    /// Whether the result is there, so that nobody has to wait for it.
+    /// Whether the result, or the failure, is there, so that nobody has to wait for it.
     pub fn is_finished(&self) -> bool {
         match &self.pending {
             Pending::Failed(_) => true,

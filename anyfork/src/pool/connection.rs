@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
+use crate::pool::request::Request;
 use crate::protocol::call::incoming::Incoming;
 use crate::protocol::call::outgoing::Outgoing;
 use crate::protocol::call::{Frame, Kind, Payload, Terms, parse_failure};
@@ -24,18 +25,6 @@ use crate::sys::socket::{self, Wait};
 
 /// Interval between two looks whether fewer descriptors are in flight.
 const INTERVAL_IN_FLIGHT: Duration = Duration::from_millis(1);
-
-/// One call, as it goes to a worker.
-#[derive(Debug)]
-pub(crate) struct Request {
-    /// Never 0, and higher than that of all calls before.
-    pub(crate) number: u64,
-    /// The name that the function is registered under.
-    pub(crate) name: &'static str,
-    pub(crate) terms: Terms,
-    /// The arguments.
-    pub(crate) arguments: Payload,
-}
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -133,6 +122,11 @@ impl Connection {
         self.socket.as_fd()
     }
 
+    /// Whether nothing is left to send.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.call.as_ref().is_none_or(|call| call.is_sent)
+    }
+
     /// Whether the worker can take a call: none is under way, nothing is left of the one
     /// before, and the worker's end was open at the last step.
     pub(crate) fn is_usable(&self) -> bool {
@@ -161,6 +155,19 @@ impl Connection {
             is_sent: false,
             has_closed_fds: false,
         });
+    }
+
+    /// Puts a call under way whose request is sent by other means.
+    pub(crate) fn expect(&mut self, number: u64, name: &'static str, terms: Terms) {
+        self.start(Request {
+            number,
+            name,
+            terms,
+            arguments: Payload::default(),
+        });
+        if let Some(call) = &mut self.call {
+            call.is_sent = true;
+        }
     }
 
     /// Sends as much as there is room for, and receives nothing: right after

@@ -7,7 +7,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::pool::connection::Request;
+use crate::pool::request::Request;
 use crate::pool::state::event::WorkerId;
 use crate::protocol::call::Payload;
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::pool::base::Base;
-use crate::pool::connection::{Request, WaitFor};
+use crate::pool::connection::WaitFor;
 use crate::pool::entry::{Entry, Owner, Wake};
 use crate::pool::few::Few;
 use crate::pool::left::Left;
 use crate::pool::live::{Line, Live, Up};
+use crate::pool::request::Request;
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, Event, WorkerId};
 use crate::sys::rights::Rights;

@@ -16,7 +16,6 @@ use std::time::Duration;
 #[cfg(feature = "tokio")]
 use crate::caller::wait::socket::SocketReadiness;
 use crate::error::{Error, Result};
-use crate::pool::connection::Request;
 use crate::pool::core::Shared;
 use crate::pool::entry::{Entry, Owner};
 #[cfg(feature = "tokio")]
@@ -25,6 +24,7 @@ use crate::pool::exchange::By;
 use crate::pool::inner::Inner;
 use crate::pool::live::Live;
 use crate::pool::prepared::Prepared;
+use crate::pool::request::Request;
 #[cfg(feature = "tokio")]
 use crate::pool::state::event::WorkerId;
 use crate::pool::state::event::{CallId, Event};

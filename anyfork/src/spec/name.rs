@@ -42,7 +42,11 @@ impl Identity {
 #[cfg(feature = "pool")]
 pub(crate) const CALL_LOOP: &str = "anyfork::pool";
 
-/// What stands in for the companion of that worker.
+/// The name of the library's own worker that serves one call, which it gets as an argument.
+#[cfg(feature = "pool")]
+pub(crate) const ONE_CALL: &str = "anyfork::call";
+
+/// What stands in for the companion of these workers.
 #[cfg(feature = "pool")]
 pub(crate) enum CallLoop {}
 

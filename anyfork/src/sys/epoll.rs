@@ -2,6 +2,8 @@
 //! RUNS IN: any
 
 use std::io;
+#[cfg(feature = "pool")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::{self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::sys::fd::above_standard;
+#[cfg(feature = "pool")]
+use crate::sys::poll::Interest;
 
 /// A set of descriptors to wait for, each with a token (epoll(7)).
 pub(crate) struct Epoll(epoll::Epoll);
@@ -31,6 +35,25 @@ impl Epoll {
     pub(crate) fn add_hung_up(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         let event = EpollEvent::new(EpollFlags::empty(), token);
         Ok(self.0.add(fd, event)?)
+    }
+
+    /// A set of these descriptors, which may name one twice (epoll_ctl(2)).
+    #[cfg(feature = "pool")]
+    pub(crate) fn of(fds: &[(BorrowedFd<'_>, Interest)]) -> io::Result<Epoll> {
+        let set = Epoll::new()?;
+        for (index, (fd, _)) in fds.iter().enumerate() {
+            let same = |other: &&(BorrowedFd<'_>, Interest)| other.0.as_raw_fd() == fd.as_raw_fd();
+            if fds[..index].iter().any(|other| same(&other)) {
+                continue;
+            }
+            let flags = fds.iter().filter(same).map(|(_, interest)| match interest {
+                Interest::Readable => EpollFlags::EPOLLIN,
+                Interest::Writable => EpollFlags::EPOLLOUT,
+                Interest::HungUp => EpollFlags::empty(),
+            });
+            set.0.add(fd, EpollEvent::new(flags.collect(), 0))?;
+        }
+        Ok(set)
     }
 
     /// Changes whether `token` is reported while the descriptor is readable. It is

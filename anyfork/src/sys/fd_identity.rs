@@ -130,7 +130,8 @@ impl RememberedFd {
         (number >= 0).then_some(RememberedFd(number))
     }
 
-    fn get(&self) -> io::Result<BorrowedFd<'_>> {
+    /// The pipe, if it is still open.
+    pub(crate) fn get(&self) -> io::Result<BorrowedFd<'_>> {
         // SAFETY: the kernel looks the number up, and a closed one is an error.
         let fd = unsafe { BorrowedFd::borrow_raw(self.0) };
         match peer::is_marked(fd) && fcntl(fd, FcntlArg::F_GETPIPE_SZ).is_ok() {

@@ -23,7 +23,7 @@ pub(crate) enum Value {
 }
 
 /// Version of this interface.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// What a plugin's `anyfork_plugin` function returns. The first field keeps its
 /// place and meaning in every version.
@@ -37,6 +37,15 @@ pub struct Table {
     work: extern "C" fn(index: usize, args: RawArgs, socket: c_int, status: c_int) -> c_int,
     /// Runs an init function.
     init: extern "C" fn(index: usize, args: RawArgs, collected: RawArgs, answer: *mut Answer),
+    /// Answers a typed call on `socket`, which the plugin borrows, as it does `status`; a
+    /// `status` of -1 is none. Returns whether the worker takes another call.
+    call: extern "C" fn(
+        index: usize,
+        args: RawArgs,
+        call: *const RawCall,
+        socket: c_int,
+        status: c_int,
+    ) -> bool,
     /// Called first in every forked child. Returns `false` if a hook panicked.
     forked: extern "C" fn() -> bool,
 }
@@ -53,6 +62,18 @@ struct Name {
     len: usize,
     /// The number of its kind, see `child::plugin`.
     kind: u32,
+    /// The digest of the signature of a function of typed calls; else 0.
+    fingerprint: u64,
+}
+
+/// What a caller says beside the arguments of a typed call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct RawCall {
+    pub(crate) number: u64,
+    pub(crate) max_result: u64,
+    pub(crate) keep_after_panic: bool,
+    pub(crate) is_last: bool,
 }
 
 /// An argument: bytes or a descriptor.

@@ -165,6 +165,12 @@ fn file_name() -> &'static CStr {
     }
 }
 
+/// Whether this program has any tool, which takes its time at an exit.
+#[cfg(feature = "pool")]
+pub(crate) fn are_there() -> bool {
+    tools().write_profile.is_some() || tools().look_for_leaks.is_some()
+}
+
 /// Writes what this process has counted.
 pub(crate) fn write_profile() {
     let Tools {

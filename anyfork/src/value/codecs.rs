@@ -30,7 +30,7 @@ pub struct Failures;
 /// What serde serializes, in postcard's format.
 pub struct Serde<T>(pub(crate) PhantomData<fn() -> T>);
 
-/// What cannot cross.
+/// What cannot cross, and slots that are not used.
 pub struct Unsupported<T>(pub(crate) PhantomData<fn() -> T>);
 
 /// Types that are descriptors, and `Option` and `Vec` of such types.
@@ -167,6 +167,17 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Serde<T> {
         let (value, left) = decoded.map_err(|error| ValueError::new(fd::reason(error)))?;
         from.skip_to(left);
         Ok(value)
+    }
+}
+
+/// Never used: the compiler refuses the type.
+impl<T> Codec<T> for Unsupported<T> {
+    fn encode(&self, _: T, _: &mut Encoder) -> Result<(), ValueError> {
+        Err(ValueError::new("it cannot cross"))
+    }
+
+    fn decode(&self, _: &mut Decoder) -> Result<T, ValueError> {
+        Err(ValueError::new("it cannot cross"))
     }
 }
 

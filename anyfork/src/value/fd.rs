@@ -18,6 +18,27 @@ use crate::args::value::Arg;
 ///
 /// A parameter or a result that is a descriptor needs no `Fd`.
 ///
+/// ```
+/// # mod doctest {
+/// use std::fs::File;
+/// use anyfork::{Fd, Process};
+///
+/// #[anyfork::call]
+/// fn lengths(files: Vec<(String, Fd<File>)>) -> Result<Vec<(String, u64)>, std::io::Error> {
+///     let length = |(name, file): (String, Fd<File>)| Ok((name, file.0.metadata()?.len()));
+///     files.into_iter().map(length).collect()
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let files = vec![("null".to_owned(), Fd(File::open("/dev/null")?))];
+/// let lengths = lengths::call(Process::new()?, files).blocking()??;
+/// assert_eq!(lengths, [("null".to_owned(), 0)]);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
 /// Serialized, it is duplicated; the structure closes its own when it is dropped. Outside of
 /// a call, it does not serialize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use crate::value::probe::Probe;
+use crate::value::probe::{Empty, Probe};
 use crate::value::{Codec, Decoder, Encoder, ValueError};
 
 /// What a type is made of: how, and a probe for each slot.
@@ -26,9 +26,6 @@ pub struct Optional;
 pub struct Fallible;
 /// A tuple of `N` parts.
 pub struct Tuple<const N: usize>;
-
-/// A slot that a type does not use.
-pub struct Empty;
 
 /// The `Ok` half of a `Result`, which may be a tuple.
 pub struct OkProbe<T>(PhantomData<fn() -> T>);
@@ -240,35 +237,4 @@ tuples! {
     10: A C1 a B C2 b C C3 c D C4 d E C5 e F C6 f G C7 g H C8 h I C9 i J C10 j;
     11: A C1 a B C2 b C C3 c D C4 d E C5 e F C6 f G C7 g H C8 h I C9 i J C10 j K C11 k;
     12: A C1 a B C2 b C C3 c D C4 d E C5 e F C6 f G C7 g H C8 h I C9 i J C10 j K C11 k L C12 l;
-}
-
-/// An expression: the codec of a type, as a value whose type implements
-/// [`Codec`](crate::value::Codec) if the type can cross.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __anyfork_codec {
-    ($ty:ty) => {{
-        #[allow(unused_imports)]
-        use $crate::__private::value::{
-            ApartOk as _, ApartShape as _, BytesLeaf as _, ErrorLeaf as _, FdLeaf as _,
-            NoLeaf as _, Probe, SerdeLeaf as _, WholeOk as _, WholeShape as _, join,
-        };
-        let outer = (&&&Probe::<$ty>::new()).shape();
-        let (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11) = outer.slots;
-        let inner = (&&&s0).ok_shape();
-        let (i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11) = inner.slots;
-        let first = join(inner.kind, $crate::__anyfork_leaves!(i0 i1 i2 i3 i4 i5 i6 i7 i8 i9 i10 i11));
-        let more = $crate::__anyfork_leaves!(s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11);
-        join(outer.kind, (first, more))
-    }};
-}
-
-/// The codecs of slots as nested pairs.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __anyfork_leaves {
-    () => { () };
-    ($slot:ident $($more:ident)*) => {
-        ((&&&&&$slot).leaf(), $crate::__anyfork_leaves!($($more)*))
-    };
 }

@@ -4,10 +4,8 @@
 //! A method is looked up on a probe with several references: traits for which the type
 //! does not qualify are passed over, and each lower one is implemented for one reference
 //! less. So a type gets the first codec that fits, without a trait of the user's, and also
-//! behind an alias. The last fits every type, and carries none: its [`Codec`] is missing,
-//! which is the one error that the compiler reports.
-//!
-//! [`Codec`]: crate::value::Codec
+//! behind an alias. The last fits every type, and demands [`Crosses`] of it, which is the
+//! one error that the compiler reports.
 
 use std::io;
 use std::marker::PhantomData;
@@ -17,6 +15,9 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 use crate::value::codecs::{Bytes, Byteslike, Failures, Fdlike, Fds, IoErrors, Serde, Unsupported};
+
+/// A slot that a type does not use.
+pub struct Empty;
 
 /// Asks for the codec of a type.
 pub struct Probe<T>(PhantomData<fn() -> T>);
@@ -90,11 +91,29 @@ impl<T: Serialize + DeserializeOwned> SerdeLeaf<T> for &Probe<T> {
 /// All other types.
 pub trait NoLeaf<T> {
     /// The codec that is none.
-    fn leaf(&self) -> Unsupported<T>;
+    fn leaf(&self) -> Unsupported<T>
+    where
+        T: Crosses;
 }
 
 impl<T> NoLeaf<T> for Probe<T> {
-    fn leaf(&self) -> Unsupported<T> {
+    fn leaf(&self) -> Unsupported<T>
+    where
+        T: Crosses,
+    {
         Unsupported(PhantomData)
     }
 }
+
+/// What no type of the user's is: the compiler reports it for a type without a codec, in
+/// fewer words than for a codec that is missing somewhere inside.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot cross to another process",
+    label = "neither a parameter nor a result of a call",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it, without borrowed fields",
+    note = "bytes, text, paths, descriptors and `Vec`s of descriptors cross as they are; a descriptor inside a structure is `anyfork::Fd`"
+)]
+pub trait Crosses {}
+
+#[diagnostic::do_not_recommend]
+impl Crosses for Empty {}

@@ -4,6 +4,7 @@
 mod confined_worker_exits_as_it_returns;
 mod descriptors_arrive_as_their_type;
 mod exit_is_reported_as_it_was;
+mod values_of_serde_arrive;
 mod worker_is_called_like_a_function;
 mod worker_is_finished;
 mod worker_returns_like_main;

@@ -76,22 +76,19 @@ impl PendingChild {
         }
     }
 
-    /// The spawn, if it has begun.
+    /// The spawn and the streams, if it has begun.
     #[cfg(feature = "pool")]
-    pub(crate) fn spawn(&mut self) -> Result<&mut Spawn<UnixStream>> {
-        match &mut self.0 {
-            State::Started(spawn, _) => Ok(spawn),
-            State::Refused(refused) => Err(refused.error.clone()),
+    pub(crate) fn into_started(self) -> Result<(Spawn<UnixStream>, Streams)> {
+        match self.0 {
+            State::Started(spawn, streams) => Ok((spawn, streams)),
+            State::Refused(refused) => Err(refused.error),
         }
     }
 
-    /// The same for good, without the streams.
+    /// The spawn, if it has begun, without the streams.
     #[cfg(feature = "pool")]
     pub(crate) fn into_spawn(self) -> Result<Spawn<UnixStream>> {
-        match self.0 {
-            State::Started(spawn, _) => Ok(spawn),
-            State::Refused(refused) => Err(refused.error),
-        }
+        self.into_started().map(|(spawn, _)| spawn)
     }
 
     /// Waits until it has begun.

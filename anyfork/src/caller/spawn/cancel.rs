@@ -52,6 +52,26 @@ impl<S: AsFd> CancelGuard<S> {
         }
     }
 
+    /// Kills the child. Returns whether it surely was not ready, and never will be.
+    #[cfg(feature = "pool")]
+    pub(crate) fn give_up(mut self) -> bool {
+        self.cancel()
+    }
+
+    fn cancel(&mut self) -> bool {
+        let Some(socket) = self.socket.take() else {
+            return false;
+        };
+        let was_never_ready = cancel(socket.as_fd(), mem::take(&mut self.reader));
+        // With the socket, the kernel closes the descriptors that are in it.
+        if socket::has_input(socket.as_fd()) {
+            let last = socket.as_fd().try_clone_to_owned();
+            drop(socket);
+            fd::close_elsewhere(last.into_iter().collect());
+        }
+        was_never_ready
+    }
+
     /// The socket of a child that its caller knows.
     pub(crate) fn disarm(mut self) -> S {
         self.socket.take().expect("taken only here and by the drop")
@@ -60,37 +80,31 @@ impl<S: AsFd> CancelGuard<S> {
 
 impl<S: AsFd> Drop for CancelGuard<S> {
     fn drop(&mut self) {
-        if let Some(socket) = self.socket.take() {
-            cancel(socket.as_fd(), mem::take(&mut self.reader));
-            // With the socket, the kernel closes the descriptors that are in it.
-            if socket::has_input(socket.as_fd()) {
-                let last = socket.as_fd().try_clone_to_owned();
-                drop(socket);
-                fd::close_elsewhere(last.into_iter().collect());
-            }
-        }
+        self.cancel();
     }
 }
 
 /// After the shutdown the child cannot send `Ready` any more, and exits. If it has sent
 /// `Ready` before, its pidfd is here, and it is killed; with its group, because it may
-/// be a program by now that leads one. One that runs user's code is killed, too.
-fn cancel(socket: BorrowedFd<'_>, mut reader: ReplyReader) {
-    let _ = socket::shut_down_receiving(socket);
-    loop {
+/// be a program by now that leads one. One that runs user's code is killed, too. Returns
+/// whether the child surely has sent no `Ready`.
+fn cancel(socket: BorrowedFd<'_>, mut reader: ReplyReader) -> bool {
+    let is_shut = socket::shut_down_receiving(socket).is_ok();
+    let is_read = loop {
         match reader.read(socket) {
             Ok(Some(Reply::Claim)) => {}
-            Ok(Some(Reply::Ready(ReadyChild {
-                pid,
-                pidfd: Some(pidfd),
-            }))) => {
-                let _ = kill::kill(pidfd.as_fd(), pid);
-                return;
+            Ok(Some(Reply::Ready(ReadyChild { pid, pidfd }))) => {
+                if let Some(pidfd) = pidfd {
+                    let _ = kill::kill(pidfd.as_fd(), pid);
+                    return false;
+                }
+                break false;
             }
-            _ => break,
+            reply => break reply.is_ok(),
         }
-    }
+    };
     if let Some(child) = reader.claimant() {
         let _ = kill::signal(child.as_fd(), libc::SIGKILL);
     }
+    is_shut && is_read
 }

@@ -12,6 +12,7 @@ use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
 use crate::caller::spawn::{Progress, Spawn};
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::wait::shortage::Operation;
+use crate::caller::wait::sources::with_sources;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::sys::poll;
@@ -48,16 +49,7 @@ fn event(spawn: &Spawn<UnixStream>, wait: WaitFor, was_last: bool) -> Result<boo
         thread::sleep(INTERVAL);
         Ok(spawn.deadline().is_none_or(|it| Instant::now() < it))
     } else {
-        let exit_fd = spawn.exit_fd();
-        let exit_fd = exit_fd.as_ref().map(|it| (it.as_fd(), Interest::Readable));
-        let status = match wait {
-            WaitFor::Reply(Interest::Readable) | WaitFor::Executed => spawn.status(),
-            _ => None,
-        };
-        let mut fds = vec![spawn.source(wait)];
-        fds.extend(status.map(|it| (it, Interest::Readable)));
-        fds.extend(exit_fd);
-        poll::wait_any(&fds, spawn.deadline())
+        with_sources(spawn, wait, |fds| poll::wait_any(fds, spawn.deadline()))
     };
     match came {
         Ok(true) => Ok(spawn.deadline().is_some_and(|it| Instant::now() >= it)),

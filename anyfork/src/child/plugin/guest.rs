@@ -4,8 +4,16 @@
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::catch_unwind;
+#[cfg(feature = "pool")]
+use std::process;
 use std::sync::OnceLock;
+#[cfg(feature = "pool")]
+use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "pool")]
+use crate::child::calls::answer::{Served, serve_one};
+#[cfg(feature = "pool")]
+use crate::child::plugin::NUMBER_OF_CALLS;
 use crate::child::plugin::{args_of, number_of, values};
 use crate::child::prepare::{after_fork_hooks, run_init};
 use crate::child::reply::assume_tied_to_caller;
@@ -13,10 +21,14 @@ use crate::child::report::{self, ReporterSeed};
 use crate::child::run::run_worker;
 use crate::early;
 use crate::entry::Kind;
+#[cfg(feature = "pool")]
+use crate::protocol::call::{Payload, Terms};
 use crate::protocol::reply;
 use crate::registry;
+#[cfg(feature = "pool")]
+use crate::sys::fork_mark::ForkMark;
 use crate::sys::plugin_table::guest::{Guest, table};
-use crate::sys::plugin_table::{InitEnd, Table, Value};
+use crate::sys::plugin_table::{InitEnd, RawCall, Table, Value};
 use crate::sys::tools;
 
 /// The table of this library, which `export_plugin!` returns to the program that loads
@@ -26,8 +38,13 @@ pub fn plugin_table() -> &'static Table {
     TABLE.get_or_init(|| {
         let names = [Kind::Worker, Kind::Init].into_iter().flat_map(|kind| {
             let functions = registry::functions(kind).iter();
-            functions.map(move |it| (number_of(kind), it.name))
+            functions.map(move |it| (number_of(kind), it.name, 0))
         });
+        #[cfg(feature = "pool")]
+        let names = names.chain(registry::calls().iter().map(|it| {
+            let fingerprint = (it.fingerprint)();
+            (NUMBER_OF_CALLS, it.name, fingerprint)
+        }));
         table::<Registry>(&names.collect::<Vec<_>>())
     })
 }
@@ -49,6 +66,75 @@ impl Guest for Registry {
         // Of the plugin's own code: the program's copy writes that of the program's.
         tools::write_profile();
         code
+    }
+
+    #[cfg(feature = "pool")]
+    fn call(
+        index: usize,
+        args: Vec<Value>,
+        call: RawCall,
+        socket: BorrowedFd<'_>,
+        status: Option<BorrowedFd<'_>>,
+    ) -> bool {
+        /// Which process reports, and its mark.
+        static MARK: Mutex<Option<(u32, ForkMark)>> = Mutex::new(None);
+        let pid = process::id();
+        let mark = {
+            let mut mark = MARK.lock().unwrap_or_else(PoisonError::into_inner);
+            match *mark {
+                Some((marked, mark)) if marked == pid => mark,
+                before => {
+                    if before.is_none() {
+                        report::install_over();
+                    }
+                    if let Some(status) = status {
+                        ReporterSeed::new(status).activate();
+                    }
+                    let Ok(new) = ForkMark::new() else {
+                        return false;
+                    };
+                    *mark = Some((pid, new));
+                    new
+                }
+            }
+        };
+        let (mut blobs, mut fds) = (Vec::new(), Vec::new());
+        for value in args {
+            match value {
+                Value::Bytes(bytes) => blobs.push(bytes),
+                Value::Fd(fd) => fds.push(fd),
+            }
+        }
+        let main = match blobs.is_empty() {
+            true => Vec::new(),
+            false => blobs.remove(0),
+        };
+        let payload = Payload { main, blobs, fds };
+        let function = &registry::calls()[index];
+        let terms = Terms {
+            fingerprint: 0,
+            max_result: call.max_result,
+            keep_after_panic: call.keep_after_panic,
+            is_last: call.is_last,
+        };
+        let served = serve_one(function, payload, 0, call.number, &terms, socket, mark);
+        let stays = served.is_ok_and(|served| served == Served::Stays);
+        if !stays {
+            tools::write_profile();
+        }
+        stays
+    }
+
+    #[cfg(not(feature = "pool"))]
+    fn call(
+        _: usize,
+        _: Vec<Value>,
+        _: RawCall,
+        _: BorrowedFd<'_>,
+        _: Option<BorrowedFd<'_>>,
+    ) -> bool {
+        // The table has no such functions.
+        false
     }
 
     fn forked() -> bool {

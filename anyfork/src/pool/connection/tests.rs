@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 
 use crate::error::ErrorKind;
-use crate::pool::connection::{Connection, Outcome, Progress, Request};
+use crate::pool::connection::{Connection, Outcome, Progress};
+use crate::pool::request::Request;
 use crate::protocol::call::incoming::Incoming;
 use crate::protocol::call::outgoing::Outgoing;
 use crate::protocol::call::{Kind, Payload, Terms};

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::slice;
 
 use crate::sys::plugin_table::{
-    Answer, InitEnd, Name, RawArg, RawArgs, Table, VERSION, Value, bytes,
+    Answer, InitEnd, Name, RawArg, RawArgs, RawCall, Table, VERSION, Value, bytes,
 };
 
 /// Makes this library a plugin: a `cdylib` whose workers and init functions
@@ -53,18 +53,28 @@ pub(crate) trait Guest {
     fn work(index: usize, args: Vec<Value>, socket: UnixStream, status: BorrowedFd<'_>) -> u8;
     /// Runs the `index`th init function.
     fn init(index: usize, args: Vec<Value>, collected: Vec<Value>) -> InitEnd;
+    /// Answers a call of the `index`th function of typed calls. Returns whether the worker
+    /// takes another call.
+    fn call(
+        index: usize,
+        args: Vec<Value>,
+        call: RawCall,
+        socket: BorrowedFd<'_>,
+        status: Option<BorrowedFd<'_>>,
+    ) -> bool;
     /// Notes that this process has just been forked, and runs the hooks. `false` if
     /// one of them panicked.
     fn forked() -> bool;
 }
 
-/// Makes the table of these functions, each with the number of its kind. The table is
-/// leaked, so the caller makes it once.
-pub(crate) fn table<G: Guest>(names: &[(u32, &'static str)]) -> &'static Table {
-    let name = |&(kind, text): &(u32, &'static str)| Name {
+/// Makes the table of these functions, each with the number of its kind and its
+/// fingerprint. The table is leaked, so the caller makes it once.
+pub(crate) fn table<G: Guest>(names: &[(u32, &'static str, u64)]) -> &'static Table {
+    let name = |&(kind, text, fingerprint): &(u32, &'static str, u64)| Name {
         text: text.as_ptr(),
         len: text.len(),
         kind,
+        fingerprint,
     };
     let names = Vec::leak(names.iter().map(name).collect());
     Box::leak(Box::new(Table {
@@ -73,6 +83,7 @@ pub(crate) fn table<G: Guest>(names: &[(u32, &'static str)]) -> &'static Table {
         count: names.len(),
         work: work::<G>,
         init: init::<G>,
+        call: call::<G>,
         forked: forked::<G>,
     }))
 }
@@ -108,6 +119,26 @@ extern "C" fn init<G: Guest>(index: usize, args: RawArgs, collected: RawArgs, an
         answer.code = code;
         (answer.set_message)(answer.context, text.as_ptr(), text.len());
     }
+}
+
+extern "C" fn call<G: Guest>(
+    index: usize,
+    args: RawArgs,
+    call: *const RawCall,
+    socket: c_int,
+    status: c_int,
+) -> bool {
+    // SAFETY: the program hands the arguments over.
+    let args = unsafe { take(args) };
+    // SAFETY: the program's structure outlives the call.
+    let call = unsafe { *call };
+    // SAFETY: the program lends the socket for the time of the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let status = (status >= 0).then(|| {
+        // SAFETY: the program lends the pipe for the time of the call.
+        unsafe { BorrowedFd::borrow_raw(status) }
+    });
+    G::call(index, args, call, socket, status)
 }
 
 extern "C" fn forked<G: Guest>() -> bool {

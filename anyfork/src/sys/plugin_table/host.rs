@@ -9,6 +9,8 @@ use std::ptr;
 use std::slice;
 
 use crate::sys::dl;
+#[cfg(feature = "pool")]
+use crate::sys::plugin_table::RawCall;
 use crate::sys::plugin_table::{
     Answer, InitEnd, Name, RawArg, RawArgs, Table, VERSION, Value, bytes,
 };
@@ -48,8 +50,8 @@ impl Plugin {
         ptr::eq(self.0, other.0)
     }
 
-    /// The functions of the kind `wanted`, with their indexes.
-    pub(crate) fn names(&self, wanted: u32) -> Vec<(usize, String)> {
+    /// The functions of the kind `wanted`, with their indexes and fingerprints.
+    pub(crate) fn names(&self, wanted: u32) -> Vec<(usize, String, u64)> {
         let names: &[Name] = match self.0.count {
             0 => &[],
             // SAFETY: the table has the length of its array.
@@ -61,7 +63,10 @@ impl Plugin {
             let text = unsafe { bytes(name.text, name.len) };
             String::from_utf8_lossy(text).into_owned()
         };
-        of_kind.map(text).enumerate().collect()
+        let named = of_kind.enumerate();
+        named
+            .map(|(index, name)| (index, text(name), name.fingerprint))
+            .collect()
     }
 
     /// Runs a worker of the plugin and gives its exit code.
@@ -76,6 +81,22 @@ impl Plugin {
         let socket = OwnedFd::from(socket).into_raw_fd();
         let code = (self.0.work)(index, args.as_raw(), socket, status.as_raw_fd());
         u8::try_from(code).unwrap_or(1)
+    }
+
+    /// Has the plugin answer a typed call. Returns whether the worker takes another call.
+    #[cfg(feature = "pool")]
+    pub(crate) fn call(
+        &self,
+        index: usize,
+        args: Vec<Value>,
+        call: RawCall,
+        socket: BorrowedFd<'_>,
+        status: Option<BorrowedFd<'_>>,
+    ) -> bool {
+        let args = Lent::new(args);
+        let status = status.map_or(-1, |it| it.as_raw_fd());
+        let socket = socket.as_raw_fd();
+        (self.0.call)(index, args.as_raw(), &raw const call, socket, status)
     }
 
     /// Tells the plugin that this process has just been forked. `false` if one of the

@@ -293,3 +293,52 @@ async fn calls_are_awaited() {
     let late = stay::call(process()).timeout(Duration::from_millis(20));
     assert_eq!(late.await.unwrap_err().kind(), ErrorKind::TimedOut);
 }
+
+/// Gives back what tokio has, in the runtime of its process.
+#[anyfork::call]
+async fn reconnect(socket: Option<tokio::net::UnixStream>) -> Option<tokio::net::UnixStream> {
+    tokio::task::yield_now().await;
+    socket
+}
+
+#[test]
+fn tokios_types_arrive_in_the_callers_runtime() {
+    let runtime = anyfork_tests::runtime();
+    runtime.block_on(async {
+        let (here, there) = tokio::net::UnixStream::pair().unwrap();
+        let back = reconnect::call(process(), Some(there)).await.unwrap();
+        here.try_write(b"z").unwrap();
+        let back = back.unwrap();
+        back.readable().await.unwrap();
+        assert_eq!(back.try_read(&mut [0]).unwrap(), 1);
+        // Outside of a runtime there is none to join.
+        let call = reconnect::call(process(), Some(here));
+        let error = std::thread::spawn(|| call.blocking()).join().unwrap();
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::BadResult);
+    });
+}
+
+#[test]
+fn the_function_is_a_function_still() {
+    assert_eq!(whoami(), std::process::id());
+    let order = Order::default();
+    let bytes = vec![1];
+    let pair = (vec![2], 3);
+    let path = PathBuf::from("/p");
+    let all = everything(
+        order.clone(),
+        bytes.clone(),
+        "t".into(),
+        path.clone(),
+        "n".into(),
+        pair.clone(),
+        None,
+    );
+    assert_eq!(
+        all,
+        (order, bytes, "t".into(), path, "n".into(), pair, None)
+    );
+    assert!(boxed(true).unwrap_err().to_string() == "outer");
+    let runtime = anyfork_tests::runtime();
+    assert!(runtime.block_on(reconnect(None)).is_none());
+}

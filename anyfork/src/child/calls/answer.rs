@@ -1,0 +1,156 @@
+//! Answers one typed call: decodes, calls the function, and sends what came of it.
+//! RUNS IN: child
+//!
+//! [`calls`](crate::child::calls) has received the request and found the function. A plugin
+//! answers with its own copy of this.
+
+use std::any::Any;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::child::frame;
+use crate::child::report;
+use crate::entry::call::{CallEntry, Refusal, retires};
+use crate::error::{Error, Result};
+use crate::protocol::call::outgoing::Outgoing;
+use crate::protocol::call::{Kind, Payload, Terms, encode_failure};
+use crate::registry::CallFunction;
+use crate::sys::fork;
+use crate::sys::fork_mark::ForkMark;
+use crate::sys::socket::{self, Wait};
+use crate::value::Decoder;
+
+/// What the worker does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It takes the next call.
+    Stays,
+    Leaves,
+}
+
+/// The answer to a call.
+struct Answer {
+    kind: Kind,
+    payload: Payload,
+}
+
+/// Calls the function, and answers. The arguments begin behind `skip` bytes of the payload.
+pub(crate) fn serve_one(
+    function: &'static CallFunction,
+    payload: Payload,
+    skip: usize,
+    number: u64,
+    terms: &Terms,
+    socket: BorrowedFd<'_>,
+    mark: ForkMark,
+) -> Result<Served> {
+    let answer = call(function, payload, skip, terms);
+    if mark.is_copy() {
+        // A copy of this process, which the function has forked, has no call to answer.
+        frame::flush_at_exit();
+        fork::exit_now(0);
+    }
+    send(answer, number, terms, socket)
+}
+
+/// Answers that the function is not called.
+pub(crate) fn refuse(
+    text: String,
+    number: u64,
+    terms: &Terms,
+    socket: BorrowedFd<'_>,
+) -> Result<Served> {
+    send(refused(text), number, terms, socket)
+}
+
+fn call(function: &'static CallFunction, payload: Payload, skip: usize, terms: &Terms) -> Answer {
+    report::set_worker(function.name);
+    let Payload { main, blobs, fds } = payload;
+    let mut entry = CallEntry::new(function.name, Decoder::new(main, skip, blobs, fds));
+    let returned = catch_unwind(AssertUnwindSafe(|| {
+        frame::__anyfork_begin_short_backtrace(function.enter, &mut entry)
+    }));
+    match returned {
+        Err(panic) => panicked(panic),
+        Ok(Err(Refusal::BadArgument(text))) => refused(text),
+        Ok(Err(Refusal::BadResult(text))) => Answer {
+            kind: Kind::BadResult,
+            payload: Payload::of(text.into_bytes()),
+        },
+        Ok(Ok(())) => {
+            let result = entry.result;
+            let payload = Payload {
+                main: result.main,
+                blobs: result.blobs,
+                fds: result.fds,
+            };
+            match payload.len() {
+                size if size > terms.max_result => Answer {
+                    kind: Kind::TooLarge { size },
+                    payload: Payload::default(),
+                },
+                _ => Answer {
+                    kind: Kind::Returned,
+                    payload,
+                },
+            }
+        }
+    }
+}
+
+fn refused(text: String) -> Answer {
+    Answer {
+        kind: Kind::BadArgument,
+        payload: Payload::of(text.into_bytes()),
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Answer {
+    let failure = report::unwound(&*panic);
+    // Forget: the payload's destructor is user code and might panic, too.
+    mem::forget(panic);
+    Answer {
+        kind: Kind::Panicked,
+        payload: Payload::of(encode_failure(&failure)),
+    }
+}
+
+fn send(answer: Answer, number: u64, terms: &Terms, socket: BorrowedFd<'_>) -> Result<Served> {
+    let Answer { kind, payload } = answer;
+    let has_panicked = matches!(kind, Kind::Panicked);
+    let leaves = terms.is_last || retires() || (has_panicked && !terms.keep_after_panic);
+    if leaves {
+        // The caller may be looking for what the function has printed.
+        frame::flush_at_exit();
+    }
+    let is_read = send_frame(socket, Outgoing::new(kind, number, leaves, "", payload))?;
+    Ok(match leaves || !is_read {
+        true => Served::Leaves,
+        false => Served::Stays,
+    })
+}
+
+/// Sends an answer. `false`: nobody reads it.
+fn send_frame(socket: BorrowedFd<'_>, mut frame: Outgoing) -> Result<bool> {
+    while let Some((bytes, fds)) = frame.next() {
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        match socket::send_or_wait(socket, Wait::Yes, bytes, &fds) {
+            Ok(len) => frame.sent(len),
+            Err(error) if is_gone(&error) => return Ok(false),
+            // The caller has not received the descriptors before these.
+            Err(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            Err(error) => return Err(Error::io("send the result of a call", error)),
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the caller has closed the socket.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
+}
