@@ -112,6 +112,21 @@ use proc_macro::TokenStream;
 ///   `mmap`, `munmap`, `mremap`, `madvise`, `futex`, `sigaltstack`, `rt_sigprocmask`,
 ///   `rt_sigreturn`, `getpid`, `gettid` and `exit_group`. One that has started threads also
 ///   makes `clone3` and what a new thread needs, and an `async fn` what its runtime needs.
+/// - The parent of a worker is its template, not the program: what the kernel ties to
+///   parents, such as the permission to trace (ptrace(2)) and `PR_SET_PDEATHSIG`, sees the
+///   template, and a program that is a subreaper (`PR_SET_CHILD_SUBREAPER`) becomes the
+///   parent when that has exited.
+/// - std names the first thread of a program in its start, which a worker has not had:
+///   there `std::thread::current().name()` is `None`. What the kernel calls the thread
+///   (`comm`) is the beginning of the process's title, `anyfork: ` and the worker's name.
+/// - The random keys of std's `HashMap` belong to a thread, which makes them when it needs
+///   them first. If a preload or init function has, the first threads of all workers of that
+///   template have the same keys. Where others choose what a worker puts into its maps, make
+///   these in a thread that the worker starts, which has keys of its own, or give them a
+///   hasher that is seeded by an [`after_fork`](macro@after_fork) function.
+/// - What a worker prints is not captured by the test harness, as that of any other
+///   process is not. Give it a pipe (`stdout(Stdio::piped())`), or have it write to its
+///   socket, and print that in the test.
 /// - A worker's process leaves by `_exit`. What the program prints is written out before,
 ///   and so are the counters of `-C instrument-coverage` and `-C profile-generate`: each
 ///   process has a file of its own if the name has a `%p` in it (`LLVM_PROFILE_FILE`), as

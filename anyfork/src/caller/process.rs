@@ -49,6 +49,11 @@ use crate::spec::{Setting, Step};
 ///
 /// Dropped before `run`, it leaves no process behind.
 ///
+/// A default template is replaced when the program gives up rights (see
+/// [`early`](macro@crate::early)). A template of one's own is not: it serves whoever holds
+/// it and has its user id, or is root. A program that gives up other rights than its user
+/// drops such a process before.
+///
 /// ```
 /// # mod doctest {
 /// use std::io::Read;

@@ -232,7 +232,8 @@ impl Child {
     }
 
     /// As [`wait`](Child::wait), but at most for this time: `None` if the process still
-    /// runs then.
+    /// runs then. A piped standard input is closed in any case, also if the process still
+    /// runs: take it out of [`stdin`](Child::stdin) before, to go on writing.
     ///
     /// # Errors
     ///
