@@ -13,7 +13,8 @@
 //! system calls are counted where strace(1) is. By hand:
 //!
 //! ```sh
-//! strace -f -c target/release/deps/calls-* --calls 10000
+//! cargo bench -p anyfork --bench calls --no-run # names the program
+//! strace -f -c PROGRAM --calls 10000
 //! ```
 //!
 //! It prints tables, the ratios with what they are to reach, then a line a figure (`name
