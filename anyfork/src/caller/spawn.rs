@@ -12,6 +12,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod descriptors;
+mod early_exit;
 pub(crate) mod reply;
 pub(crate) mod send;
 pub(crate) mod spec;
@@ -35,8 +36,7 @@ use crate::caller::spawn::wait_for::WaitFor;
 use crate::caller::templates::handle::TemplateHandle;
 use crate::caller::trace::Trace;
 use crate::caller::wait::shortage::Patience;
-use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::reply::{LOST_SOCKET, lost_socket};
+use crate::error::{Error, Result};
 use crate::protocol::request::Role;
 use crate::sys::poll::Interest;
 use crate::sys::{poll, socket};
@@ -352,15 +352,7 @@ impl<S: AsFd> Spawn<S> {
             Record::Spoiled => return Err(status::spoiled()),
             Record::Exit(exit) | Record::OwnExit { exit, .. } => exit,
         };
-        if exit.code() == Some(LOST_SOCKET.into()) && !inits.is_empty() {
-            let message = format!("start `{what}`: {}", lost_socket(inits));
-            return Err(Error::new(ErrorKind::InitFailed, message));
-        }
-        let mut message = format!("`{what}` ended before it was ready: {exit}");
-        if let Some(failure) = exit.failure() {
-            message += &format!(" ({failure})");
-        }
-        Err(Error::died(message, exit))
+        Err(early_exit::error(exit, what, inits))
     }
 
     /// A step came to nothing, although an event was reported: checks whether anybody can
