@@ -64,7 +64,8 @@
 //! - `plugin`: workers from libraries that are loaded at run time.
 //! - `tracing`: a span for each launch, named `launch`, with the fields `worker`,
 //!   `template`, `pid`, `ready_micros`, `exit_micros` and `exit`; and an event for
-//!   each failure. The target of all is `anyfork`.
+//!   each failure; a span for each call in a pool, named `call`, with the fields
+//!   `function`, `id` and `micros`. The target of all is `anyfork`.
 //!
 //! # Platforms
 //!

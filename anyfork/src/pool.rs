@@ -44,6 +44,8 @@ pub(crate) mod request;
 pub(crate) mod starting;
 pub(crate) mod state;
 pub(crate) mod stats;
+pub(crate) mod table;
+pub(crate) mod trace;
 pub(crate) mod wait;
 pub(crate) mod watcher;
 pub(crate) mod worker_info;

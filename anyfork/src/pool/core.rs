@@ -5,7 +5,7 @@
 //! tables change; requests are sent, processes started, sleepers woken and values dropped
 //! after it is released: see [`Shared::finish`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 use std::net::Shutdown;
 use std::panic::RefUnwindSafe;
@@ -22,6 +22,7 @@ use crate::pool::left::Left;
 use crate::pool::live::{Live, Starting, Up};
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, End, Event, WorkerId};
+use crate::pool::table::Table;
 use crate::sys::eventfd::EventFd;
 use crate::sys::fork_mark::ForkMark;
 use crate::sys::rights::Rights;
@@ -69,8 +70,8 @@ impl Shared {
         Shared {
             inner: Mutex::new(Inner {
                 state,
-                calls: HashMap::new(),
-                workers: HashMap::new(),
+                calls: Table::default(),
+                workers: Table::default(),
                 bases: vec![(BaseId(0), base)],
                 renewals: Vec::new(),
                 rights: Rights::now().ok(),

@@ -52,6 +52,13 @@ use crate::pool::worker_info::{Worker, WorkerState};
 ///
 /// # Caveats
 ///
+/// A call that needs a new worker asks the template for it in its own thread, and the first
+/// of all starts the template: [`prepare`](Pool::prepare) does that ahead.
+///
+/// Workers have the rights that the program has when they are started. A program that gives
+/// rights up does so before [`build`](Builder::build). If it does so later, idle workers leave
+/// at the next start.
+///
 /// In a process that the program has forked itself, a handle leads to a pool of that
 /// process's own: its workers, with the same settings, are started at the first call.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! [`Inner`]: a pool's calls and workers, behind its lock.
 //! RUNS IN: caller
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,14 @@ use crate::pool::live::{Line, Live, Up};
 use crate::pool::request::Request;
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, Event, WorkerId};
+use crate::pool::table::Table;
 use crate::sys::rights::Rights;
 
 /// A pool's calls and workers.
 pub(crate) struct Inner {
     pub(crate) state: State,
-    pub(crate) calls: HashMap<CallId, Entry>,
-    pub(crate) workers: HashMap<WorkerId, Live>,
+    pub(crate) calls: Table<CallId, Entry>,
+    pub(crate) workers: Table<WorkerId, Live>,
     pub(crate) bases: Vec<(BaseId, Arc<Base>)>,
     pub(crate) renewals: Vec<(BaseId, Renewal)>,
     /// The rights that the workers have.
@@ -212,6 +213,18 @@ impl Inner {
         if entry.has_others() {
             self.todo.trash.push(Trash::Entry(Box::new(entry)));
         }
+    }
+
+    /// Notes what the owner of a call does. The waker of what it did before is dropped without
+    /// the lock.
+    pub(crate) fn set_owner(&mut self, call: CallId, owner: Owner) {
+        let Some(entry) = self.calls.get_mut(&call) else {
+            return;
+        };
+        if let Some(wake) = entry.owner.wake() {
+            self.todo.trash.push(Trash::Wake(wake));
+        }
+        entry.owner = owner;
     }
 
     /// Puts a connection back that a thread has had.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 #[cfg(feature = "tokio")]
 use crate::caller::wait::socket::SocketReadiness;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pool::core::Shared;
 use crate::pool::entry::{Entry, Owner};
 #[cfg(feature = "tokio")]
@@ -28,12 +28,14 @@ use crate::pool::request::Request;
 #[cfg(feature = "tokio")]
 use crate::pool::state::event::WorkerId;
 use crate::pool::state::event::{CallId, Event};
+use crate::pool::trace::CallTrace;
 use crate::protocol::call::{Payload, Terms};
 
 /// A call in a pool. Dropped, it is undone.
 pub struct PoolCall {
     shared: Arc<Shared>,
     id: CallId,
+    trace: CallTrace,
     /// Nothing is left to undo.
     is_over: bool,
 }
@@ -65,17 +67,28 @@ impl PoolCall {
             result: None,
             owner: Owner::Away,
         };
+        let trace = CallTrace::begin(call.name, call.number);
         shared.call(id, entry);
         PoolCall {
             shared,
             id,
+            trace,
             is_over: false,
         }
     }
 
     /// Waits for the result.
     pub(crate) fn blocking(mut self) -> Result<Payload> {
+        let result = self.wait();
+        self.trace.ended(&result);
+        result
+    }
+
+    fn wait(&mut self) -> Result<Payload> {
         let shared = Arc::clone(&self.shared);
+        if shared.is_copy() {
+            return Err(of_another_process());
+        }
         let mut inner = shared.lock();
         loop {
             if let Some(result) = self.take(&mut inner) {
@@ -84,17 +97,17 @@ impl PoolCall {
             }
             let worker = inner.readable_for(self.id);
             let line = worker.and_then(|it| Some((it, shared.take_line(&mut inner, it)?)));
-            match (line, inner.calls.get_mut(&self.id)) {
-                (_, None) => return Err(over()),
-                (Some((worker, mut line)), Some(entry)) => {
-                    entry.owner = Owner::Reads;
+            match (line, inner.calls.contains_key(&self.id)) {
+                (_, false) => return Err(over()),
+                (Some((worker, mut line)), true) => {
+                    inner.set_owner(self.id, Owner::Reads);
                     shared.finish(inner);
                     let stepped = line.wait(&shared);
                     inner = shared.lock();
                     shared.put_back(&mut inner, worker, line, stepped, By::Owner);
                 }
-                (None, Some(entry)) => {
-                    entry.owner = Owner::Sleeps(thread::current());
+                (None, true) => {
+                    inner.set_owner(self.id, Owner::Sleeps(thread::current()));
                     shared.finish(inner);
                     thread::park();
                     inner = shared.lock();
@@ -106,7 +119,19 @@ impl PoolCall {
     /// Goes on in a task.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Payload>> {
+        let result = self.poll_result(context);
+        if let Poll::Ready(result) = &result {
+            self.trace.ended(result);
+        }
+        result
+    }
+
+    #[cfg(feature = "tokio")]
+    fn poll_result(&mut self, context: &mut Context<'_>) -> Poll<Result<Payload>> {
         let shared = Arc::clone(&self.shared);
+        if shared.is_copy() {
+            return Poll::Ready(Err(of_another_process()));
+        }
         let mut until = Until::Readable;
         loop {
             let mut inner = shared.lock();
@@ -211,8 +236,6 @@ impl PoolCall {
     /// Notes what wakes this task. `false`: the call is over.
     #[cfg(feature = "tokio")]
     fn awaits(&self, inner: &mut Inner, waker: &Waker, until: Until) -> bool {
-        use crate::pool::inner::Trash;
-
         let Some(entry) = inner.calls.get_mut(&self.id) else {
             return false;
         };
@@ -222,11 +245,7 @@ impl PoolCall {
             *what = until;
             return true;
         }
-        let owner = Owner::Awaits(waker.clone(), until);
-        let before = mem::replace(&mut entry.owner, owner);
-        if let Owner::Awaits(before, _) = before {
-            inner.todo.trash.push(Trash::Wake(Wake::Task(before)));
-        }
+        inner.set_owner(self.id, Owner::Awaits(waker.clone(), until));
         true
     }
 
@@ -290,7 +309,7 @@ impl PoolCall {
         let mut inner = self.shared.lock();
         match inner.calls.get_mut(&self.id) {
             Some(entry) if entry.result.is_none() => {
-                entry.owner = Owner::Gone;
+                inner.set_owner(self.id, Owner::Gone);
                 inner.watcher.is_wanted = true;
             }
             _ => inner.forget(self.id),
@@ -327,6 +346,13 @@ impl Drop for PoolCall {
         inner.forget(self.id);
         self.shared.finish(inner);
     }
+}
+
+/// The error for a call of the process that this one was forked from.
+fn of_another_process() -> Error {
+    let message = "the call is of the process that this one was forked from, and its result goes \
+                   there";
+    Error::new(ErrorKind::Closed, message)
 }
 
 fn over() -> Error {

@@ -19,13 +19,14 @@ mod views;
 #[cfg(test)]
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::pool::limits::Limits;
 use crate::pool::state::backoff::Starts;
 use crate::pool::state::event::{Action, BaseId, CallId, End, Event, Reason, WorkerId};
 use crate::pool::stats::Stats;
+use crate::pool::table::Table;
 
 /// See the module.
 pub(crate) struct State {
@@ -35,7 +36,7 @@ pub(crate) struct State {
     now: Instant,
     actions: Vec<Action>,
 
-    calls: HashMap<CallId, Call>,
+    calls: Table<CallId, Call>,
     /// The calls that wait, by their place.
     queue: BTreeMap<i64, CallId>,
     workers: BTreeMap<WorkerId, Worker>,
@@ -132,7 +133,7 @@ impl State {
             stats: Stats::default(),
             now,
             actions: Vec::new(),
-            calls: HashMap::new(),
+            calls: Table::default(),
             queue: BTreeMap::new(),
             workers: BTreeMap::new(),
             idle: Vec::new(),

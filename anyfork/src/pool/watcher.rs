@@ -141,28 +141,38 @@ impl Source {
 
 fn watch(bell: &EventFd) {
     while let Some(pools) = pools() {
-        let mut watch = Watch::default();
-        for (pool, shared) in pools.iter().enumerate() {
-            watch.gather(pool, shared);
-        }
-        let mut wanted = vec![(bell.as_fd(), Interest::Readable)];
-        wanted.extend(watch.sources.iter().map(Source::wanted));
-        let ready = poll::wait_each(&wanted, watch.until);
-        for shared in &pools {
-            shared.lock().watcher.is_awake = true;
-        }
-        bell.clear();
-        let Ok(ready) = ready else {
-            // No memory for it: the next look is worth a try.
+        // Wakers, observers and closures are others' code: a panic there has been reported,
+        // and the other pools go on.
+        let looked = catch_unwind(AssertUnwindSafe(|| look_once(bell, &pools)));
+        if !looked.is_ok_and(|looked| looked) {
             thread::sleep(INTERVAL);
-            continue;
-        };
-        let ready = watch.sources.iter().zip(&ready[1..]).filter(|it| *it.1);
-        for (source, _) in ready {
-            serve(&pools[source.pool], source);
         }
-        pools.iter().for_each(|it| tell_left(it));
     }
+}
+
+/// Does what is due, waits once, and deals with what has happened. `false`: the wait failed,
+/// as without memory, and the next look is worth a try.
+fn look_once(bell: &EventFd, pools: &[Arc<Shared>]) -> bool {
+    let mut watch = Watch::default();
+    for (pool, shared) in pools.iter().enumerate() {
+        watch.gather(pool, shared);
+    }
+    let mut wanted = vec![(bell.as_fd(), Interest::Readable)];
+    wanted.extend(watch.sources.iter().map(Source::wanted));
+    let ready = poll::wait_each(&wanted, watch.until);
+    for shared in pools {
+        shared.lock().watcher.is_awake = true;
+    }
+    bell.clear();
+    let Ok(ready) = ready else {
+        return false;
+    };
+    let ready = watch.sources.iter().zip(&ready[1..]).filter(|it| *it.1);
+    for (source, _) in ready {
+        serve(&pools[source.pool], source);
+    }
+    pools.iter().for_each(|it| tell_left(it));
+    true
 }
 
 /// Deals with what has happened.

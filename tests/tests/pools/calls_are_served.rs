@@ -3,13 +3,14 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use anyfork::Pool;
+use anyfork::{Call, Pool};
 use anyfork_tests::{bounded, poll_once, runtime, runtime_of_two, until};
 
-use crate::{assert_stats_add_up, echo, end, gate, pool_of, square, stay, whoami};
+use crate::{assert_stats_add_up, echo, end, entered, gate, pool_of, square, stay, whoami};
 
 #[test]
 fn results_come_back_in_the_order_of_the_calls() {
@@ -150,7 +151,6 @@ fn a_call_is_awaited_without_a_runtime() {
 
 /// Waits in this thread for a future of any kind.
 fn wait_for<F: Future + Unpin>(mut future: F) -> F::Output {
-    use std::task::{Context, Poll, Wake, Waker};
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -207,6 +207,34 @@ fn a_call_tells_how_far_it_is() {
     until("it is finished", || call.is_finished());
     let pid = call.pid();
     assert_eq!(call.blocking().ok(), pid);
+    end(pool);
+}
+
+#[test]
+fn a_call_may_live_in_its_own_waker() {
+    struct Task(Mutex<Option<Call<u32>>>);
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let pool = pool_of(1);
+    let (running, writer) = entered(&pool);
+    let task = Arc::new(Task(Mutex::new(None)));
+    let mut call = whoami::call(&pool);
+    let waker = Waker::from(Arc::clone(&task));
+    let polled = Pin::new(&mut call).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    *task.0.lock().unwrap() = Some(call);
+    drop((task, waker));
+    drop(writer);
+    bounded("calls", || {
+        running.blocking().unwrap();
+        // Waking it drops it, when it has a worker or when it has its result.
+        until("both have ended", || {
+            let stats = pool.stats();
+            stats.returned + stats.cancelled == 2
+        });
+        assert_eq!(square::call(&pool, 2).blocking().unwrap(), 4);
+    });
     end(pool);
 }
 
