@@ -173,6 +173,8 @@ pub(crate) mod control;
 pub(crate) mod direct;
 pub(crate) mod failure_buffer;
 pub(crate) mod hello;
+#[cfg(test)]
+mod mutated;
 pub(crate) mod notice;
 pub(crate) mod reply;
 pub(crate) mod request;
