@@ -20,6 +20,7 @@ pub(crate) mod own_limits;
 #[cfg(feature = "plugin")]
 pub(crate) mod plugin;
 pub(crate) mod prepare;
+pub(crate) mod privacy;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod request;

@@ -116,6 +116,7 @@
 //! | `child::title::OWNER` | a template at its birth | stays: the owner is the same |
 //! | `sys::proc_title` (where the command line is) | the first title | stays: memory of its own at the same place |
 //! | `child::surroundings::OWNED` | a template that is prepared, settings | stays: what the template owns, its children own |
+//! | `child::privacy::WAS_OPEN` | a template, when it begins to serve | stays: its children get that back |
 //! | `child::trust::KEEPS_RIGHTS` | a template at its birth | stays |
 //! | `caller::templates::EARLY_ENDED` | the program | stays; the generation decides before |
 //! | `sys::signal::IGNORES_SIGCHLD` | a template at its birth | stays: the disposition is the same |
@@ -145,11 +146,11 @@
 //! | pidfd | status pipe | then |
 //! |---|---|---|
 //! | running | (not read) | it runs |
-//! | exited | has the template's record | that is the status; a process that this one has adopted is reaped |
+//! | exited | has the template's record | wait for the reap, for a short time, if the kernel keeps the status (Linux 6.15); else that is the status. A process that this one has adopted is reaped |
 //! | exited | has only the child's own record | that is the status; the usage is awaited for a short time |
-//! | exited | empty, with writers | wait: the template is about to write, or others hold the pipe |
+//! | exited | empty, with writers | wait: the template is about to write, or others hold the pipe. After a second also ask `/proc`: the child may be traced |
 //! | exited or reaped | at its end | the template is gone: the kernel is asked (`waitid` for an adopted process, `PIDFD_GET_INFO` from Linux 6.15, `/proc` for a zombie), or the status is lost: `Died` without code and signal |
-//! | reaped | has a record | that is the status |
+//! | reaped | has a record | the kernel is asked (`PIDFD_GET_INFO`): whoever can write into the pipe can lie. Before Linux 6.15 the record is the status |
 //! | reaped | empty | as at its end: whoever reaped it wrote nothing |
 //!
 //! # Glossary

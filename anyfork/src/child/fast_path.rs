@@ -77,7 +77,7 @@ impl FastPath {
         let prepare = || {
             request.surroundings.enter_and_leave_open()?;
             role::isolate(one_thread, &self.keep_open)?;
-            role::restore_limits(&self.limits)?;
+            role::restore_own(&self.limits)?;
             self.title.set(one_thread);
             role::settle_signals()?;
             Ok(Body::parse_fast_path(request.body, request.inline_fds)?)

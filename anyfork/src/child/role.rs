@@ -18,6 +18,7 @@ use crate::child::fd_limit::Limits;
 use crate::child::frame;
 use crate::child::functions::find_function;
 use crate::child::prepare;
+use crate::child::privacy;
 use crate::child::reply::{die_with_caller, refuse, wake_template};
 use crate::child::report::panic_note::panic_text;
 use crate::child::report::{self, ReporterSeed};
@@ -72,9 +73,11 @@ pub(crate) struct NewTemplate {
     pub(crate) spares: usize,
 }
 
-/// Restores the program's limit of descriptors.
+/// Restores what the template has changed of itself: the limit of descriptors, and what
+/// others may see. The child is isolated.
 #[inline]
-pub(crate) fn restore_limits(limits: &Limits) -> Result<()> {
+pub(crate) fn restore_own(limits: &Limits) -> Result<()> {
+    privacy::restore();
     let restored = limits.restore();
     restored.map_err(|error| Error::io("restore RLIMIT_NOFILE", error))
 }
@@ -194,7 +197,7 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
     // panic that unwinds past here.
     let status = ManuallyDrop::new(status);
     let gathered = gather(&socket, &head, body, memory, inline_fds).and_then(|body| {
-        restore_limits(inherited.limits)?;
+        restore_own(inherited.limits)?;
         Ok(body)
     });
     let Body {

@@ -53,6 +53,8 @@ pub(crate) struct Up {
     pub(crate) ended: Option<Instant>,
     /// It has exited, and its template has not reported it.
     pub(crate) awaits_record: bool,
+    /// Whether its template has reported that, and is about to reap it.
+    pub(crate) is_reported: bool,
     pub(crate) exit: Option<Exit>,
     /// It had entered its last call at its exit.
     pub(crate) has_entered: bool,

@@ -151,6 +151,7 @@ impl Shared {
             is_watched: false,
             ended: None,
             awaits_record: false,
+            is_reported: false,
             exit: None,
             has_entered: false,
         })

@@ -197,9 +197,10 @@ fn look(shared: &Shared, worker: WorkerId) {
     let exit = match watch.try_wait() {
         Ok(ExitState::Exited(exit)) => exit,
         Ok(ExitState::Running) => return,
-        Ok(ExitState::AwaitsRecord) => {
+        Ok(state @ (ExitState::AwaitsRecord | ExitState::AwaitsReap)) => {
             if let Some(up) = shared.lock().up(worker) {
                 up.awaits_record = true;
+                up.is_reported = matches!(state, ExitState::AwaitsReap);
             }
             return;
         }
@@ -271,8 +272,10 @@ impl Watch {
                     }
                     let watch = up.watch.clone();
                     if up.awaits_record {
-                        watch.usage_deadline().into_iter().for_each(&mut by);
-                        add(Fd::Status(watch.clone()), Interest::Readable, What::Exit);
+                        watch.next_look().into_iter().for_each(&mut by);
+                        if !up.is_reported {
+                            add(Fd::Status(watch.clone()), Interest::Readable, What::Exit);
+                        }
                         add(Fd::Exit(watch), Interest::HungUp, What::Exit);
                     } else {
                         add(Fd::Exit(watch), Interest::Readable, What::Exit);
@@ -333,7 +336,7 @@ impl Watch {
                 }
                 Live::Up(up) if up.exit.is_none() => {
                     let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-                    if up.awaits_record && is_due(up.watch.usage_deadline()) {
+                    if up.awaits_record && is_due(up.watch.next_look()) {
                         dead.push(*id);
                     }
                     if is_due(up.ended.map(|ended| ended + TIMEOUT_EXIT)) {

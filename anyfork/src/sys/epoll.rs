@@ -31,6 +31,12 @@ impl Epoll {
         Ok(self.0.add(fd, event)?)
     }
 
+    /// Reports `token` once, and again at each further event (`EPOLLET`, epoll_ctl(2)).
+    pub(crate) fn add_edge(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, token);
+        Ok(self.0.add(fd, event)?)
+    }
+
     /// Reports `token` while the descriptor is hung up (epoll_ctl(2)).
     pub(crate) fn add_hung_up(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         let event = EpollEvent::new(EpollFlags::empty(), token);

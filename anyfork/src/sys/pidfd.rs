@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -195,6 +196,18 @@ pub(crate) fn state(pidfd: BorrowedFd<'_>) -> io::Result<ProcessState> {
 /// Whether the process has exited (poll(2) on a pidfd, pidfd_open(2)).
 pub(crate) fn has_exited(pidfd: BorrowedFd<'_>) -> bool {
     is_any_ready(&[(pidfd, Interest::Readable)], Duration::ZERO)
+}
+
+/// Whether the kernel keeps the [`exit_status`] of a process that was reaped (uname(2)).
+pub(crate) fn keeps_exit_status() -> bool {
+    static KEEPS: OnceLock<bool> = OnceLock::new();
+    *KEEPS.get_or_init(|| {
+        let name = nix::sys::utsname::uname().ok();
+        let release = name.and_then(|name| name.release().to_str().map(str::to_owned));
+        let mut numbers = release.iter().flat_map(|it| it.split(['.', '-', '+', '_']));
+        let mut next = || numbers.next().and_then(|it| it.parse::<u32>().ok());
+        matches!((next(), next()), (Some(6), Some(15..)) | (Some(7..), _))
+    })
 }
 
 /// The wait status of a process that was reaped; `None` before that, and on a

@@ -1,5 +1,5 @@
 //! What a process can change about itself: ids, groups, nice value, directory.
-//! RUNS IN: child
+//! RUNS IN: template, child
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -49,6 +49,21 @@ pub(crate) fn user() -> u32 {
 /// Whether the user is root (getuid(2)).
 pub(crate) fn is_root() -> bool {
     getuid().is_root()
+}
+
+/// Whether processes of the same user may look into this one: into its descriptors, its
+/// memory (`PR_GET_DUMPABLE`, prctl(2)).
+pub(crate) fn is_open_to_its_user() -> bool {
+    // SAFETY: takes a number.
+    unsafe { libc::prctl(libc::PR_GET_DUMPABLE) == 1 }
+}
+
+/// Lets processes of the same user look into this one, or not (`PR_SET_DUMPABLE`,
+/// prctl(2)).
+#[inline]
+pub(crate) fn open_to_its_user(is_open: bool) {
+    // SAFETY: takes numbers.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_long::from(is_open)) };
 }
 
 /// Changes to a directory (chdir(2)).

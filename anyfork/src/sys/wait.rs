@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::wait::waitpid;
@@ -34,13 +36,28 @@ pub(crate) fn peek(pid: u32) -> io::Result<Option<ExitRecord>> {
 
 /// Waits until a child has exited, which stays to be reaped (`WNOWAIT`,
 /// waitid(2)).
-pub(crate) fn peek_blocking(pid: u32) -> io::Result<Option<ExitRecord>> {
+#[cfg(test)]
+fn peek_blocking(pid: u32) -> io::Result<Option<ExitRecord>> {
     waitid(libc::P_PID, pid, libc::WNOWAIT)
 }
 
 /// Reaps a child that has exited; `None` if it runs (waitid(2)).
 pub(crate) fn reap(pid: u32) -> io::Result<Option<ExitRecord>> {
     waitid(libc::P_PID, pid, libc::WNOHANG)
+}
+
+/// Waits a moment for a child's exit, which stays to be reaped: one that was sent SIGKILL
+/// may be traced, and stays then until its tracer lets it go. `None`: it does.
+pub(crate) fn peek_soon(pid: u32) -> io::Result<Option<ExitRecord>> {
+    /// Number of looks, one each millisecond.
+    const LOOKS: u32 = 20;
+    for _ in 0..LOOKS {
+        match peek(pid) {
+            Ok(None) => thread::sleep(Duration::from_millis(1)),
+            exit => return exit,
+        }
+    }
+    peek(pid)
 }
 
 /// Reaps a child that is about to exit (waitpid(2)). It is no error if somebody

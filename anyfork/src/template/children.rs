@@ -46,6 +46,10 @@ const MIN_DELEGATED: usize = 32;
 /// Timeout for the exit of children that nobody asks for, before the template exits.
 const TIMEOUT_LET_GO: Duration = Duration::from_millis(50);
 
+/// Interval between two looks at children that were killed and could not be reaped: they
+/// are traced.
+const INTERVAL_REAP: Duration = Duration::from_millis(100);
+
 /// The children of a template that have not been reaped.
 pub(crate) struct Children {
     /// For the forks of children, spares and monitors.
@@ -64,6 +68,8 @@ pub(crate) struct Children {
     owners_gone: bool,
     /// Children that are nobody's business any more.
     let_go: Vec<Watched>,
+    /// Children that were killed and could not be reaped yet, and their status pipes.
+    killed: Vec<(u32, Option<OwnedFd>)>,
 }
 
 impl Children {
@@ -77,11 +83,12 @@ impl Children {
             delegated: Delegated::default(),
             owners_gone: false,
             let_go: Vec::new(),
+            killed: Vec::new(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.watched.is_empty() && self.delegated.is_empty()
+        self.watched.is_empty() && self.delegated.is_empty() && self.killed.is_empty()
     }
 
     /// Whether the template nears its limit of descriptors: one system call.
@@ -128,7 +135,7 @@ impl Children {
             }
             // Unwatched, the child would become a zombie. Its caller finds the record
             // of a death by SIGKILL.
-            Err(_) => kill_and_reap(pid, Some(&status)),
+            Err(_) => self.kill_and_reap(pid, Some(status)),
         }
     }
 
@@ -136,14 +143,14 @@ impl Children {
     fn add_lost(&mut self, pid: u32) {
         match Watched::new(pid, &self.events) {
             Ok(child) => drop(self.watched.insert(pid, child)),
-            Err(_) => kill_and_reap(pid, None),
+            Err(_) => self.kill_and_reap(pid, None),
         }
     }
 
     /// Watches a new spare. On an error the spare is killed and reaped.
     pub(crate) fn add_spare(&mut self, pid: u32) -> io::Result<()> {
         let child = Watched::new(pid, &self.events);
-        let mut child = child.inspect_err(|_| kill_and_reap(pid, None))?;
+        let mut child = child.inspect_err(|_| self.kill_and_reap(pid, None))?;
         child.is_spare = true;
         self.spares += 1;
         self.watched.insert(pid, child);
@@ -307,7 +314,7 @@ impl Children {
             Side::Parent(monitor) => monitor,
         };
         let watched = self.events.add(&socket, Token::Monitor(monitor).encode());
-        watched.inspect_err(|_| delegated::kill_monitor(monitor))?;
+        watched.inspect_err(|_| self.delegated.kill_monitor(monitor))?;
         let children = self.take_launched().into_iter();
         let pids = children.map(|child| {
             child.unwatch(&self.events);
@@ -317,16 +324,38 @@ impl Children {
         Ok(())
     }
 
+    /// Kills a child that cannot be watched, and reaps it: at once, or when
+    /// [`reap_killed`](Children::reap_killed) finds that it can be reaped.
+    fn kill_and_reap(&mut self, pid: u32, status: Option<OwnedFd>) {
+        let _ = pidfd::kill_child(pid);
+        match wait::peek_soon(pid) {
+            Ok(None) => self.killed.push((pid, status)),
+            exit => report_and_reap(pid, exit, status.as_ref()),
+        }
+    }
+
+    /// Reaps what was killed and could not be reaped.
+    pub(crate) fn reap_killed(&mut self) {
+        self.delegated.reap_killed();
+        self.killed.retain(|(pid, status)| match wait::peek(*pid) {
+            Ok(None) => true,
+            exit => {
+                report_and_reap(*pid, exit, status.as_ref());
+                false
+            }
+        });
+    }
+
+    /// Interval until the next look at what was killed. `None`: there is nothing.
+    pub(crate) fn next_reap(&self) -> Option<Duration> {
+        let is_any = !self.killed.is_empty() || self.delegated.has_killed();
+        is_any.then_some(INTERVAL_REAP)
+    }
+
     /// Kills all monitors, once there are no children left.
     pub(crate) fn kill_monitors(&mut self) {
         self.delegated.kill_monitors();
     }
-}
-
-/// Kills a child that cannot be watched, and reaps it.
-fn kill_and_reap(pid: u32, status: Option<&OwnedFd>) {
-    let _ = pidfd::kill_child(pid);
-    report_and_reap(pid, wait::peek_blocking(pid), status);
 }
 
 /// Writes the record of a child that has exited into its status pipe, and reaps it.

@@ -22,6 +22,7 @@ use crate::args::Args;
 use crate::child::fast_path::FastPath;
 use crate::child::fd_limit::Limits;
 use crate::child::own_limits;
+use crate::child::privacy;
 use crate::child::reply::{answer_failure, own_pidfd, refuse, send_ready};
 use crate::child::request::{Arrival, Request};
 use crate::child::role::{self, Inherited, NewTemplate, Next};
@@ -90,6 +91,7 @@ impl Template {
         fd::set_blocking(control).map_err(failed)?;
         let limits = Limits::raise(control).map_err(failed)?;
         threads::single_flag();
+        privacy::close();
         Ok(Template {
             control: None,
             receives: true,
@@ -124,6 +126,7 @@ impl Template {
                 fork::exit_now(1)
             };
             let mut tokens = ready.filter_map(Token::decode).peekable();
+            self.children.reap_killed();
             let is_quiet = tokens.peek().is_none();
             if self.children.spares() > 0 {
                 self.look_for_unread(is_quiet);
@@ -160,7 +163,12 @@ impl Template {
             .then(|| self.spares.delay(&self.children));
         let has_spares = self.control.is_some() && self.children.spares() > 0;
         let next_look = has_spares.then(|| self.patience.remaining(Instant::now()));
-        next_spare.into_iter().chain(next_look).min()
+        let next_reap = self.children.next_reap();
+        next_spare
+            .into_iter()
+            .chain(next_look)
+            .chain(next_reap)
+            .min()
     }
 
     /// Looks, when it is time, whether the spares leave something on the control socket.

@@ -3,7 +3,8 @@
 //!
 //! A child that exits by itself writes its exit code into the status pipe; the template
 //! writes a record of every exit there, with the usage, and then reaps the child. Either
-//! counts only once the process has exited, which its pidfd reports. So the exit of a
+//! counts only once the process has exited, which its pidfd reports. Others may write
+//! there, too: a kernel that keeps the status of a reaped process has the last word. So the exit of a
 //! child that wrote its own needs no template, and waits only a moment for the usage. A
 //! child that was reaped without a record, or whose
 //! pipe is at its end, has lost its template: then the kernel is asked.
@@ -12,7 +13,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::caller::child::kill;
 use crate::caller::child::status;
@@ -27,6 +28,10 @@ use crate::error::{Error, Result};
 use crate::exit::{Exit, Usage};
 use crate::sys::pidfd::ProcessState;
 use crate::sys::{pidfd, poll, wait};
+
+/// Interval between two looks at a child that has exited and is not reported, and timeout
+/// for the reap of one that seems to be.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A child, before and after its exit. A clone watches the same child.
 #[derive(Clone, Debug)]
@@ -43,6 +48,10 @@ struct Shared {
     trace: Trace,
     /// The time until which the template may report what the child has used.
     usage_deadline: OnceLock<Instant>,
+    /// The time until which the template may reap it.
+    reap_deadline: OnceLock<Instant>,
+    /// When to look again, after a look that has found an exit and no status.
+    next_look: Mutex<Option<Instant>>,
     usage_timeout: Arc<UsageTimeout>,
     /// The pidfd of its template, until the child has exited.
     template: Mutex<Option<Arc<OwnedFd>>>,
@@ -59,6 +68,9 @@ pub(crate) enum ExitState {
     /// The child has exited, and its template has not reported it yet. The status pipe
     /// is readable when it has, and the pidfd is hung up when the child is reaped.
     AwaitsRecord,
+    /// The child has exited, and its template has reported it and is about to reap it. The
+    /// pidfd is hung up then.
+    AwaitsReap,
 }
 
 impl ExitWatch {
@@ -80,6 +92,8 @@ impl ExitWatch {
             kill_on_drop,
             trace,
             usage_deadline: OnceLock::new(),
+            reap_deadline: OnceLock::new(),
+            next_look: Mutex::new(None),
             usage_timeout: Arc::clone(&template.usage_timeout),
             template: Mutex::new(template.pidfd()),
             exit: Mutex::new(None),
@@ -117,16 +131,20 @@ impl ExitWatch {
     }
 
     /// When to look again even if no event comes, for a child that
-    /// [awaits its record](ExitState::AwaitsRecord).
-    pub(crate) fn usage_deadline(&self) -> Option<Instant> {
-        self.0.usage_deadline.get().copied()
+    /// [awaits](ExitState::AwaitsRecord) something.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        *self
+            .0
+            .next_look
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The exit, if the child has exited and it is known.
     pub(crate) fn try_exit(&self) -> Result<Option<Exit>> {
         match self.try_wait()? {
             ExitState::Exited(exit) => Ok(Some(exit)),
-            ExitState::Running | ExitState::AwaitsRecord => Ok(None),
+            ExitState::Running | ExitState::AwaitsRecord | ExitState::AwaitsReap => Ok(None),
         }
     }
 
@@ -167,13 +185,24 @@ impl Shared {
     fn look(&self) -> Result<ExitState> {
         // Before the pipe: a record that is not there after the child was reaped never
         // will be.
-        let state = pidfd::state(self.pidfd.as_fd())
-            .map_err(|error| Error::io("look how far a worker is", error))?;
+        let state = self.state()?;
         if state == ProcessState::Running {
             return Ok(ExitState::Running);
         }
-        Ok(match self.status.try_read()? {
-            // An adopted child is reaped in `try_wait`.
+        let record = self.status.try_read()?;
+        if let Some(exit) = self.kept_exit(state, &record)? {
+            return Ok(ExitState::Exited(exit));
+        }
+        Ok(match record {
+            Record::Exit(exit) if state == ProcessState::Exited => {
+                match wait::reap_adopted(self.pidfd.as_fd()) {
+                    Some(reaped) => ExitState::Exited(self.reaped(&reaped)),
+                    None if pidfd::keeps_exit_status() && self.expects_reap() => {
+                        ExitState::AwaitsReap
+                    }
+                    None => ExitState::Exited(self.with_kernels_status(exit)),
+                }
+            }
             Record::Exit(exit) => ExitState::Exited(exit),
             Record::OwnExit { exit, at_end } => {
                 let has_parent = state == ProcessState::Exited;
@@ -185,14 +214,70 @@ impl Shared {
                     None if has_parent && !at_end && self.expects_usage() => {
                         ExitState::AwaitsRecord
                     }
-                    None => ExitState::Exited(exit),
+                    None => ExitState::Exited(self.with_kernels_status(exit)),
                 }
             }
-            Record::Pending if state == ProcessState::Exited => ExitState::AwaitsRecord,
+            Record::Pending if state == ProcessState::Exited => {
+                // A child that is traced is reaped when its tracer lets it go, and a
+                // template may be stopped.
+                let status = match self.expects_usage() {
+                    true => None,
+                    false => wait::zombie_status(self.pid, self.pidfd.as_fd()),
+                };
+                match status {
+                    Some(status) => ExitState::Exited(self.without_usage(status)),
+                    None => ExitState::AwaitsRecord,
+                }
+            }
             Record::Pending | Record::Lost | Record::Spoiled => {
                 ExitState::Exited(self.ask_kernel()?)
             }
         })
+    }
+
+    /// The exit of a zombie, whose record may be anybody's, with the status that the kernel
+    /// tells, if it does.
+    fn with_kernels_status(&self, exit: Exit) -> Exit {
+        match wait::zombie_status(self.pid, self.pidfd.as_fd()) {
+            Some(status) => Exit { status, ..exit },
+            None => exit,
+        }
+    }
+
+    /// The exit of a child that was reaped, if the kernel keeps the status: the record may be
+    /// anybody's. Usage and failure are the record's.
+    fn kept_exit(&self, state: ProcessState, record: &Record) -> Result<Option<Exit>> {
+        let is_reaped = match (state, record) {
+            (ProcessState::Reaped, _) => true,
+            // It may have been, since.
+            (_, Record::Exit(_)) => self.state()? == ProcessState::Reaped,
+            _ => false,
+        };
+        if !is_reaped {
+            return Ok(None);
+        }
+        let exit = |status| match record {
+            Record::Exit(exit) => Exit {
+                status,
+                ..exit.clone()
+            },
+            _ => self.without_usage(status),
+        };
+        Ok(pidfd::exit_status(self.pidfd.as_fd()).map(exit))
+    }
+
+    fn state(&self) -> Result<ProcessState> {
+        pidfd::state(self.pidfd.as_fd())
+            .map_err(|error| Error::io("look how far a worker is", error))
+    }
+
+    /// The exit of a child whose usage nobody has reported.
+    fn without_usage(&self, status: i32) -> Exit {
+        Exit {
+            status,
+            usage: Usage::default(),
+            failure: self.status.failure(),
+        }
     }
 
     /// The exit of a child that this process has adopted and reaped.
@@ -211,17 +296,35 @@ impl Shared {
         let deadline = self
             .usage_deadline
             .get_or_init(|| self.usage_timeout.deadline(now));
-        let expects = now < *deadline;
+        let expects = self.is_before(*deadline, now);
         if !expects {
             self.usage_timeout.note_missed(now);
         }
         expects
     }
 
+    /// Whether the template may be about to reap a child that it seems to have reported.
+    fn expects_reap(&self) -> bool {
+        let now = Instant::now();
+        let deadline = self.reap_deadline.get_or_init(|| now + INTERVAL);
+        self.is_before(*deadline, now)
+    }
+
+    /// Whether the deadline is to come. Sets the next look.
+    fn is_before(&self, deadline: Instant, now: Instant) -> bool {
+        let is_before = now < deadline;
+        let next = if is_before { deadline } else { now + INTERVAL };
+        *self
+            .next_look
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(next);
+        is_before
+    }
+
     /// The exit of a child whose template did not live to report it, or of one that has
     /// written something else into its status pipe.
     fn ask_kernel(&self) -> Result<Exit> {
-        let (pidfd, failure) = (self.pidfd.as_fd(), self.status.failure());
+        let pidfd = self.pidfd.as_fd();
         if let Some(reaped) = wait::reap_adopted(pidfd) {
             return Ok(self.reaped(&reaped));
         }
@@ -231,12 +334,8 @@ impl Shared {
             // it, then about now, after which the kernel may tell.
             .or_else(|| poll::hangs_up_soon(pidfd).then(|| pidfd::exit_status(pidfd))?);
         match status {
-            None => Err(status::lost(failure)),
-            Some(status) => Ok(Exit {
-                status,
-                usage: Usage::default(),
-                failure,
-            }),
+            None => Err(status::lost(self.status.failure())),
+            Some(status) => Ok(self.without_usage(status)),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct StatusPipe {
 struct Frames {
     /// The bytes of an incomplete frame.
     rest: Vec<u8>,
+    /// The last bytes that were read, as many as a record has.
+    last: Vec<u8>,
     failure: Option<Failure>,
     exit: Option<Exit>,
     /// What the child has written of its exit.
@@ -92,7 +94,14 @@ impl StatusPipe {
                 return Ok(Record::Spoiled);
             }
             match fd::read(self.pipe.as_fd(), &mut buffer) {
-                Ok(0) => return Ok(frames.own_exit(true).unwrap_or(Record::Lost)),
+                Ok(0) => {
+                    if !frames.rest.is_empty() {
+                        frames.take_last();
+                    }
+                    if frames.exit.is_none() {
+                        return Ok(frames.own_exit(true).unwrap_or(Record::Lost));
+                    }
+                }
                 Ok(n) => frames.take(&buffer[..n]),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
@@ -121,10 +130,22 @@ impl Frames {
         Some(Record::OwnExit { exit, at_end })
     }
 
+    /// Takes the record that may be the last bytes behind something that is no frame: a
+    /// child may have written half a frame, which the template's record seems to complete.
+    fn take_last(&mut self) {
+        if let Ok(Some((Frame::Exit(exit), []))) = status::take(&self.last) {
+            let failure = self.failure.clone();
+            self.exit = Some(Exit { failure, ..exit });
+        }
+    }
+
     /// Takes the complete frames out of the bytes, and keeps the rest.
     fn take(&mut self, bytes: &[u8]) {
         self.read += bytes.len();
         self.rest.extend_from_slice(bytes);
+        self.last.extend_from_slice(bytes);
+        let before = self.last.len().saturating_sub(status::RECORD_LEN);
+        self.last.drain(..before);
         let all = mem::take(&mut self.rest);
         let mut rest = &all[..];
         while self.exit.is_none() {
@@ -137,7 +158,7 @@ impl Frames {
                     self.own_exit = Some(exit);
                     rest = behind;
                 }
-                Ok(Some((Frame::Exit(exit), _))) => {
+                Ok(Some((Frame::Exit(exit), []))) => {
                     let failure = self.failure.clone();
                     self.exit = Some(Exit { failure, ..exit });
                     return;
@@ -146,8 +167,10 @@ impl Frames {
                     self.rest = rest.to_vec();
                     return;
                 }
+                // Behind a record is nothing, either: a part of it was the child's.
                 Ok(_) | Err(_) => {
-                    self.is_spoiled = true;
+                    self.take_last();
+                    self.is_spoiled = self.exit.is_none();
                     return;
                 }
             }
@@ -171,4 +194,38 @@ pub(crate) fn lost(failure: Option<Failure>) -> Error {
     let message = "the worker has ended and its status is lost: its template was killed before it \
                    could report it, and this kernel does not keep it (Linux 6.15 and later do)";
     Error::died(message, Exit::unknown(failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exit code that the pipe tells once it is at its end.
+    fn code_of(writes: &[&[u8]]) -> Option<i32> {
+        let (read, write) = fd::nonblocking_pipe().unwrap();
+        for bytes in writes {
+            assert_eq!(nix::unistd::write(&write, bytes).unwrap(), bytes.len());
+        }
+        drop(write);
+        match StatusPipe::new(read).try_read().unwrap() {
+            Record::Exit(exit) => exit.code(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn half_a_frame_shifts_no_record() {
+        let record = status::encode_exit(3 << 8, 1, 2, 3);
+        let success = status::encode_exit(0, 0, 0, 0);
+        let long = [2, 0, 0, 0, 200, 0, 0, 0, 1, 0, 0];
+        assert_eq!(code_of(&[&record]), Some(3));
+        for len in 1..success.len() {
+            assert_eq!(code_of(&[&success[..len], &record]), Some(3), "{len}");
+        }
+        for len in 1..long.len() {
+            assert_eq!(code_of(&[&long[..len], &record]), Some(3), "{len}");
+        }
+        assert_eq!(code_of(&[&success, &record]), Some(3));
+        assert_eq!(code_of(&[&record, b"x"]), None);
+    }
 }

@@ -65,14 +65,18 @@ pub(crate) fn exit(watch: &ExitWatch, deadline: Option<Instant>) -> Result<Optio
         let came = match watch.try_wait()? {
             ExitState::Exited(exit) => return Ok(Some(exit)),
             ExitState::Running => poll::wait(watch.pidfd(), Interest::Readable, deadline),
-            ExitState::AwaitsRecord => {
+            state => {
                 let record = (watch.status(), Interest::Readable);
                 let reaped = (watch.pidfd(), Interest::HungUp);
-                let usage = watch.usage_deadline();
-                let first = usage.into_iter().chain(deadline).min();
-                let came = poll::wait_any(&[record, reaped], first);
-                // Without the usage, the next look gives the exit.
-                came.map(|came| came || (usage.is_some() && first == usage))
+                let fds = match state {
+                    ExitState::AwaitsReap => &[reaped][..],
+                    _ => &[reaped, record],
+                };
+                let look = watch.next_look();
+                let first = look.into_iter().chain(deadline).min();
+                let came = poll::wait_any(fds, first);
+                // Another look may give the exit without an event.
+                came.map(|came| came || (look.is_some() && first == look))
             }
         };
         if !came.map_err(|error| Error::io("wait for a worker", error))? {

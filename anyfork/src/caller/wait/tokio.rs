@@ -75,21 +75,24 @@ pub(crate) async fn exit(watch: &ExitWatch) -> Result<Exit> {
     // is reaped.
     let mut status = None;
     loop {
-        match watch.try_wait()? {
+        let look = match watch.try_wait()? {
             ExitState::Exited(exit) => return Ok(exit),
-            ExitState::AwaitsRecord if status.is_none() => {
-                status = Some(watch.registered_status()?);
+            ExitState::Running => None,
+            ExitState::AwaitsRecord => {
+                if status.is_none() {
+                    status = Some(watch.registered_status()?);
+                }
+                watch.next_look()
             }
-            ExitState::Running | ExitState::AwaitsRecord => {}
-        }
-        let usage = status.as_ref().and_then(|_| watch.usage_deadline());
-        let Some(ready) = ready_by(usage, ready_either(&pidfd, status.as_deref())).await? else {
+            ExitState::AwaitsReap => watch.next_look(),
+        };
+        let Some(ready) = ready_by(look, ready_either(&pidfd, status.as_deref())).await? else {
             continue;
         };
         // The next event is one that comes after this look.
         match watch.try_wait()? {
             ExitState::Exited(exit) => return Ok(exit),
-            ExitState::Running | ExitState::AwaitsRecord => ready.forget(),
+            _ => ready.forget(),
         }
     }
 }

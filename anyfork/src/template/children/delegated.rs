@@ -21,6 +21,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
@@ -35,6 +36,8 @@ pub(crate) struct Delegated {
     /// The monitor's pid of each child, by the child's pid.
     children: BTreeMap<u32, u32>,
     monitors: BTreeMap<u32, MonitorHandle>,
+    /// Monitors that were killed and could not be reaped yet.
+    killed: Vec<u32>,
     /// After a monitor that could not be forked, or that has failed.
     pub(crate) backoff: Backoff,
 }
@@ -134,7 +137,7 @@ impl Delegated {
     /// the epoll set, and the pids of the children that it has not returned.
     pub(crate) fn remove_monitor(&mut self, monitor: u32) -> Option<(OwnedFd, Vec<u32>)> {
         let handle = self.monitors.remove(&monitor)?;
-        kill_monitor(monitor);
+        self.kill_monitor(monitor);
         match handle.has_failed() {
             true => self.backoff.fail(Instant::now()),
             false => self.backoff.reset(),
@@ -157,14 +160,29 @@ impl Delegated {
 
     /// Kills all monitors, once no child is left for them.
     pub(crate) fn kill_monitors(&mut self) {
-        for monitor in self.monitors.keys() {
-            kill_monitor(*monitor);
+        for monitor in mem::take(&mut self.monitors).into_keys() {
+            self.kill_monitor(monitor);
         }
     }
-}
 
-/// Kills a monitor, if it has not exited, and reaps it.
-pub(crate) fn kill_monitor(monitor: u32) {
-    let _ = pidfd::kill_child(monitor);
-    let _ = wait::reap_blocking(monitor);
+    /// Kills a monitor, if it has not exited, and reaps it: at once, or when
+    /// [`reap_killed`](Delegated::reap_killed) finds that it can be reaped.
+    pub(crate) fn kill_monitor(&mut self, monitor: u32) {
+        let _ = pidfd::kill_child(monitor);
+        match wait::peek_soon(monitor) {
+            Ok(None) => self.killed.push(monitor),
+            _ => drop(wait::reap(monitor)),
+        }
+    }
+
+    /// Reaps monitors that were killed.
+    pub(crate) fn reap_killed(&mut self) {
+        self.killed
+            .retain(|monitor| matches!(wait::reap(*monitor), Ok(None)));
+    }
+
+    /// Whether there are monitors that were killed and not reaped.
+    pub(crate) fn has_killed(&self) -> bool {
+        !self.killed.is_empty()
+    }
 }

@@ -38,7 +38,9 @@ impl Watched {
     /// Watches the exit of this process's child `pid`.
     pub(crate) fn new(pid: u32, events: &Epoll) -> io::Result<Watched> {
         let pidfd = pidfd::open(pid)?;
-        events.add(&pidfd, Token::Exited(pid).encode())?;
+        // A child that is traced cannot be reaped when it has exited, until the tracer
+        // lets it go: then the kernel reports it again.
+        events.add_edge(&pidfd, Token::Exited(pid).encode())?;
         Ok(Watched {
             pid,
             is_spare: false,
@@ -67,7 +69,7 @@ impl Watched {
 
     /// Adds the child to another epoll set.
     pub(crate) fn watch(&mut self, events: &Epoll) -> io::Result<()> {
-        events.add(&self.pidfd, Token::Exited(self.pid).encode())?;
+        events.add_edge(&self.pidfd, Token::Exited(self.pid).encode())?;
         match self.kill_on_drop {
             true => self.watch_caller(events),
             false => Ok(()),
