@@ -30,11 +30,13 @@ use crate::child::{exec, own_limits, settings, title};
 use crate::early;
 use crate::entry::Kind;
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::Malformed;
 use crate::protocol::body::Body;
 use crate::protocol::request::BodyAt;
 use crate::spec::name::FunctionName;
 use crate::spec::{Program, Setting, Step};
 use crate::sys::fd::KeepOpen;
+use crate::sys::fd_identity::{Socket, is_socket};
 use crate::sys::threads::OneThread;
 use crate::sys::{fork, signal, threads, tools};
 
@@ -197,6 +199,7 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
     // panic that unwinds past here.
     let status = ManuallyDrop::new(status);
     let gathered = gather(&socket, &head, body, memory, inline_fds).and_then(|body| {
+        check_control(control.as_ref())?;
         restore_own(inherited.limits)?;
         Ok(body)
     });
@@ -257,6 +260,16 @@ fn try_take_on(one_thread: OneThread, request: Request<'_>, inherited: Inherited
                 spares: spares.unwrap_or(0),
             }),
         },
+    }
+}
+
+/// Checks that a template has something to serve: another kind of descriptor may never
+/// report the end of all owners.
+fn check_control(control: Option<&OwnedFd>) -> Result<()> {
+    let serves = |control: &OwnedFd| is_socket(control.as_fd(), Socket::UnixMessages);
+    match control.is_none_or(serves) {
+        true => Ok(()),
+        false => Err(Malformed::Because("a template's control socket is something else").into()),
     }
 }
 
