@@ -138,6 +138,10 @@ pub use crate::resource::Resource;
 #[cfg(feature = "pool")]
 pub use crate::value::fd::Fd;
 
+#[cfg(doc)]
+#[doc = include_str!("../THREAT_MODEL.md")]
+pub mod threat_model {}
+
 /// Running processes for code without a runtime: what [`Launch::blocking`] gives.
 pub mod blocking {
     pub use crate::caller::child::blocking::handle::ChildHandle;
