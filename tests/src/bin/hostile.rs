@@ -43,7 +43,7 @@ fn main() -> anyfork::Result<()> {
 
 /// So many descriptors are in flight that the kernel takes no more of this user.
 fn launch_with_many_in_flight() -> anyfork::Result<()> {
-    set_soft_limit(std::process::id(), libc::RLIMIT_NOFILE as u32, 100).expect("a limit");
+    set_soft_limit(std::process::id(), libc::RLIMIT_NOFILE, 100).expect("a limit");
     let process = Process::new_exec()?;
     let bystander = held(process.fork());
     let null = fs::File::open("/dev/null").expect("a file");
