@@ -301,10 +301,10 @@ impl Course {
     fn die(&mut self, worker: Running, deadline: Deadline) -> (Phase, Option<Wait>) {
         let exit = match worker.watch.try_wait() {
             Ok(ExitState::Exited(exit)) => Ok(exit),
-            Ok(ExitState::AwaitsRecord) => {
+            Ok(ExitState::AwaitsRecord | ExitState::AwaitsReap) => {
                 let wait = Wait {
                     event: Event::Record,
-                    until: worker.watch.usage_deadline(),
+                    until: worker.watch.next_look(),
                 };
                 return (Phase::Dying(worker, deadline), Some(wait));
             }
