@@ -10,6 +10,7 @@ mod check;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::process::Output;
 use std::sync::Arc;
 
 use crate::exit::Exit;
@@ -60,6 +61,8 @@ struct Inner {
     message: String,
     source: Option<Source>,
     exit: Option<Exit>,
+    /// What a program printed before it has reached a limit.
+    output: Option<Arc<Output>>,
     /// The failure of a call whose process may go on.
     failure: Option<Failure>,
     /// The function of a call was surely not entered.
@@ -108,7 +111,8 @@ pub enum ErrorKind {
     Full,
     /// A call was refused, because its pool is shut down.
     Closed,
-    /// The result of a call has more bytes than its limit allows.
+    /// The result of a call has more bytes than its limit allows, or a program printed
+    /// more than [`output_limit`](crate::Command::output_limit).
     TooLarge,
     /// The result of a call does not encode, or does not decode.
     BadResult,
@@ -129,6 +133,7 @@ impl Error {
             message,
             source,
             exit,
+            output: None,
             failure: None,
             never_entered: false,
         }))
@@ -149,6 +154,17 @@ impl Error {
     /// A process ended when it should not have, or nobody can tell how it ended.
     pub(crate) fn died(message: impl Into<String>, exit: Exit) -> Error {
         Error::with(ErrorKind::Died, message.into(), None, Some(exit))
+    }
+
+    /// A program has reached a limit. `exit`: how it ended, if that is known.
+    pub(crate) fn limited(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        exit: Option<Exit>,
+        output: Output,
+    ) -> Error {
+        let error = Error::with(kind, message.into(), None, exit);
+        error.change(|inner| inner.output = Some(Arc::new(output)))
     }
 
     /// The function of a call has panicked. `exit`: and its process has ended so.
@@ -206,7 +222,8 @@ impl Error {
         source.raw_os_error()
     }
 
-    /// How the process ended, if the kind is [`ErrorKind::Died`].
+    /// How the process ended, if the kind is [`ErrorKind::Died`], or a program has reached
+    /// a limit: see [`output`](Error::output).
     ///
     /// ```standalone_crate
     /// # mod doctest {
@@ -232,6 +249,27 @@ impl Error {
     /// ```
     pub fn exit(&self) -> Option<&Exit> {
         self.0.exit.as_ref()
+    }
+
+    /// What a program printed before it has reached its
+    /// [`time_limit`](crate::Command::time_limit) or
+    /// [`output_limit`](crate::Command::output_limit), and how it was ended. The streams
+    /// are empty of [`status`](crate::Command::status), which reads none. `None` for all
+    /// other errors, and if the program was not executed in time. The status has neither
+    /// code nor signal if the program could not be ended.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// let mut command = anyfork::Command::new("yes");
+    /// let error = command.output_limit(4).output().blocking().unwrap_err();
+    /// let output = error.output().expect("it was executed");
+    /// assert_eq!(output.stdout, b"y\ny\n");
+    /// assert!(!output.status.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn output(&self) -> Option<&Output> {
+        self.0.output.as_deref()
     }
 
     /// Why the process failed, in its own words: the panic of a call's function, or the

@@ -66,6 +66,7 @@
 //! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
 //! | a program starts differently with an init function | `template/programs/layout.rs` and `child/role.rs` must do the same |
 //! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `caller/command/environment.rs`, `child/exec.rs` |
+//! | a limit of a program's time or output, its input | `caller/command/bounds.rs` (what is set), `caller/command/exchange.rs` (when it is ended), and in `exchange/` the reading and writing |
 //! | a panic is not reported | `child/report.rs`; without memory or stack `child/report/last_word.rs` and `sys/crash.rs` |
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |

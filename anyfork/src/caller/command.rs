@@ -4,7 +4,10 @@
 //! It only collects. What the program inherits from the caller is read when the program
 //! is started, in `start`.
 
+pub(crate) mod bounded;
+pub(crate) mod bounds;
 pub(crate) mod environment;
+pub(crate) mod exchange;
 pub(crate) mod getters;
 pub(crate) mod outcome;
 pub(crate) mod start;
@@ -18,6 +21,7 @@ use std::time::Duration;
 
 use crate::args::Args;
 use crate::args::given::Name;
+use crate::caller::command::bounds::Bounds;
 use crate::caller::process::Process;
 use crate::caller::spec::{Options, Setup};
 use crate::caller::stdio::Stdio;
@@ -132,6 +136,7 @@ pub struct Command {
     inherits_fds: bool,
     setup: Setup,
     options: Options,
+    bounds: Bounds,
 }
 
 impl Process {
@@ -174,6 +179,7 @@ impl Command {
             inherits_fds: false,
             setup: Setup::default(),
             options: Options::default(),
+            bounds: Bounds::default(),
         }
     }
 
@@ -360,8 +366,15 @@ impl Command {
         self
     }
 
+    pub(crate) fn bounds_mut(&mut self) -> &mut Bounds {
+        &mut self.bounds
+    }
+
     fn stream(&mut self, number: u8, stream: Stdio) -> &mut Command {
         self.setup.forget_stream(number);
+        if number == 0 {
+            self.bounds.input = None;
+        }
         self.streams[usize::from(number)] = Some(stream);
         self
     }

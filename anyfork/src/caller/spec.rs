@@ -106,6 +106,12 @@ impl Setup {
         self.settings.retain(|it| !is_stream(it, number));
     }
 
+    /// Whether a process group was set.
+    pub(crate) fn has_group(&self) -> bool {
+        let is_group = |it: &Setting| matches!(it, Setting::ProcessGroup(_));
+        self.settings.iter().any(is_group)
+    }
+
     /// Whether a directory was set.
     pub(crate) fn has_directory(&self) -> bool {
         let is_directory = |it: &Setting| matches!(it, Setting::Directory(_));

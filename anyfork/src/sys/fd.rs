@@ -134,6 +134,14 @@ pub(crate) fn set_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes calls on the descriptor not block (`O_NONBLOCK`, fcntl(2)).
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    flags.insert(OFlag::O_NONBLOCK);
+    fcntl(fd, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
 /// Closes these descriptors: with one call if their numbers follow each other, as they do
 /// when one message has brought them (close_range(2)).
 pub(crate) fn close_all(fds: Vec<OwnedFd>) {
@@ -278,6 +286,11 @@ pub(crate) fn count_open(fd: BorrowedFd<'_>) -> io::Result<u64> {
 /// Reads what there is, up to `buffer`'s length (read(2)).
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(fd, buffer)?)
+}
+
+/// Writes as much as there is room for (write(2)).
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(nix::unistd::write(fd, bytes)?)
 }
 
 /// Writes into a pipe as much as there is room for, and does not wait for more, whatever

@@ -49,7 +49,6 @@ pub(crate) fn wait_any(
 }
 
 /// Waits as [`wait_any`], and says of each descriptor whether it is ready (poll(2)).
-#[cfg(feature = "pool")]
 pub(crate) fn wait_each(
     fds: &[(BorrowedFd<'_>, Interest)],
     deadline: Option<Instant>,

@@ -186,6 +186,16 @@ impl Drop for CaughtSignal {
     }
 }
 
+/// Makes a call that writes to a pipe or socket, and raises no SIGPIPE if nobody reads there
+/// any more.
+pub(crate) fn without_sigpipe<T>(write: impl FnOnce() -> T) -> T {
+    // It fails for arguments that are none.
+    let caught = CaughtSignal::new(Signal::SIGPIPE);
+    let written = write();
+    drop(caught);
+    written
+}
+
 /// Whether a signal of the set, all of which this thread blocks, waits for it
 /// (sigpending(2)).
 fn pending_of(set: &SigSet) -> bool {

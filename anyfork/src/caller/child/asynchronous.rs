@@ -140,6 +140,16 @@ impl Child {
         }
     }
 
+    /// The watch and the streams.
+    pub(crate) fn into_parts(self) -> (ExitWatch, RegisteredStreams) {
+        let streams = RegisteredStreams {
+            stdin: self.stdin,
+            stdout: self.stdout,
+            stderr: self.stderr,
+        };
+        (self.watch, streams)
+    }
+
     child_methods!();
 
     /// Another handle of the process, without the streams: for other tasks that wait for

@@ -199,6 +199,18 @@ impl Child {
         }
     }
 
+    /// The watch and the streams.
+    pub(crate) fn into_parts(
+        self,
+    ) -> (
+        ExitWatch,
+        Option<ChildStdin>,
+        Option<ChildStdout>,
+        Option<ChildStderr>,
+    ) {
+        (self.watch, self.stdin, self.stdout, self.stderr)
+    }
+
     child_methods!();
 
     /// Another handle of the process, without the streams: for other threads that wait

@@ -24,6 +24,23 @@ pub(crate) fn kill(pidfd: BorrowedFd<'_>, pid: u32) -> Result<()> {
     }
 }
 
+/// Asks the process and the group that it leads to end themselves: SIGTERM, and SIGCONT
+/// should they be stopped. The leader gets each once.
+pub(crate) fn terminate(pidfd: BorrowedFd<'_>, pid: u32) -> Result<()> {
+    for number in [libc::SIGTERM, libc::SIGCONT] {
+        if pidfd::send_signal_to_group(pidfd, pid, number).is_err() {
+            signal(pidfd, number)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nobody is in the group that the process leads or led, who could be sent a
+/// signal.
+pub(crate) fn is_group_gone(pidfd: BorrowedFd<'_>, pid: u32) -> bool {
+    pidfd::send_signal_to_group(pidfd, pid, 0).is_err()
+}
+
 /// Sends a signal to the process. One that has exited is no error.
 pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     match pidfd::send_signal(pidfd, signal) {

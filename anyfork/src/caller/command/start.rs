@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use crate::caller::child::Child;
 use crate::caller::child::pending::PendingChild;
+use crate::caller::command::bounds::{Bounds, BoundsOfLaunch};
+use crate::caller::command::outcome::PendingProgram;
 use crate::caller::command::{Command, environment};
 use crate::caller::launch::{Launch, Target, sealed};
 use crate::caller::spawn::spec::SpawnSpec;
@@ -49,45 +51,72 @@ impl Command {
     /// A directory that cannot be entered, or another setting, names itself; in
     /// each case no process is left.
     pub fn spawn(&mut self) -> Launch<Child> {
-        self.launch(DefaultStreams::Inherited)
+        let none = Bounds::default();
+        if let Err(error) = self.bounds.refuse_spawn() {
+            let what = format!("start `{}`", self.program.display());
+            return Launch::failed(Error::io(what, error));
+        }
+        self.launch(DefaultStreams::Inherited, &none, |child, _| child)
     }
 
     /// Starts the program, and waits for its exit.
     ///
     /// # Errors
     ///
-    /// See [`spawn`](Command::spawn) and [`Child::wait`].
+    /// See [`spawn`](Command::spawn), [`Child::wait`] and
+    /// [`time_limit`](Command::time_limit).
     pub fn status(&mut self) -> Launch<Exit> {
-        self.launch(DefaultStreams::Inherited)
+        self.launch_within(DefaultStreams::Inherited)
     }
 
     /// Starts the program, and reads what it prints until its exit.
     ///
     /// # Errors
     ///
-    /// See [`spawn`](Command::spawn) and [`Child::wait_with_output`].
+    /// See [`spawn`](Command::spawn), [`Child::wait_with_output`],
+    /// [`time_limit`](Command::time_limit) and [`output_limit`](Command::output_limit).
     pub fn output(&mut self) -> Launch<Output> {
-        self.launch(DefaultStreams::Captured)
+        self.launch_within(DefaultStreams::Captured)
+    }
+
+    /// Asks the template for a program that is waited for within the bounds.
+    fn launch_within<T>(&self, default_streams: DefaultStreams) -> Launch<T>
+    where
+        T: Target + sealed::Target<Pending = PendingProgram>,
+    {
+        let bounds = &self.bounds;
+        let pending = |child, bounds| PendingProgram { child, bounds };
+        self.launch(default_streams, bounds, pending)
     }
 
     /// Asks the template for the program.
-    fn launch<T>(&self, default_streams: DefaultStreams) -> Launch<T>
-    where
-        T: Target + sealed::Target<Pending = PendingChild>,
-    {
-        let (template, spec) = match self.spawn_spec(default_streams) {
+    fn launch<T: Target>(
+        &self,
+        default_streams: DefaultStreams,
+        bounds: &Bounds,
+        pending: impl FnOnce(PendingChild, Option<Box<BoundsOfLaunch>>) -> T::Pending,
+    ) -> Launch<T> {
+        let (template, mut spec) = match self.spawn_spec(default_streams, bounds) {
             Ok(spec) => spec,
             Err(error) => return Launch::failed(error),
         };
-        let trace = Trace::launch(&spec.what(), || template.pid());
-        let pending = PendingChild::start(&template, spec, &trace);
-        Launch::new(pending, trace)
+        let what = spec.what();
+        let trace = Trace::launch(&what, || template.pid());
+        let mut of_launch = None;
+        if !bounds.are_none() {
+            let bounds = BoundsOfLaunch::new(bounds, what);
+            spec.deadline = spec.deadline.into_iter().chain(bounds.deadline).min();
+            of_launch = Some(Box::new(bounds));
+        }
+        let child = PendingChild::start(&template, spec, &trace);
+        Launch::new(child.map(|child| pending(child, of_launch)), trace)
     }
 
     /// The template, and the request.
     fn spawn_spec(
         &self,
         default_streams: DefaultStreams,
+        bounds: &Bounds,
     ) -> Result<(Arc<TemplateHandle>, SpawnSpec)> {
         let what = self.program.display();
         self.refuse_nul()
@@ -114,6 +143,10 @@ impl Command {
         let mut setup = self
             .inherited(default_streams, &mut options, &status, variables)
             .map_err(failed)?;
+        // So that who is started by the program ends with it.
+        if bounds.may_end_program() && !self.setup.has_group() {
+            setup.set(Setting::ProcessGroup(0));
+        }
         setup.append(own);
         let surroundings = Surroundings {
             replaces_streams: !self.is_prepared(),

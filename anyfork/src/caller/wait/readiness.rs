@@ -68,7 +68,7 @@ pub(crate) async fn within<T>(
 }
 
 /// Waits until the deadline, also if the descriptor table has no room for a timer.
-async fn passed(deadline: Instant) -> Result<()> {
+pub(crate) async fn passed(deadline: Instant) -> Result<()> {
     /// Interval between two looks at the clock.
     const INTERVAL: Duration = Duration::from_millis(10);
     match time::timer(deadline) {
