@@ -56,7 +56,7 @@
 //!
 //! | task | file |
 //! |---|---|
-//! | add a setting of a process | `spec.rs` (`Setting`); then `caller/process/settings.rs` and `caller/command.rs` (the method), `protocol/setting.rs` and the table in `protocol.rs` (its bytes), `child/settings.rs` (applying it) |
+//! | add a setting of a process | `spec.rs` (`Setting`, its place in the order); then `caller/process/attributes.rs` and `caller/command/settings.rs` (the method), `protocol/setting.rs` and the table in `protocol.rs` (its bytes), `child/settings.rs` (applying it); for a program without a fork `protocol/direct.rs` and `template/programs/layout.rs` |
 //! | add an argument type | `args/convert.rs` (the traits are in `args/value.rs`), for a descriptor `args/descriptor.rs`, of tokio's `args/tokio.rs` |
 //! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/spawn/wait_for.rs` (the event), `caller/wait/` (how), `caller/spawn/template_lost.rs` (when nobody answers) |
 //! | a wrong exit code or status | `caller/child/exit_watch.rs` (where a status comes from), `caller/child/status.rs` and `protocol/status.rs` (the bytes), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
@@ -120,7 +120,7 @@
 //! | `child::privacy::WAS_OPEN` | a template, when it begins to serve | stays: its children get that back |
 //! | `child::trust::KEEPS_RIGHTS` | a template at its birth | stays |
 //! | `caller::templates::EARLY_ENDED` | the program | stays; the generation decides before |
-//! | `sys::signal::IGNORES_SIGCHLD` | a template at its birth | stays: the disposition is the same |
+//! | `sys::signal::IGNORES_SIGCHLD`, `sys::signal::PROGRAMS_IGNORE_SIGPIPE` | a template at its birth, settings | stays: the disposition is the same |
 //! | `sys::vm_child::task`: the texts of errors | a template that starts a program | stays: the texts are the same |
 //! | `sys::environ::NAMELESS` | the constructor, once, if there is such a text | stays: what the program was started with |
 //! | `sys::tools` (the name of the file of counters, and whose pid is in it) | the constructor; every child, first | the child's own pid |

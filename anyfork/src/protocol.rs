@@ -69,6 +69,15 @@
 //! | 1, 1, 8 + n | 15: the environment: 1 if it is the caller's and what the preparation has changed stays; the variables, each as `NAME=value` with a NUL behind it |
 //! | 1, 1, 4 × (1 + 8), 8 + n, 4 + 16 n | 17: the caller's attributes: 1 if what the preparation has changed stays; umask, ignored signals, nice value, OOM score, each with 1 before it if it is known; the processors; the number of resources and their limits, the soft one first |
 //! | 1 + 4 | 16: the number of spares that a template keeps |
+//! | 1 + 4 | 18: the umask |
+//! | 1 | 19: a session of its own |
+//! | 1 | 20: the next descriptor is the session's terminal |
+//! | 1 + 8 + n | 21: the root directory |
+//! | 1 | 22: no new privileges |
+//! | 1 + 4 | 23: a signal to ignore |
+//! | 1 + 8 + n | 24: the directory of a cgroup |
+//! | 1 + 4 | 25: the OOM score's adjustment |
+//! | 1 + 4 + 4 n | 26: the processors: how many, and their numbers |
 //!
 //! # Spares
 //!

@@ -23,18 +23,36 @@ pub(crate) use crate::sys::attributes::Attributes;
 pub(crate) enum Setting {
     /// A standard stream becomes this descriptor, or `/dev/null`.
     Stream { number: u8, to: Option<OwnedFd> },
+    /// The cgroup, by its directory.
+    Cgroup(PathBuf),
+    /// A session of its own (setsid(2)).
+    Session,
+    /// The terminal that becomes the session's.
+    Terminal(OwnedFd),
     /// The process group (setpgid(2)); 0 stands for a new group.
     ProcessGroup(i32),
+    /// The rights that new files do not get (umask(2)).
+    Umask(u32),
+    /// A signal that is ignored (signal(7)).
+    IgnoreSignal(i32),
     /// The limits of a resource (setrlimit(2)).
     Limit { resource: u32, soft: u64, hard: u64 },
     /// Added to the nice value.
     Nice(i32),
+    /// The processors, by their numbers (sched_setaffinity(2)).
+    Affinity(Vec<u32>),
+    /// The place in the kernel's choice when memory is short.
+    OomScore(i32),
+    /// The root directory (chroot(2)).
+    Root(PathBuf),
     /// The supplementary groups.
     Groups(Vec<u32>),
     /// The group id.
     Group(u32),
     /// The user id.
     User(u32),
+    /// No program that is executed gets more rights (prctl(2)).
+    NoNewPrivs,
     /// The current directory.
     Directory(PathBuf),
     /// All variables are removed.
@@ -67,18 +85,26 @@ impl Setting {
     pub(crate) fn apply_order(&self) -> u8 {
         match self {
             Setting::Stream { .. } => 0,
-            Setting::ProcessGroup(_) => 1,
-            Setting::Limit { .. } => 2,
-            Setting::Nice(_) => 3,
-            Setting::Groups(_) => 4,
-            Setting::Group(_) => 5,
-            Setting::User(_) => 6,
-            Setting::Directory(_) => 7,
-            Setting::EnvClear | Setting::Env(..) => 8,
-            Setting::Title(_) | Setting::Spares(_) => 9,
+            Setting::Cgroup(_) => 1,
+            Setting::Session => 2,
+            Setting::Terminal(_) => 3,
+            Setting::ProcessGroup(_) => 4,
+            Setting::Umask(_) | Setting::IgnoreSignal(_) => 5,
+            Setting::Limit { .. } => 6,
+            Setting::Nice(_) => 7,
+            Setting::Affinity(_) => 8,
+            Setting::OomScore(_) => 9,
+            Setting::Root(_) => 10,
+            Setting::Groups(_) => 11,
+            Setting::Group(_) => 12,
+            Setting::User(_) => 13,
+            Setting::NoNewPrivs => 14,
+            Setting::Directory(_) => 15,
+            Setting::EnvClear | Setting::Env(..) => 16,
+            Setting::Title(_) | Setting::Spares(_) => 17,
             Setting::Inherit { what, .. } => match what {
                 Inherit::Attributes(_) => 0,
-                Inherit::Environment(_) => 8,
+                Inherit::Environment(_) => 16,
             },
         }
     }
@@ -97,12 +123,13 @@ impl Setting {
         }
     }
 
-    /// Whether a variable that is set, or a directory, has a NUL in it, which the kernel
-    /// refuses.
+    /// Whether a variable that is set, or a path, has a NUL in it, which the kernel refuses.
     pub(crate) fn has_nul(&self) -> bool {
         let has_nul = |text: &OsStr| text.as_encoded_bytes().contains(&0);
         match self {
-            Setting::Directory(path) => has_nul(path.as_os_str()),
+            Setting::Cgroup(path) | Setting::Root(path) | Setting::Directory(path) => {
+                has_nul(path.as_os_str())
+            }
             Setting::Env(name, Some(value)) => has_nul(name) || has_nul(value),
             _ => false,
         }
@@ -115,7 +142,12 @@ impl Setting {
                 number: *number,
                 to: to.as_ref().map(OwnedFd::try_clone).transpose()?,
             },
+            Setting::Cgroup(path) => Setting::Cgroup(path.clone()),
+            Setting::Session => Setting::Session,
+            Setting::Terminal(terminal) => Setting::Terminal(terminal.try_clone()?),
             Setting::ProcessGroup(group) => Setting::ProcessGroup(*group),
+            Setting::Umask(mask) => Setting::Umask(*mask),
+            Setting::IgnoreSignal(signal) => Setting::IgnoreSignal(*signal),
             Setting::Limit {
                 resource,
                 soft,
@@ -126,9 +158,13 @@ impl Setting {
                 hard: *hard,
             },
             Setting::Nice(step) => Setting::Nice(*step),
+            Setting::Affinity(numbers) => Setting::Affinity(numbers.clone()),
+            Setting::OomScore(score) => Setting::OomScore(*score),
+            Setting::Root(path) => Setting::Root(path.clone()),
             Setting::Groups(groups) => Setting::Groups(groups.clone()),
             Setting::Group(id) => Setting::Group(*id),
             Setting::User(id) => Setting::User(*id),
+            Setting::NoNewPrivs => Setting::NoNewPrivs,
             Setting::Directory(path) => Setting::Directory(path.clone()),
             Setting::EnvClear => Setting::EnvClear,
             Setting::Env(name, value) => Setting::Env(name.clone(), value.clone()),

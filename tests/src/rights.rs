@@ -29,7 +29,8 @@ pub fn may(capability: u32) -> bool {
     is_everybody && has(capability)
 }
 
-fn has(capability: u32) -> bool {
+/// Whether this process has a capability, be it that of a namespace; says so if not.
+pub fn has(capability: u32) -> bool {
     let effective = u64::from_str_radix(&status(id(), "CapEff"), 16).expect("a number");
     let has = effective & (1 << capability) != 0;
     if !has {

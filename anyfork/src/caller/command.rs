@@ -10,6 +10,7 @@ pub(crate) mod environment;
 pub(crate) mod exchange;
 pub(crate) mod getters;
 pub(crate) mod outcome;
+pub(crate) mod settings;
 pub(crate) mod start;
 
 use std::ffi::{OsStr, OsString};
@@ -17,7 +18,6 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::args::Args;
 use crate::args::given::Name;
@@ -26,7 +26,6 @@ use crate::caller::process::Process;
 use crate::caller::spec::{Options, Setup};
 use crate::caller::stdio::Stdio;
 use crate::caller::templates::handle::TemplateHandle;
-use crate::resource::Resource;
 use crate::spec::Setting;
 
 /// An external program to be started: std's [`Command`](std::process::Command)
@@ -113,8 +112,8 @@ use crate::spec::Setting;
 /// them when the program starts. No signal has a handler, and none is blocked but by an
 /// init function; no descriptor is open but those that were given. The process group
 /// and the session are the template's, which are those that the caller had when the
-/// template was made: a process cannot join another session. The parent is the
-/// template.
+/// template was made: a process cannot join another session, but have
+/// [one of its own](Command::setsid). The parent is the template.
 ///
 /// # Caveats
 ///
@@ -315,59 +314,6 @@ impl Command {
         let name = name.to_name();
         self.setup.init(name.into(), args.into());
         self
-    }
-
-    /// Sets the process group: see [`Process::process_group`].
-    pub fn process_group(&mut self, group: i32) -> &mut Command {
-        self.replace(Setting::ProcessGroup(group))
-    }
-
-    /// Sets the user id: see [`Process::uid`].
-    pub fn uid(&mut self, id: u32) -> &mut Command {
-        self.replace(Setting::User(id))
-    }
-
-    /// Sets the group id: see [`Process::gid`].
-    pub fn gid(&mut self, id: u32) -> &mut Command {
-        self.replace(Setting::Group(id))
-    }
-
-    /// Sets the supplementary groups: see [`Process::groups`].
-    pub fn groups(&mut self, ids: impl AsRef<[u32]>) -> &mut Command {
-        self.replace(Setting::Groups(ids.as_ref().to_owned()))
-    }
-
-    /// Sets the limits of a resource: see [`Process::rlimit`].
-    pub fn rlimit(&mut self, resource: impl Into<Resource>, soft: u64, hard: u64) -> &mut Command {
-        self.set(Setting::Limit {
-            resource: resource.into().number(),
-            soft,
-            hard,
-        })
-    }
-
-    /// Adds to the nice value: see [`Process::nice`].
-    pub fn nice(&mut self, step: i32) -> &mut Command {
-        self.set(Setting::Nice(step))
-    }
-
-    /// Sets whether the program is killed when the last one of its
-    /// [`Child`](crate::Child) and handles is dropped, or this whole program exits, with the
-    /// caveat of [`Process::kill_on_drop`].
-    pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
-        self.options.kill_on_drop = kill;
-        self
-    }
-
-    /// Sets how long it may take until the program is executed: see
-    /// [`Process::timeout`].
-    pub fn timeout(&mut self, limit: Duration) -> &mut Command {
-        self.options.timeout = Some(limit);
-        self
-    }
-
-    pub(crate) fn bounds_mut(&mut self) -> &mut Bounds {
-        &mut self.bounds
     }
 
     fn stream(&mut self, number: u8, stream: Stdio) -> &mut Command {

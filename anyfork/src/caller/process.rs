@@ -6,6 +6,7 @@
 //! collected later makes a further template, forked off the first. So a template never
 //! changes, and neither do the workers that run already.
 
+pub(crate) mod attributes;
 pub(crate) mod fork;
 pub(crate) mod init_args;
 pub(crate) mod new;

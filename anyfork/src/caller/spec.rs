@@ -106,9 +106,20 @@ impl Setup {
         self.settings.retain(|it| !is_stream(it, number));
     }
 
-    /// Whether a process group was set.
+    /// Removes the setting of a session.
+    pub(crate) fn forget_session(&mut self) {
+        self.settings.retain(|it| !matches!(it, Setting::Session));
+    }
+
+    /// Removes the setting of no new privileges.
+    pub(crate) fn forget_no_new_privs(&mut self) {
+        self.settings
+            .retain(|it| !matches!(it, Setting::NoNewPrivs));
+    }
+
+    /// Whether a process group was set, which that of a session is, too.
     pub(crate) fn has_group(&self) -> bool {
-        let is_group = |it: &Setting| matches!(it, Setting::ProcessGroup(_));
+        let is_group = |it: &Setting| matches!(it, Setting::ProcessGroup(_) | Setting::Session);
         self.settings.iter().any(is_group)
     }
 

@@ -48,7 +48,7 @@ pub(crate) fn execute(
         // Text that an init function has printed comes before the program's.
         frame::flush();
         // Exec drops handlers. What an init function has ignored or blocked stays.
-        signal::reset_sigpipe();
+        signal::settle_sigpipe();
         fd::close_all_on_exec().map_err(dup_failed)?;
         say_ready(&socket)?;
         plan.apply().map_err(dup_failed)?;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::resource::Resource;
 use crate::spec::{Inherit, Setting};
 use crate::sys::threads::OneThread;
-use crate::sys::{fd, process_attrs, rlimit};
+use crate::sys::{attributes as sys_attributes, fd, process_attrs, rlimit, signal};
 
 /// Applies all settings, in their [`apply_order`](Setting::apply_order).
 pub(crate) fn apply(one_thread: OneThread, mut settings: Vec<Setting>) -> Result<()> {
@@ -74,6 +74,39 @@ fn apply_one(one_thread: OneThread, it: Setting) -> Result<()> {
             surroundings::own_stream(number);
             (set, STREAMS[usize::from(number)].to_owned())
         }
+        Setting::Cgroup(path) => (
+            process_attrs::join_cgroup(&path),
+            format!("cgroup `{}`", path.display()),
+        ),
+        Setting::Session => (process_attrs::new_session(), "setsid".to_owned()),
+        Setting::Terminal(terminal) => (
+            process_attrs::set_terminal(terminal.as_fd()),
+            "controlling_terminal".to_owned(),
+        ),
+        Setting::Umask(mask) => {
+            sys_attributes::set_umask(mask);
+            return Ok(());
+        }
+        Setting::IgnoreSignal(number) => {
+            (signal::ignore(number), format!("ignore_signal {number}"))
+        }
+        Setting::Affinity(numbers) => (
+            sys_attributes::set_of_processors(&numbers)
+                .and_then(|set| sys_attributes::set_affinity(&set)),
+            format!("affinity {numbers:?}"),
+        ),
+        Setting::OomScore(score) => (
+            sys_attributes::set_oom_score_adj(score),
+            format!("oom_score_adj {score}"),
+        ),
+        Setting::Root(path) => {
+            surroundings::own_root();
+            (
+                process_attrs::change_root(&path),
+                format!("chroot `{}`", path.display()),
+            )
+        }
+        Setting::NoNewPrivs => (process_attrs::set_no_new_privs(), "no_new_privs".to_owned()),
         Setting::ProcessGroup(group) => (
             process_attrs::set_process_group(group),
             format!("process_group {group}"),

@@ -18,11 +18,12 @@ use crate::protocol::request;
 use crate::sys::fd_identity::{self, Identity};
 use crate::sys::{fd, process_attrs};
 
-/// A bit for each standard stream, and one for the directory, that this process and
-/// its children own.
+/// A bit for each standard stream, one for the directory, and one for the root directory,
+/// that this process and its children own.
 static OWNED: AtomicU8 = AtomicU8::new(0);
 
 const DIRECTORY: u8 = 3;
+const ROOT: u8 = 4;
 
 fn owns(number: u8) -> bool {
     OWNED.load(Ordering::Relaxed) & (1 << number) != 0
@@ -39,6 +40,13 @@ pub(crate) fn own_stream(number: u8) {
 
 /// Notes the same of the directory.
 pub(crate) fn own_directory() {
+    own(DIRECTORY);
+}
+
+/// Notes the same of the root directory, and of the directory in it. The caller's directory
+/// is outside, and no request brings this process or its children there.
+pub(crate) fn own_root() {
+    own(ROOT);
     own(DIRECTORY);
 }
 
@@ -103,7 +111,7 @@ impl Surroundings {
             }
         }
         if let Some(directory) = &self.directory
-            && (self.sent.replaces_directory || !owns(DIRECTORY))
+            && ((self.sent.replaces_directory && !owns(ROOT)) || !owns(DIRECTORY))
         {
             all.push(Taken::Directory(directory.as_fd()));
         }

@@ -7,7 +7,7 @@
 //! descriptor is its index among those that came.
 
 use crate::protocol::codec::Reader;
-use crate::protocol::setting::attributes;
+use crate::protocol::setting::{attributes, numbers};
 use crate::spec::Attributes;
 
 /// A program and what is set for it.
@@ -34,13 +34,21 @@ pub(crate) enum DirectSetting<'a> {
         attributes: Attributes,
         prepared: bool,
     },
+    Session,
+    /// The terminal's index.
+    Terminal(usize),
     ProcessGroup(i32),
+    Umask(u32),
+    IgnoreSignal(i32),
     Limit {
         resource: u32,
         soft: u64,
         hard: u64,
     },
     Nice(i32),
+    Affinity(Vec<u32>),
+    Root(&'a [u8]),
+    NoNewPrivs,
     Directory(&'a [u8]),
 }
 
@@ -158,6 +166,13 @@ impl<'a> DirectProgram<'a> {
                 prepared: reader.u8().ok()? != 0,
                 attributes: attributes(reader).ok()?,
             },
+            18 => DirectSetting::Umask(reader.u32().ok()?),
+            19 => DirectSetting::Session,
+            20 => DirectSetting::Terminal(fds.next()?),
+            21 => DirectSetting::Root(reader.counted().ok()?),
+            22 => DirectSetting::NoNewPrivs,
+            23 => DirectSetting::IgnoreSignal(reader.i32().ok()?),
+            26 => DirectSetting::Affinity(numbers(reader).ok()?),
             _ => return None,
         });
         Some(())
@@ -169,10 +184,16 @@ impl DirectSetting<'_> {
     fn apply_order(&self) -> u8 {
         match self {
             DirectSetting::Stream { .. } | DirectSetting::Attributes { .. } => 0,
-            DirectSetting::ProcessGroup(_) => 1,
-            DirectSetting::Limit { .. } => 2,
-            DirectSetting::Nice(_) => 3,
-            DirectSetting::Directory(_) => 7,
+            DirectSetting::Session => 2,
+            DirectSetting::Terminal(_) => 3,
+            DirectSetting::ProcessGroup(_) => 4,
+            DirectSetting::Umask(_) | DirectSetting::IgnoreSignal(_) => 5,
+            DirectSetting::Limit { .. } => 6,
+            DirectSetting::Nice(_) => 7,
+            DirectSetting::Affinity(_) => 8,
+            DirectSetting::Root(_) => 10,
+            DirectSetting::NoNewPrivs => 14,
+            DirectSetting::Directory(_) => 15,
         }
     }
 }
@@ -292,6 +313,42 @@ mod tests {
         }
     }
 
+    /// The kernel takes some of these only in this order.
+    #[test]
+    fn settings_are_applied_in_the_order_of_a_fork() {
+        let settings = || {
+            vec![
+                Setting::Directory("/x".into()),
+                Setting::NoNewPrivs,
+                Setting::Root("/y".into()),
+                Setting::Affinity(vec![1]),
+                Setting::Nice(1),
+                Setting::Limit {
+                    resource: 7,
+                    soft: 1,
+                    hard: 2,
+                },
+                Setting::IgnoreSignal(2),
+                Setting::Umask(7),
+                Setting::ProcessGroup(0),
+                Setting::Terminal(null()),
+                Setting::Session,
+                Setting::Stream {
+                    number: 1,
+                    to: None,
+                },
+            ]
+        };
+        let mut sorted = settings();
+        sorted.sort_by_key(Setting::apply_order);
+        let orders: Vec<_> = sorted.iter().map(Setting::apply_order).collect();
+        let (bytes, fds) = encoded(settings(), Vec::new());
+        let program = DirectProgram::parse(&bytes, fds).unwrap();
+        let direct = program.settings.iter().map(DirectSetting::apply_order);
+        assert_eq!(direct.collect::<Vec<_>>(), orders);
+        assert!(matches!(program.settings[2], DirectSetting::Terminal(0)));
+    }
+
     #[test]
     fn what_needs_a_process_of_its_own_is_left_to_one() {
         for setting in [
@@ -299,6 +356,10 @@ mod tests {
             Setting::Group(1),
             Setting::Groups(vec![1]),
             Setting::Spares(1),
+            // The kernel would change the score of all who share the memory; and a cgroup
+            // may be frozen, or have no memory left.
+            Setting::OomScore(1),
+            Setting::Cgroup("/x".into()),
         ] {
             let (bytes, fds) = encoded(vec![setting], Vec::new());
             assert!(DirectProgram::parse(&bytes, fds).is_none());

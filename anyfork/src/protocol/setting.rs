@@ -45,6 +45,21 @@ pub(crate) fn encode(out: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, setting: Setting
         Setting::Env(name, None) => put_text(out, 11, &name),
         Setting::Title(title) => put_text(out, 12, OsStr::new(&title)),
         Setting::Spares(count) => put_number(out, 16, count),
+        Setting::Umask(mask) => put_number(out, 18, mask),
+        Setting::Session => out.push(19),
+        Setting::Terminal(terminal) => {
+            out.push(20);
+            fds.push(terminal);
+        }
+        Setting::Root(path) => put_text(out, 21, path.as_os_str()),
+        Setting::NoNewPrivs => out.push(22),
+        Setting::IgnoreSignal(signal) => put_number(out, 23, signal.cast_unsigned()),
+        Setting::Cgroup(path) => put_text(out, 24, path.as_os_str()),
+        Setting::OomScore(score) => put_number(out, 25, score.cast_unsigned()),
+        Setting::Affinity(numbers) => {
+            put_number(out, 26, numbers.len() as u32);
+            numbers.iter().for_each(|it| out.extend(it.to_le_bytes()));
+        }
         Setting::Inherit { what, prepared } => {
             let prepared = u8::from(prepared);
             match what {
@@ -141,11 +156,7 @@ pub(crate) fn parse(
             hard: reader.u64()?,
         },
         4 => Setting::Nice(reader.i32()?),
-        5 => {
-            let count = reader.u32()?;
-            let groups = (0..count).map(|_| reader.u32());
-            Setting::Groups(groups.collect::<Result<_, _>>()?)
-        }
+        5 => Setting::Groups(numbers(reader)?),
         6 => Setting::Group(reader.u32()?),
         7 => Setting::User(reader.u32()?),
         8 => Setting::Directory(text(reader)?.into()),
@@ -165,8 +176,23 @@ pub(crate) fn parse(
             prepared: reader.u8()? != 0,
             what: Inherit::Attributes(attributes(reader)?),
         },
+        18 => Setting::Umask(reader.u32()?),
+        19 => Setting::Session,
+        20 => Setting::Terminal(fds.next().ok_or(MISSING)?),
+        21 => Setting::Root(text(reader)?.into()),
+        22 => Setting::NoNewPrivs,
+        23 => Setting::IgnoreSignal(reader.i32()?),
+        24 => Setting::Cgroup(text(reader)?.into()),
+        25 => Setting::OomScore(reader.i32()?),
+        26 => Setting::Affinity(numbers(reader)?),
         _ => return Err(Malformed::Because("it has a setting of an unknown kind")),
     })
+}
+
+/// Numbers, with how many there are before them.
+pub(in crate::protocol) fn numbers(reader: &mut Reader<'_>) -> Result<Vec<u32>, Malformed> {
+    let count = reader.u32()?;
+    (0..count).map(|_| reader.u32()).collect()
 }
 
 fn stream(reader: &mut Reader<'_>) -> Result<u8, Malformed> {
@@ -229,6 +255,18 @@ mod tests {
             ),
             (env(None), b"\x0b\x01\0\0\0\0\0\0\0A"),
             (Setting::Title("t".into()), b"\x0c\x01\0\0\0\0\0\0\0t"),
+            (Setting::Umask(0o77), b"\x12\x3f\0\0\0"),
+            (Setting::Session, b"\x13"),
+            (Setting::Terminal(null()), b"\x14"),
+            (Setting::Root("/x".into()), b"\x15\x02\0\0\0\0\0\0\0/x"),
+            (Setting::NoNewPrivs, b"\x16"),
+            (Setting::IgnoreSignal(2), b"\x17\x02\0\0\0"),
+            (Setting::Cgroup("/x".into()), b"\x18\x02\0\0\0\0\0\0\0/x"),
+            (Setting::OomScore(-2), b"\x19\xfe\xff\xff\xff"),
+            (
+                Setting::Affinity(vec![0, 3]),
+                b"\x1a\x02\0\0\0\0\0\0\0\x03\0\0\0",
+            ),
             (
                 inherit(
                     Inherit::Attributes(Attributes {

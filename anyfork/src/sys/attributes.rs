@@ -136,6 +136,25 @@ pub(crate) fn set_affinity(set: &[u8]) -> io::Result<()> {
     }
 }
 
+/// The set of the processors with these numbers, as the kernel keeps it: a bit for each,
+/// in words of the machine.
+pub(crate) fn set_of_processors(numbers: &[u32]) -> io::Result<Vec<u8>> {
+    let mut words = [0usize; MAX_AFFINITY / mem::size_of::<usize>()];
+    for number in numbers {
+        let (word, bit) = (number / usize::BITS, number % usize::BITS);
+        match words.get_mut(word as usize) {
+            Some(word) => *word |= 1 << bit,
+            None => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        }
+    }
+    let len = words
+        .iter()
+        .rposition(|word| *word != 0)
+        .map_or(1, |at| at + 1);
+    let bytes = words[..len].iter().flat_map(|word| word.to_ne_bytes());
+    Ok(bytes.collect())
+}
+
 /// How likely the kernel ends this process when memory is short
 /// (proc_pid_oom_score_adj(5)).
 fn oom_score_adj() -> Option<i32> {
@@ -179,5 +198,17 @@ mod tests {
         set_affinity(&mine.affinity).unwrap();
         set_nice(mine.nice.unwrap()).unwrap();
         assert!(Status::now().bounding_set.is_some());
+    }
+
+    #[test]
+    fn processors_are_bits() {
+        let bytes = |set: &[u32]| set_of_processors(set).unwrap();
+        let word = |word: usize| word.to_ne_bytes();
+        assert_eq!(bytes(&[]), word(0));
+        assert_eq!(bytes(&[0, 3]), word(0b1001));
+        assert_eq!(bytes(&[usize::BITS]), [word(0), word(1)].concat());
+        assert_eq!(bytes(&[8191]).len(), MAX_AFFINITY);
+        assert!(set_of_processors(&[8192]).is_err());
+        assert!(set_of_processors(&[0, u32::MAX]).is_err());
     }
 }

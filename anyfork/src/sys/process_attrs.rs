@@ -1,16 +1,56 @@
-//! What a process can change about itself: ids, groups, nice value, directory.
+//! What a process can change about itself: ids, groups, session, nice value, directories.
 //! RUNS IN: template, child
 
-use std::io;
-use std::os::fd::BorrowedFd;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Pid, Uid, getuid, setgid, setgroups, setpgid, setuid};
+use nix::unistd::{Gid, Pid, Uid, getuid, setgid, setgroups, setpgid, setsid, setuid};
 
 /// Joins a process group, or makes one for 0 (setpgid(2)).
 pub(crate) fn set_process_group(group: i32) -> io::Result<()> {
     Ok(setpgid(Pid::from_raw(0), Pid::from_raw(group))?)
+}
+
+/// Makes a session of its own, without a terminal (setsid(2)).
+pub(crate) fn new_session() -> io::Result<()> {
+    setsid()?;
+    Ok(())
+}
+
+/// Makes the terminal that of this process's session, which it leads (`TIOCSCTTY`,
+/// ioctl_tty(2)).
+pub(crate) fn set_terminal(terminal: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes numbers.
+    match unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Joins the cgroup of a directory (cgroups(7)).
+pub(crate) fn join_cgroup(directory: &Path) -> io::Result<()> {
+    let file = directory.join("cgroup.procs");
+    // 0 stands for the process that writes. It makes no file where there is no cgroup.
+    OpenOptions::new().write(true).open(file)?.write_all(b"0")
+}
+
+/// Makes the directory the root directory and the current one (chroot(2)).
+pub(crate) fn change_root(directory: &Path) -> io::Result<()> {
+    nix::unistd::chroot(directory)?;
+    change_directory("/".as_ref())
+}
+
+/// Keeps what this process executes from having more rights (`PR_SET_NO_NEW_PRIVS`,
+/// prctl(2)).
+pub(crate) fn set_no_new_privs() -> io::Result<()> {
+    // SAFETY: takes numbers.
+    match unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Adds to the nice value (nice(2)).

@@ -35,7 +35,8 @@ pub(crate) fn drop_handlers() {
     IGNORES_SIGCHLD.store(before == libc::SIG_IGN, Ordering::Relaxed);
 }
 
-/// Whether the program ignored SIGCHLD when its template was made.
+/// Whether a template's children ignore SIGCHLD: the program did when its template was
+/// made, or [`ignore`] was told so.
 static IGNORES_SIGCHLD: AtomicBool = AtomicBool::new(false);
 
 /// Ignores SIGCHLD in a template's child, if the program did (signal(2)).
@@ -47,7 +48,7 @@ pub(crate) fn restore_sigchld() {
     }
 }
 
-/// Whether the program ignored SIGCHLD when its template was made.
+/// Whether a template's children ignore SIGCHLD.
 pub(crate) fn ignores_sigchld() -> bool {
     IGNORES_SIGCHLD.load(Ordering::Relaxed)
 }
@@ -106,10 +107,38 @@ pub(crate) fn ignore_terminal() -> io::Result<()> {
     Ok(())
 }
 
-/// Sets SIGPIPE to its default, as external programs expect it (signal(2)).
-pub(crate) fn reset_sigpipe() {
-    // SAFETY: the action runs no code.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+/// Whether external programs ignore SIGPIPE, too.
+static PROGRAMS_IGNORE_SIGPIPE: AtomicBool = AtomicBool::new(false);
+
+/// Ignores a signal, in this process and in those that it is forked into (signal(2)).
+pub(crate) fn ignore(signal: i32) -> io::Result<()> {
+    match signal {
+        // A template needs it: each child [restores](restore_sigchld) it.
+        libc::SIGCHLD => IGNORES_SIGCHLD.store(true, Ordering::Relaxed),
+        libc::SIGPIPE => PROGRAMS_IGNORE_SIGPIPE.store(true, Ordering::Relaxed),
+        // SAFETY: the action runs no code.
+        _ if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR => {
+            return Err(io::Error::last_os_error());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether external programs ignore SIGPIPE: [`ignore`] was told so.
+pub(crate) fn programs_ignore_sigpipe() -> bool {
+    PROGRAMS_IGNORE_SIGPIPE.load(Ordering::Relaxed)
+}
+
+/// Sets SIGPIPE to its default, as external programs expect it, or to ignored, if that
+/// [was set](ignore) (signal(2)).
+pub(crate) fn settle_sigpipe() {
+    let action = match programs_ignore_sigpipe() {
+        true => libc::SIG_IGN,
+        false => libc::SIG_DFL,
+    };
+    // SAFETY: neither action runs code.
+    unsafe { libc::signal(libc::SIGPIPE, action) };
 }
 
 /// Blocks every signal (sigprocmask(2)).

@@ -67,7 +67,7 @@ impl Command {
     /// ```
     pub fn input(&mut self, bytes: impl Into<Vec<u8>>) -> &mut Command {
         self.stdin(Stdio::piped());
-        self.bounds_mut().input = Some(Arc::new(bytes.into()));
+        self.bounds.input = Some(Arc::new(bytes.into()));
         self
     }
 
@@ -94,7 +94,7 @@ impl Command {
     /// then, and the launch fails all the same. The same holds for a program that the kernel
     /// has not ended some seconds after SIGKILL, as on a file system that hangs.
     pub fn time_limit(&mut self, limit: Duration) -> &mut Command {
-        self.bounds_mut().time_limit = Some(limit);
+        self.bounds.time_limit = Some(limit);
         self
     }
 
@@ -125,7 +125,7 @@ impl Command {
     /// # }
     /// ```
     pub fn grace(&mut self, grace: Duration) -> &mut Command {
-        self.bounds_mut().grace = grace;
+        self.bounds.grace = grace;
         self
     }
 
@@ -146,7 +146,7 @@ impl Command {
     /// # }
     /// ```
     pub fn output_limit(&mut self, bytes: usize) -> &mut Command {
-        self.bounds_mut().output_limit = Some(bytes);
+        self.bounds.output_limit = Some(bytes);
         self
     }
 
@@ -172,7 +172,7 @@ impl Command {
     /// # }
     /// ```
     pub fn drain_limit(&mut self, limit: Duration) -> &mut Command {
-        self.bounds_mut().drain_limit = Some(limit);
+        self.bounds.drain_limit = Some(limit);
         self
     }
 }

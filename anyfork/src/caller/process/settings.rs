@@ -17,9 +17,11 @@ use crate::spec::Setting;
 /// They have the names and the meaning of the methods of std's `Command` and
 /// `CommandExt`, and of tokio's. The new process applies them before any of your code
 /// runs in it (also before [`after_fork`](macro@crate::after_fork) functions), in this
-/// order, whatever the order of the calls: standard streams, process group,
-/// resource limits, nice value, supplementary groups, group, user, directory,
-/// environment. Several calls for one of these are applied in their order.
+/// order, whatever the order of the calls: standard streams, cgroup, session, controlling
+/// terminal, process group, umask and ignored signals, resource limits, nice value,
+/// processors, OOM score, root directory, supplementary groups, group, user, no new
+/// privileges, directory, environment. Several calls for one of these are applied in their
+/// order.
 ///
 /// A fork inherits its template's settings, as any child its parent's.
 /// [`kill_on_drop`](Process::kill_on_drop), [`timeout`](Process::timeout),
@@ -216,7 +218,7 @@ impl Process {
         self
     }
 
-    fn set(mut self, setting: Setting) -> Process {
+    pub(super) fn set(mut self, setting: Setting) -> Process {
         self.setup().set(setting);
         self
     }

@@ -4,7 +4,7 @@
 //! The child [runs](crate::sys::vm_child::run) it. How it answers is the caller's business,
 //! who gives functions for that.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr;
@@ -127,10 +127,34 @@ impl Script {
     }
 
     /// Enters a directory (chdir(2)).
-    pub(crate) fn enter_path(&mut self, path: &CString, failure: Failure) -> io::Result<()> {
-        let path = self.region.put(path.as_bytes_with_nul())?;
+    pub(crate) fn enter_path(&mut self, path: &CStr, failure: Failure) -> io::Result<()> {
+        let path = self.region.put(path.to_bytes_with_nul())?;
         self.call(libc::SYS_chdir, [path.addr(), 0, 0, 0, 0, 0], failure);
         Ok(())
+    }
+
+    /// Makes a session of its own (setsid(2)).
+    pub(crate) fn new_session(&mut self, failure: Failure) {
+        self.call(libc::SYS_setsid, [0; 6], failure);
+    }
+
+    /// Makes the terminal that of the session (`TIOCSCTTY`, ioctl_tty(2)).
+    pub(crate) fn set_terminal(&mut self, terminal: RawFd, failure: Failure) {
+        let args = [terminal as usize, libc::TIOCSCTTY as usize, 0, 0, 0, 0];
+        self.call(libc::SYS_ioctl, args, failure);
+    }
+
+    /// Makes the directory the root directory and the current one (chroot(2)).
+    pub(crate) fn change_root(&mut self, path: &CString, failure: Failure) -> io::Result<()> {
+        let path = self.region.put(path.as_bytes_with_nul())?;
+        self.call(libc::SYS_chroot, [path.addr(), 0, 0, 0, 0, 0], failure);
+        self.enter_path(c"/", failure)
+    }
+
+    /// Keeps the program from having more rights (`PR_SET_NO_NEW_PRIVS`, prctl(2)).
+    pub(crate) fn set_no_new_privs(&mut self, failure: Failure) {
+        let args = numbers([libc::PR_SET_NO_NEW_PRIVS, 1, 0]);
+        self.call(libc::SYS_prctl, args, failure);
     }
 
     /// Joins a process group (setpgid(2)).

@@ -19,7 +19,7 @@ use crate::resource::Resource;
 use crate::sys::vm_child::region::Region;
 use crate::sys::vm_child::script::{Disposition, Script};
 use crate::sys::vm_child::task::{Failure, Frames, Text};
-use crate::sys::{fd, signal};
+use crate::sys::{attributes as sys_attributes, fd, signal};
 use crate::template::programs::image;
 use crate::template::programs::prepared::Prepared;
 
@@ -95,7 +95,16 @@ impl Layout<'_> {
         }
         script.unblock_signals(named(Text::fixed("unblock signals")));
         self.descriptors(&mut script, &kept);
-        script.signal(libc::SIGPIPE, Disposition::Default);
+        let ignores_sigpipe = self
+            .program
+            .settings
+            .iter()
+            .any(|setting| matches!(setting, DirectSetting::IgnoreSignal(libc::SIGPIPE)));
+        let sigpipe = match ignores_sigpipe || signal::programs_ignore_sigpipe() {
+            true => Disposition::Ignored,
+            false => Disposition::Default,
+        };
+        script.signal(libc::SIGPIPE, sigpipe);
         image::lay_out_args(&mut script, self.program, self.inherited)?;
         image::lay_out_environment(&mut script, self.program, self.template)?;
         Some((script, self.held))
@@ -180,6 +189,36 @@ impl Layout<'_> {
                         }
                         lay_out_attribute(script, &change)?;
                     }
+                }
+                DirectSetting::Session => {
+                    script.new_session(named(Text::fixed("set setsid")));
+                }
+                DirectSetting::Terminal(at) => {
+                    let terminal = self.request.inline_fds.get(*at)?.as_raw_fd();
+                    let failure = named(Text::fixed("set controlling_terminal"));
+                    script.set_terminal(terminal, failure);
+                }
+                DirectSetting::Umask(mask) => script.umask(*mask),
+                DirectSetting::IgnoreSignal(signal) => {
+                    // The kernel refuses some, and the C library two more.
+                    let is_refused = matches!(*signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33);
+                    if is_refused || !(1..=64).contains(signal) {
+                        return None;
+                    }
+                    script.signal(*signal, Disposition::Ignored);
+                }
+                DirectSetting::Affinity(numbers) => {
+                    let set = sys_attributes::set_of_processors(numbers).ok()?;
+                    let text = script.text(&format!("set affinity {numbers:?}")).ok()?;
+                    script.affinity(&set, named(text)).ok()?;
+                }
+                DirectSetting::Root(path) => {
+                    let text = script.text(&format!("set chroot `{}`", shown(path)));
+                    let path = CString::new(*path).ok()?;
+                    script.change_root(&path, named(text.ok()?)).ok()?;
+                }
+                DirectSetting::NoNewPrivs => {
+                    script.set_no_new_privs(named(Text::fixed("set no_new_privs")));
                 }
                 DirectSetting::ProcessGroup(group) => {
                     let text = script.text(&format!("set process_group {group}")).ok()?;

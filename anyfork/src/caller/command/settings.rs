@@ -1,0 +1,153 @@
+//! The settings of a [`Command`] that a [`Process`](crate::Process) has, too.
+//! RUNS IN: caller
+//!
+//! They are only collected here: the new process applies them.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::caller::command::Command;
+use crate::resource::Resource;
+use crate::spec::Setting;
+
+/// # Settings that a process has, too
+///
+/// They are applied in the order that [`Process`](crate::Process#settings) documents,
+/// whatever the order of the calls. Of two calls of one of them the last one counts, but for
+/// [`rlimit`](Command::rlimit), [`nice`](Command::nice),
+/// [`ignore_signal`](Command::ignore_signal) and [`cgroup`](Command::cgroup).
+///
+/// ```
+/// # fn main() -> anyfork::Result<()> {
+/// use anyfork::Command;
+///
+/// let output = Command::new("sh")
+///     .args(["-c", "umask; cat /proc/self/oom_score_adj"])
+///     .umask(0o27)
+///     .oom_score_adj(1000)
+///     .setsid(true)
+///     .no_new_privs(true)
+///     .ignore_signal(libc::SIGHUP)
+///     .output()
+///     .blocking()?;
+/// assert_eq!(output.stdout, b"0027\n1000\n");
+/// # Ok(())
+/// # }
+/// ```
+impl Command {
+    /// Sets the process group: see [`Process::process_group`](crate::Process::process_group).
+    pub fn process_group(&mut self, group: i32) -> &mut Command {
+        self.replace(Setting::ProcessGroup(group))
+    }
+
+    /// Sets the user id: see [`Process::uid`](crate::Process::uid).
+    pub fn uid(&mut self, id: u32) -> &mut Command {
+        self.replace(Setting::User(id))
+    }
+
+    /// Sets the group id: see [`Process::gid`](crate::Process::gid).
+    pub fn gid(&mut self, id: u32) -> &mut Command {
+        self.replace(Setting::Group(id))
+    }
+
+    /// Sets the supplementary groups: see [`Process::groups`](crate::Process::groups).
+    pub fn groups(&mut self, ids: impl AsRef<[u32]>) -> &mut Command {
+        self.replace(Setting::Groups(ids.as_ref().to_owned()))
+    }
+
+    /// Sets the limits of a resource: see [`Process::rlimit`](crate::Process::rlimit).
+    pub fn rlimit(&mut self, resource: impl Into<Resource>, soft: u64, hard: u64) -> &mut Command {
+        self.set(Setting::Limit {
+            resource: resource.into().number(),
+            soft,
+            hard,
+        })
+    }
+
+    /// Adds to the nice value: see [`Process::nice`](crate::Process::nice).
+    pub fn nice(&mut self, step: i32) -> &mut Command {
+        self.set(Setting::Nice(step))
+    }
+
+    /// Sets whether the program is killed when the last one of its
+    /// [`Child`](crate::Child) and handles is dropped, or this whole program exits, with the
+    /// caveat of [`Process::kill_on_drop`](crate::Process::kill_on_drop).
+    pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
+        self.options.kill_on_drop = kill;
+        self
+    }
+
+    /// Sets how long it may take until the program is executed: see
+    /// [`Process::timeout`](crate::Process::timeout).
+    pub fn timeout(&mut self, limit: Duration) -> &mut Command {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// Sets the umask: see [`Process::umask`](crate::Process::umask).
+    pub fn umask(&mut self, mask: u32) -> &mut Command {
+        self.replace(Setting::Umask(mask))
+    }
+
+    /// Sets whether the program gets a session of its own: see
+    /// [`Process::setsid`](crate::Process::setsid).
+    pub fn setsid(&mut self, setsid: bool) -> &mut Command {
+        match setsid {
+            true => self.replace(Setting::Session),
+            false => {
+                self.setup.forget_session();
+                self
+            }
+        }
+    }
+
+    /// Sets the terminal of the program's session: see
+    /// [`Process::controlling_terminal`](crate::Process::controlling_terminal).
+    pub fn controlling_terminal(&mut self, terminal: impl Into<OwnedFd>) -> &mut Command {
+        self.setsid(true);
+        self.replace(Setting::Terminal(terminal.into()))
+    }
+
+    /// Sets the root directory: see [`Process::chroot`](crate::Process::chroot). The
+    /// program, its directory and what `PATH` leads to are looked for in it.
+    pub fn chroot(&mut self, directory: impl AsRef<Path>) -> &mut Command {
+        self.replace(Setting::Root(directory.as_ref().to_owned()))
+    }
+
+    /// Sets whether the program, and what it executes, can have more rights than the
+    /// process that becomes it: see
+    /// [`Process::no_new_privs`](crate::Process::no_new_privs).
+    pub fn no_new_privs(&mut self, is_set: bool) -> &mut Command {
+        match is_set {
+            true => self.replace(Setting::NoNewPrivs),
+            false => {
+                self.setup.forget_no_new_privs();
+                self
+            }
+        }
+    }
+
+    /// Ignores a signal, by its number: see
+    /// [`Process::ignore_signal`](crate::Process::ignore_signal). A program finds ignored
+    /// what was ignored when it was executed (signal(7)).
+    pub fn ignore_signal(&mut self, signal: i32) -> &mut Command {
+        self.set(Setting::IgnoreSignal(signal))
+    }
+
+    /// Puts the program into a cgroup: see [`Process::cgroup`](crate::Process::cgroup).
+    pub fn cgroup(&mut self, directory: impl AsRef<Path>) -> &mut Command {
+        self.set(Setting::Cgroup(directory.as_ref().to_owned()))
+    }
+
+    /// Sets the OOM score's adjustment: see
+    /// [`Process::oom_score_adj`](crate::Process::oom_score_adj).
+    pub fn oom_score_adj(&mut self, adjustment: i32) -> &mut Command {
+        self.replace(Setting::OomScore(adjustment))
+    }
+
+    /// Sets the processors: see [`Process::affinity`](crate::Process::affinity).
+    pub fn affinity(&mut self, processors: impl IntoIterator<Item = u32>) -> &mut Command {
+        self.replace(Setting::Affinity(processors.into_iter().collect()))
+    }
+}

@@ -1,0 +1,148 @@
+//! The settings of a [`Process`] that are none of std's `Command`, but for `chroot` and `setsid`.
+//! RUNS IN: caller
+//!
+//! They are only collected here: the new process applies them.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crate::caller::process::Process;
+use crate::spec::Setting;
+
+/// # Further settings
+///
+/// They are applied with the [others](Process#settings), in the order that is documented
+/// there.
+impl Process {
+    /// Sets the rights that new files do not get (umask(2)).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn check() {
+    ///     let status = std::fs::read_to_string("/proc/self/status").expect("readable");
+    ///     assert!(status.lines().any(|line| line == "Umask:\t0077"));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?.umask(0o77);
+    /// assert!(process.run(check::NAME).blocking()?.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    #[must_use = "the process is consumed and given back"]
+    pub fn umask(self, mask: u32) -> Process {
+        self.set(Setting::Umask(mask))
+    }
+
+    /// Sets whether the process gets a session of its own, and with it a process group of
+    /// its own (setsid(2)). It has no terminal then.
+    #[must_use = "the process is consumed and given back"]
+    pub fn setsid(mut self, setsid: bool) -> Process {
+        match setsid {
+            true => self.setup().replace(Setting::Session),
+            false => self.setup().forget_session(),
+        }
+        self
+    }
+
+    /// Makes the terminal the controlling one of the process, which gets a
+    /// [session](Process::setsid) of its own for that: Ctrl-C there signals the process, and
+    /// the end of the terminal does, too (`TIOCSCTTY`, ioctl_tty(2)). The
+    /// standard streams are set apart from that.
+    ///
+    /// # Errors
+    ///
+    /// The launch fails if the descriptor is no terminal, or that of another session.
+    #[must_use = "the process is consumed and given back"]
+    pub fn controlling_terminal(self, terminal: impl Into<OwnedFd>) -> Process {
+        let mut process = self.setsid(true);
+        process.setup().replace(Setting::Terminal(terminal.into()));
+        process
+    }
+
+    /// Sets the root directory (chroot(2)), which needs root's rights. The process starts in
+    /// its `/`; a directory that is set is one in it, and so is everything that the process
+    /// opens later, such as `/dev/null` for a stream that
+    /// is set then. The path itself is taken relative to the caller's directory.
+    ///
+    /// # Caveats
+    ///
+    /// No wall against root's rights: see [`uid`](Process::uid). Without a `/proc` in it, the
+    /// process cannot be forked from, and has no templates of its own.
+    #[must_use = "the process is consumed and given back"]
+    pub fn chroot(self, directory: impl AsRef<Path>) -> Process {
+        let path = directory.as_ref();
+        // A caller without a directory has nothing better than the path itself.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.set(Setting::Root(absolute))
+    }
+
+    /// Sets whether programs that the process executes are kept from having more rights than
+    /// it, as by set-user-id bits (`PR_SET_NO_NEW_PRIVS`, prctl(2)). What a template has set
+    /// its forks cannot take back.
+    #[must_use = "the process is consumed and given back"]
+    pub fn no_new_privs(mut self, is_set: bool) -> Process {
+        match is_set {
+            true => self.setup().replace(Setting::NoNewPrivs),
+            false => self.setup().forget_no_new_privs(),
+        }
+        self
+    }
+
+    /// Ignores a signal, by its number (signal(7)). May be called for several.
+    ///
+    /// # Errors
+    ///
+    /// The launch fails if there is no such signal, and for SIGKILL and SIGSTOP.
+    #[must_use = "the process is consumed and given back"]
+    pub fn ignore_signal(self, signal: i32) -> Process {
+        self.set(Setting::IgnoreSignal(signal))
+    }
+
+    /// Puts the process into a cgroup, by its directory, before any other setting but the
+    /// streams: all that it does then counts there (cgroups(7)). With cgroups of version 1
+    /// it may be called for several hierarchies.
+    ///
+    /// ```no_run
+    /// # fn main() -> anyfork::Result<()> {
+    /// let group = "/sys/fs/cgroup/builds";
+    /// std::fs::create_dir(group)?;
+    /// std::fs::write("/sys/fs/cgroup/builds/memory.max", "1G")?;
+    /// let exit = anyfork::Command::new("make").cgroup(group).status().blocking()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The launch fails if the directory is no cgroup, or the process may not join it.
+    #[must_use = "the process is consumed and given back"]
+    pub fn cgroup(self, directory: impl AsRef<Path>) -> Process {
+        let path = directory.as_ref();
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.set(Setting::Cgroup(absolute))
+    }
+
+    /// Sets how likely the kernel ends the process when memory is short: from -1000 (never)
+    /// to 1000 (proc_pid_oom_score_adj(5)). To lower it needs root's rights.
+    #[must_use = "the process is consumed and given back"]
+    pub fn oom_score_adj(self, adjustment: i32) -> Process {
+        self.set(Setting::OomScore(adjustment))
+    }
+
+    /// Sets the processors that the process may use, by their numbers
+    /// (sched_setaffinity(2)).
+    ///
+    /// # Errors
+    ///
+    /// The launch fails if the process may use none of them.
+    #[must_use = "the process is consumed and given back"]
+    pub fn affinity(self, processors: impl IntoIterator<Item = u32>) -> Process {
+        self.set(Setting::Affinity(processors.into_iter().collect()))
+    }
+}
