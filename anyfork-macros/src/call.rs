@@ -3,7 +3,7 @@
 //! RUNS IN: the compiler
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{ReturnType, Type, parse_quote};
 
@@ -13,6 +13,7 @@ use crate::errors::Errors;
 use crate::function::{Function, bare, error_text, find_impl};
 use crate::keys::{CRATE, Keys, Known};
 use crate::registered::{NAME, check_name, check_parameters, local};
+use crate::sender::{SenderParameter, take_sender};
 use crate::text::text;
 
 const TEXT_ERRORS: Known = Known {
@@ -27,6 +28,7 @@ struct Call {
     /// An expression: the name that the function is registered under.
     name: TokenStream,
     arguments: Vec<Argument>,
+    sender: Option<SenderParameter>,
     /// What the function returns.
     output: Type,
     has_text_errors: bool,
@@ -42,7 +44,8 @@ pub(crate) fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Call {
-    let parameters = check_parameters(&function, "a function that is called", errors);
+    let mut parameters = check_parameters(&function, "a function that is called", errors);
+    let sender = take_sender(&mut parameters, errors);
     let arguments = Argument::values(&parameters, errors);
     function.refuse_second(errors);
     let output: Type = match &function.signature.output {
@@ -72,6 +75,7 @@ fn check(keys: &Keys, function: Function, errors: &mut Errors) -> Call {
         name: check_name(keys, &function, errors),
         has_text_errors,
         arguments,
+        sender,
         output,
         function,
     }
@@ -96,6 +100,7 @@ fn expand(call: &Call) -> TokenStream {
         function,
         name,
         arguments,
+        sender,
         output,
         has_text_errors,
     } = call;
@@ -126,6 +131,26 @@ fn expand(call: &Call) -> TokenStream {
         quote!(#private::Arguments::add(&mut #collected, &Self::#codec(), #value, #name, #ty);)
     });
     let entry = local("entry");
+    let event_name = local("event");
+    let event = match sender {
+        Some(sender) => Type::to_token_stream(&sender.event),
+        None => quote!(()),
+    };
+    let event_codec = sender
+        .as_ref()
+        .map(|it| codec(private, &event_name, &event, it.event.span()));
+    let event_decoder = match sender {
+        Some(_) => quote!(|from| #private::Codec::decode(&Self::#event_name(), from)),
+        None => quote!(#private::no_event),
+    };
+    let sender_name = local("sender");
+    let sender_value = sender.as_ref().map(|_| {
+        quote! {
+            let #sender_name = #private::CallEntry::sender::<#event>(#entry, |event, out| {
+                #private::Codec::encode(&#ident::#event_name(), event, out)
+            })?;
+        }
+    });
     let values: Vec<Ident> = (1..=arguments.len())
         .map(|n| local(&format!("arg{n}")))
         .collect();
@@ -134,6 +159,10 @@ fn expand(call: &Call) -> TokenStream {
         let (name, ty) = (argument.plain_name(), text(argument.ty()));
         quote!(let #value = #private::CallEntry::parameter(#entry, &#ident::#codec(), #name, #ty)?;)
     });
+    let mut passed = values.clone();
+    if let Some(sender) = sender {
+        passed.insert(sender.index, sender_name);
+    }
     let awaited = function
         .signature
         .asyncness
@@ -151,8 +180,9 @@ fn expand(call: &Call) -> TokenStream {
     let result_name = local("result");
     let body = quote! {
         #(#decodes)*
+        #sender_value
         #private::CallEntry::finish(#entry)?;
-        let #returned: #output = #ident(#(#values),*) #awaited;
+        let #returned: #output = #ident(#(#passed),*) #awaited;
         #texted
         #private::CallEntry::result(#entry, &#ident::#result_name(), #returned)
     };
@@ -182,25 +212,32 @@ fn expand(call: &Call) -> TokenStream {
                     &[
                         #(#private::Fingerprint::part::<#types>,)*
                         #private::Fingerprint::part::<#result>,
+                        #private::Fingerprint::part::<#event>,
                     ],
                 )
             }
 
             #(#parameter_codecs)*
             #result_codec
+            #event_codec
 
             #[doc = #about_call]
             #deprecated
             #visibility fn call(
                 #on: impl #private::On,
                 #(#parameters),*
-            ) -> #private::Call<#result> {
+            ) -> #private::Call<#result, #event> {
                 #[allow(unused_mut)]
                 let mut #collected = #private::Arguments::new(Self::NAME);
                 #(#adds)*
-                #private::start_call(#on, Self::NAME, Self::__anyfork_fingerprint(), #collected, |from| {
-                    #private::Codec::decode(&Self::#result_name(), from)
-                })
+                #private::start_call(
+                    #on,
+                    Self::NAME,
+                    Self::__anyfork_fingerprint(),
+                    #collected,
+                    |from| #private::Codec::decode(&Self::#result_name(), from),
+                    #event_decoder,
+                )
             }
         }
 
@@ -216,7 +253,7 @@ fn expand(call: &Call) -> TokenStream {
             };
 
             fn __anyfork_enter(
-                #entry: &mut #private::CallEntry,
+                #entry: &mut #private::CallEntry<'_>,
             ) -> ::core::result::Result<(), #private::Refusal> {
                 #body
             }

@@ -18,6 +18,7 @@ mod function;
 mod init;
 mod keys;
 mod registered;
+mod sender;
 mod text;
 mod worker;
 
@@ -305,9 +306,13 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// An empty type of the function's name and visibility, with
 ///
 /// - `NAME: &'static str`, the name that the function is registered under, and
-/// - `call(on, …) -> Call<R>`, which takes where to run it, such as a `Process` for a fresh
-///   process of its own, and the function's parameters. The call is under way when it is
-///   made.
+/// - `call(on, …) -> Call<R, E>`, which takes where to run it, such as a `&Pool`, or a
+///   `Process` for a fresh process of its own, and the function's parameters. The call is
+///   under way when it is made.
+///
+/// One parameter may be an `anyfork::Sender<E>`, known by that name: the function sends
+/// events of type `E` with it while it runs, and the caller receives them with `Call::recv`.
+/// `call` does not have that parameter.
 ///
 /// # Keys
 ///

@@ -12,6 +12,8 @@ pub(crate) mod call;
 pub mod chain;
 pub(crate) mod collected;
 pub(crate) mod outcome;
+#[cfg(feature = "pool")]
+pub(crate) mod sender;
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -125,6 +125,8 @@ pub use crate::caller::stdio::Stdio;
 #[cfg(feature = "pool")]
 pub use crate::entry::call::retire;
 pub use crate::entry::collected::take_args;
+#[cfg(feature = "pool")]
+pub use crate::entry::sender::{Sender, Sending};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::exit::{Exit, Usage};
 pub use crate::failure::Failure;
@@ -168,7 +170,7 @@ pub mod __private {
     pub use crate::entry::outcome::{Outcome, Report};
     pub use crate::entry::{Entry, Socket};
     #[cfg(feature = "pool")]
-    pub use crate::pool::call::{Arguments, start_call};
+    pub use crate::pool::call::{Arguments, no_event, start_call};
     pub use crate::registry::{
         ANYFORK_0_1_0_AFTER_FORK as AFTER_FORK, ANYFORK_0_1_0_EARLY as EARLY,
         ANYFORK_0_1_0_INITS as INITS, ANYFORK_0_1_0_WORKERS as WORKERS,

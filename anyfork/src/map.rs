@@ -71,6 +71,7 @@
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
 //! | a typed call | `pool/call.rs` (what its owner has), `pool/fresh.rs` and `pool/pooled.rs` (where it runs), `pool/connection.rs` (one worker), `protocol/call.rs` (the bytes), `child/calls.rs` (the worker) |
+//! | events of a call | `entry/sender.rs` (what the function has), `child/calls/outlet.rs` (how they leave), `pool/arrivals.rs` (what is kept), `pool/recv.rs` (what the owner has) |
 //! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |
 //! | a pool hangs | `pool/exchange.rs` (who reads), `pool/inner.rs` (`reading`: when the watcher does), `pool/watcher.rs` |
 //! | a setting of a pool | `pool/builder.rs`, `pool/limits.rs` (if the state goes by it) or `pool/core.rs` (`Options`) |
@@ -158,6 +159,8 @@
 //!
 //! - **adopted**: a process whose parent is gone, and whose new parent the program is.
 //! - **abandoned**: a child whose status pipe nobody reads any more.
+//! - **arrival**: what a worker sends for a call before its last answer: an event, or the
+//!   answer to one of several items.
 //! - **answer**, **reply**: the one frame that a child sends before it is ready.
 //! - **back-off**: the interval before something that failed is tried again.
 //! - **base**: the process whose forks the workers of a pool are.
@@ -180,6 +183,8 @@
 //! - **early template**: the one that is forked before `main`.
 //! - **entered**: a function of a call, from just before its arguments are decoded.
 //! - **entry**: what decodes a function's arguments and calls it.
+//! - **event**: what a function sends its caller while it runs. In `pool/state`: what comes
+//!   in.
 //! - **exit**: how a process ended. *End* is the end of a descriptor's data.
 //! - **fast path**: a request for a worker and its arguments, and nothing else.
 //! - **fingerprint**: the digest of a function's name and signature.

@@ -16,6 +16,7 @@
 //! A call suits work that is given away and awaited: an image to resize, a document to
 //! parse, code that crashes. A worker suits a conversation, and a service that stays.
 
+pub(crate) mod arrivals;
 pub(crate) mod base;
 pub(crate) mod builder;
 pub(crate) mod call;
@@ -40,6 +41,7 @@ pub(crate) mod pending;
 pub(crate) mod pooled;
 pub(crate) mod prepared;
 pub(crate) mod recipe;
+pub(crate) mod recv;
 pub(crate) mod request;
 pub(crate) mod starting;
 pub(crate) mod state;
@@ -52,6 +54,7 @@ pub(crate) mod worker_info;
 
 pub use crate::pool::builder::Builder;
 pub use crate::pool::left::Left;
+pub use crate::pool::recv::Recv;
 pub use crate::pool::state::event::Reason;
 pub use crate::pool::stats::Stats;
 pub use crate::pool::wait::Wait;

@@ -67,7 +67,7 @@ pub struct CallFunction {
     /// Gives the digest of the name and the signature.
     pub fingerprint: fn() -> u64,
     /// Decodes the arguments, calls the function, and encodes its result.
-    pub enter: fn(&mut CallEntry) -> Result<(), Refusal>,
+    pub enter: fn(&mut CallEntry<'_>) -> Result<(), Refusal>,
 }
 
 /// An element that `#[anyfork::after_fork]` registers.

@@ -6,6 +6,7 @@
 //! closes the socket, after a panic, and when the function has asked for it.
 
 pub(crate) mod answer;
+mod outlet;
 
 use std::any::TypeId;
 use std::io;
@@ -20,7 +21,7 @@ use crate::entry::Entry;
 use crate::entry::outcome::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::call::incoming::Incoming;
-use crate::protocol::call::{Frame, Head, Kind, MAX_LEN, Payload, Terms};
+use crate::protocol::call::{Frame, Head, Kind, MAX_LEN, Payload, Terms, items};
 use crate::registry::{self, CallFunction, Function};
 use crate::spec::name::{CALL_LOOP, CallLoop, ONE_CALL};
 use crate::sys::fork_mark::ForkMark;
@@ -56,13 +57,31 @@ fn serve(entry: &mut Entry) -> Result<Outcome> {
     let socket = entry.enter_with::<UnixStream>()?;
     let mut incoming = Incoming::new(MAX_LEN);
     while let Some(frame) = receive(&socket, &mut incoming)? {
-        let Kind::Call(terms) = frame.head.kind else {
-            return Err(nonsense("a worker was sent an answer"));
+        let (terms, has_items) = match frame.head.kind {
+            Kind::Call(terms) => (terms, false),
+            Kind::Items(terms) => (terms, true),
+            _ => return Err(nonsense("a worker was sent an answer")),
         };
-        entered.store(frame.head.number);
-        match answer(frame, &terms, socket.as_fd(), mark)? {
-            Served::Stays => {}
-            Served::Leaves => break,
+        let request = Request {
+            name: frame.name()?.to_owned(),
+            terms,
+            socket: socket.as_fd(),
+            mark,
+        };
+        let (skip, has_lost_fds) = (frame.head.name, frame.has_lost_fds);
+        let calls = match has_items {
+            false => vec![(frame.payload, skip)],
+            true => {
+                let items = items::split(frame.payload, skip)?;
+                items.into_iter().map(|item| (item, 0)).collect()
+            }
+        };
+        for (number, (payload, skip)) in (frame.head.number..).zip(calls) {
+            entered.store(number);
+            match request.answer(number, payload, skip, has_lost_fds)? {
+                Served::Stays => {}
+                Served::Leaves => return Ok(Outcome::SUCCESS),
+            }
         }
     }
     Ok(Outcome::SUCCESS)
@@ -102,7 +121,18 @@ fn serve_one_call(entry: &mut Entry) -> Result<Outcome> {
     };
     let socket = entry.enter_with::<UnixStream>()?;
     entered.store(head.number);
-    answer(frame, &terms, socket.as_fd(), mark)?;
+    let request = Request {
+        name: frame.name()?.to_owned(),
+        terms,
+        socket: socket.as_fd(),
+        mark,
+    };
+    request.answer(
+        frame.head.number,
+        frame.payload,
+        frame.head.name,
+        frame.has_lost_fds,
+    )?;
     Ok(Outcome::SUCCESS)
 }
 
@@ -119,27 +149,46 @@ fn prepare(page: Option<Arg>) -> Result<(SharedNumber, ForkMark)> {
     Ok((entered, mark))
 }
 
-/// Answers a request.
-fn answer(frame: Frame, terms: &Terms, socket: BorrowedFd<'_>, mark: ForkMark) -> Result<Served> {
-    let name = frame.name()?.to_owned();
-    let number = frame.head.number;
-    if frame.has_lost_fds {
-        let text = "descriptors were lost: the descriptor table of the worker is full";
-        let text = format!("the arguments of `{name}`: {text}");
-        return refuse(text, number, terms, socket);
-    }
-    match find(&name, terms.fingerprint) {
-        Ok(Found::Own(function)) => {
-            let skip = frame.head.name;
-            serve_one(function, frame.payload, skip, number, terms, socket, mark)
+/// What the calls of a request have in common.
+struct Request<'a> {
+    name: String,
+    terms: Terms,
+    socket: BorrowedFd<'a>,
+    mark: ForkMark,
+}
+
+impl Request<'_> {
+    /// Answers a call, whose arguments begin behind `skip` bytes of the payload.
+    fn answer(
+        &self,
+        number: u64,
+        payload: Payload,
+        skip: usize,
+        has_lost_fds: bool,
+    ) -> Result<Served> {
+        let Request {
+            name,
+            terms,
+            socket,
+            mark,
+        } = self;
+        if has_lost_fds {
+            let text = "descriptors were lost: the descriptor table of the worker is full";
+            let text = format!("the arguments of `{name}`: {text}");
+            return refuse(text, number, terms, *socket);
         }
-        #[cfg(feature = "plugin")]
-        Ok(Found::Plugin(function)) => {
-            let mut payload = frame.payload;
-            payload.main.drain(..frame.head.name);
-            Ok(function.call(payload, number, terms, socket))
+        match find(name, terms.fingerprint) {
+            Ok(Found::Own(function)) => {
+                serve_one(function, payload, skip, number, terms, *socket, *mark)
+            }
+            #[cfg(feature = "plugin")]
+            Ok(Found::Plugin(function)) => {
+                let mut payload = payload;
+                payload.main.drain(..skip);
+                Ok(function.call(payload, number, terms, *socket))
+            }
+            Err(text) => refuse(text, number, terms, *socket),
         }
-        Err(text) => refuse(text, number, terms, socket),
     }
 }
 

@@ -8,9 +8,19 @@
 use std::cell::OnceCell;
 use std::future::Future;
 use std::io;
+#[cfg(feature = "pool")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+#[cfg(feature = "pool")]
+use std::task::{Context, Poll, ready};
 
+#[cfg(feature = "pool")]
+use tokio::io::Interest;
+#[cfg(feature = "pool")]
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
+#[cfg(feature = "pool")]
+use tokio::runtime::Handle;
 use tokio::runtime::{Builder, Runtime as Tokio};
 
 use crate::entry::{Entry, Socket};
@@ -69,6 +79,38 @@ pub fn block_on_call<F: Future>(call: F) -> F::Output {
         let made = || runtime(Flavor::CurrentThread).unwrap_or_else(|error| panic!("{error}"));
         cell.get_or_init(made).block_on(call)
     })
+}
+
+/// The room of a socket, as this task's runtime sees it.
+#[cfg(feature = "pool")]
+pub(crate) struct Room(AsyncFd<OwnedFd>);
+
+#[cfg(feature = "pool")]
+impl Room {
+    /// `None` outside of a runtime, and where the socket cannot be watched.
+    pub(crate) fn new(socket: BorrowedFd<'_>) -> Option<Room> {
+        Handle::try_current().ok()?;
+        let socket = socket.try_clone_to_owned().ok()?;
+        #[allow(
+            deprecated,
+            reason = "the replacement asks for a promise that every type keeps its descriptor, \
+                      which an owned one does anyway; and tokio 1.49 does not have it"
+        )]
+        let socket = AsyncFd::with_interest(socket, Interest::WRITABLE).ok()?;
+        Some(Room(socket))
+    }
+
+    /// Waits until there may be room.
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let ready = ready!(self.0.poll_write_ready(context));
+        Poll::Ready(match ready {
+            Ok(mut guard) => {
+                guard.clear_ready();
+                Ok(())
+            }
+            Err(error) => Err(Error::io("wait for room for an event", error)),
+        })
+    }
 }
 
 /// The types that the first parameter of an `async fn` worker can have.

@@ -4,9 +4,13 @@
 //! The attribute's code decodes the parameters with it, calls the function, and gives it
 //! the result. It knows no frames and no socket.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::value::{Codec, Decoder, Encoder};
+use crate::entry::sender::{Outlet, Sender};
+use crate::error::Result as AnyforkResult;
+use crate::value::{Codec, Decoder, Encoder, ValueError};
 
 /// Whether the function that is being called, or an earlier one, has asked for it.
 static RETIRES: AtomicBool = AtomicBool::new(false);
@@ -27,12 +31,16 @@ pub(crate) fn retires() -> bool {
 }
 
 /// One call.
-#[derive(Debug)]
-pub struct CallEntry {
+pub struct CallEntry<'a> {
     name: &'static str,
     arguments: Decoder,
     pub(crate) result: Encoder,
+    make_outlet: MakeOutlet<'a>,
+    pub(crate) outlet: Option<Arc<dyn Outlet>>,
 }
+
+/// Makes the way to the caller for the function's events.
+type MakeOutlet<'a> = &'a dyn Fn() -> AnyforkResult<Arc<dyn Outlet>>;
 
 /// Why a call has no result, although its function did not panic.
 #[derive(Debug)]
@@ -43,12 +51,18 @@ pub enum Refusal {
     BadResult(String),
 }
 
-impl CallEntry {
-    pub(crate) fn new(name: &'static str, arguments: Decoder) -> CallEntry {
+impl<'a> CallEntry<'a> {
+    pub(crate) fn new(
+        name: &'static str,
+        arguments: Decoder,
+        make_outlet: MakeOutlet<'a>,
+    ) -> CallEntry<'a> {
         CallEntry {
             name,
             arguments,
             result: Encoder::default(),
+            make_outlet,
+            outlet: None,
         }
     }
 
@@ -67,6 +81,18 @@ impl CallEntry {
         })
     }
 
+    /// Gives the parameter that takes events.
+    pub fn sender<E>(
+        &mut self,
+        encode: fn(E, &mut Encoder) -> Result<(), ValueError>,
+    ) -> Result<Sender<E>, Refusal> {
+        let outlet = (self.make_outlet)().map_err(|error| {
+            Refusal::BadArgument(format!("the sender of `{}`: {error}", self.name))
+        })?;
+        self.outlet = Some(Arc::clone(&outlet));
+        Ok(Sender::to_caller(outlet, encode))
+    }
+
     /// The last step before the function is called.
     pub fn finish(&mut self) -> Result<(), Refusal> {
         let name = self.name;
@@ -80,5 +106,13 @@ impl CallEntry {
         codec.encode(value, &mut self.result).map_err(|reason| {
             Refusal::BadResult(format!("the result of `{name}` does not encode: {reason}"))
         })
+    }
+}
+
+impl fmt::Debug for CallEntry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallEntry")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

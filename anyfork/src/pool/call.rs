@@ -5,7 +5,6 @@
 //! its own, and a variant of [`Pending`].
 
 use std::fmt;
-use std::marker::PhantomData;
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,14 +63,14 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 /// surely was not.
 #[must_use = "a call that is dropped is undone: `.await` it or call `.blocking()`"]
 pub struct Call<R, E = ()> {
-    pending: Pending,
+    pub(crate) pending: Pending,
     number: u64,
     name: &'static str,
     decode: Decode<R>,
-    events: PhantomData<fn() -> E>,
+    decode_event: Decode<E>,
 }
 
-/// Decodes a function's result.
+/// Decodes a function's result, or an event.
 type Decode<R> = fn(&mut Decoder) -> Result<R, ValueError>;
 
 /// Number of the latest call of this process.
@@ -126,13 +125,14 @@ impl Arguments {
 }
 
 /// Puts a call under way: what a companion's `call` does.
-pub fn start_call<R>(
+pub fn start_call<R, E>(
     on: impl On,
     name: &'static str,
     fingerprint: u64,
     arguments: Arguments,
     decode: fn(&mut Decoder) -> Result<R, ValueError>,
-) -> Call<R> {
+    decode_event: fn(&mut Decoder) -> Result<E, ValueError>,
+) -> Call<R, E> {
     let number = LATEST.fetch_add(1, Ordering::Relaxed) + 1;
     let pending = match arguments.into_payload() {
         Err(error) => Pending::Failed(error.before_entry()),
@@ -141,6 +141,7 @@ pub fn start_call<R>(
             name,
             fingerprint,
             arguments,
+            items: None,
         }),
     };
     Call {
@@ -148,8 +149,13 @@ pub fn start_call<R>(
         number,
         name,
         decode,
-        events: PhantomData,
+        decode_event,
     }
+}
+
+/// Decodes no event: of a function without a `Sender`.
+pub fn no_event(_: &mut Decoder) -> Result<(), ValueError> {
+    Err(ValueError::new("the function has no `Sender`"))
 }
 
 impl<R, E> Call<R, E> {
@@ -164,7 +170,12 @@ impl<R, E> Call<R, E> {
             Pending::Fresh(call) => call.blocking(),
             Pending::Pooled(call) => call.blocking(),
         };
-        decoded(self.name, self.decode, payload?)
+        decoded("result", self.name, self.decode, payload?)
+    }
+
+    /// Decodes an event.
+    pub(crate) fn decode_event(&self, payload: Payload) -> Result<E> {
+        decoded("event", self.name, self.decode_event, payload)
     }
 
     /// Limits the time from when a process has the call: then the process is killed, and
@@ -257,17 +268,17 @@ impl<R, E> Future for Call<R, E> {
             Pending::Fresh(call) => call.poll(context),
             Pending::Pooled(call) => call.poll(context),
         };
-        payload.map(|payload| decoded(self.name, self.decode, payload?))
+        payload.map(|payload| decoded("result", self.name, self.decode, payload?))
     }
 }
 
-/// The function's result.
-fn decoded<R>(name: &str, decode: Decode<R>, payload: Payload) -> Result<R> {
+/// The function's result, or an event.
+fn decoded<R>(what: &str, name: &str, decode: Decode<R>, payload: Payload) -> Result<R> {
     let Payload { main, blobs, fds } = payload;
     let mut from = Decoder::new(main, 0, blobs, fds);
     let value = decode(&mut from).and_then(|value| from.finish().map(|()| value));
     value.map_err(|reason| {
-        let message = format!("the result of `{name}` does not decode: {reason}");
+        let message = format!("the {what} of `{name}` does not decode: {reason}");
         Error::new(ErrorKind::BadResult, message)
     })
 }

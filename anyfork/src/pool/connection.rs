@@ -7,19 +7,20 @@
 //! for the socket between two steps, in whatever way, and watches the worker's pidfd: a
 //! process that the worker has left behind may hold the socket open.
 
+mod arriving;
+
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::pool::request::Request;
 use crate::protocol::call::incoming::Incoming;
 use crate::protocol::call::outgoing::Outgoing;
-use crate::protocol::call::{Frame, Kind, Payload, Terms, parse_failure};
+use crate::protocol::call::{Kind, Payload, Terms};
 use crate::sys::poll::{self, Interest};
 use crate::sys::socket::{self, Wait};
 
@@ -55,6 +56,9 @@ pub(crate) enum Progress {
     /// There is nothing to do before this. Without a call under way: before the worker
     /// exits, which makes the socket readable.
     WaitFor(WaitFor),
+    /// Events, or answers to the first of several items, have arrived, and the call goes on:
+    /// see [`take_arrived`](Connection::take_arrived). More may be there.
+    Arrived(WaitFor),
     /// The call that was under way is over. There may be bytes left to send, which nobody
     /// will miss; then the worker must not be used again: see
     /// [`is_usable`](Connection::is_usable).
@@ -81,6 +85,8 @@ pub(crate) struct Connection {
     socket: Arc<UnixStream>,
     incoming: Incoming,
     call: Option<Call>,
+    /// Events and answers that have arrived before the last answer.
+    arrived: Vec<Outcome>,
     has_ended: bool,
     is_broken: bool,
 }
@@ -90,6 +96,9 @@ pub(crate) struct Connection {
 struct Call {
     number: u64,
     name: &'static str,
+    items: Option<u32>,
+    /// Number of items that were answered.
+    answered: u32,
     outgoing: Outgoing,
     /// All is sent, or nobody reads it.
     is_sent: bool,
@@ -112,6 +121,7 @@ impl Connection {
             socket,
             incoming: Incoming::new(0),
             call: None,
+            arrived: Vec::new(),
             has_ended: false,
             is_broken: false,
         }
@@ -142,15 +152,22 @@ impl Connection {
             name,
             terms,
             arguments,
+            items,
         } = request;
         // A failure's text is short, whatever the result may be.
         const LONGEST_FAILURE: u64 = 1 << 20;
         self.incoming
             .set_limit(terms.max_result.max(LONGEST_FAILURE));
-        let outgoing = Outgoing::new(Kind::Call(terms), number, false, name, arguments);
+        let kind = match items {
+            None => Kind::Call(terms),
+            Some(_) => Kind::Items(terms),
+        };
+        let outgoing = Outgoing::new(kind, number, false, name, arguments);
         self.call = Some(Call {
             number,
             name,
+            items,
+            answered: 0,
             outgoing,
             is_sent: false,
             has_closed_fds: false,
@@ -164,6 +181,7 @@ impl Connection {
             name,
             terms,
             arguments: Payload::default(),
+            items: None,
         });
         if let Some(call) = &mut self.call {
             call.is_sent = true;
@@ -215,13 +233,14 @@ impl Connection {
     pub(crate) fn take_back(&mut self) -> Option<Request> {
         let call = self.call.take()?;
         self.is_broken = true;
-        let Kind::Call(terms) = call.outgoing.head().kind else {
+        let (Kind::Call(terms) | Kind::Items(terms)) = call.outgoing.head().kind else {
             return None;
         };
         (!call.has_closed_fds).then(|| Request {
             number: call.number,
             name: call.name,
             terms,
+            items: call.items,
             arguments: call.outgoing.into_payload(),
         })
     }
@@ -232,14 +251,14 @@ impl Connection {
                 false => self.send()?,
                 true => Sent::All,
             };
+            if let Some(progress) = self.take_frames(&sent)? {
+                return Ok(progress);
+            }
             // Both directions are looked at as long as there is something to send.
             let received = match sent {
                 Sent::All => self.receive(wait)?,
                 _ => self.receive(Wait::No)?,
             };
-            if let Some(frame) = self.incoming.frame()? {
-                return self.finish(frame).map(Progress::Reply);
-            }
             match received {
                 Received::Bytes => {}
                 Received::End => {
@@ -247,13 +266,7 @@ impl Connection {
                     return Ok(Progress::Ended);
                 }
                 Received::Nothing if wait == Wait::Yes => self.wait_for_room(&sent)?,
-                Received::Nothing => {
-                    return Ok(Progress::WaitFor(WaitFor {
-                        readable: true,
-                        writable: matches!(sent, Sent::Full),
-                        later: matches!(sent, Sent::TooManyInFlight),
-                    }));
-                }
+                Received::Nothing => return Ok(Progress::WaitFor(sent.wait_for())),
             }
         }
     }
@@ -326,37 +339,16 @@ impl Connection {
             },
         }
     }
+}
 
-    /// Takes the answer.
-    fn finish(&mut self, frame: Frame) -> Result<Reply> {
-        let Some(call) = self.call.as_ref() else {
-            return Err(nonsense("it answers without a call"));
-        };
-        if frame.head.number != call.number {
-            return Err(nonsense("it answers another call"));
+impl Sent {
+    /// What the next step needs.
+    fn wait_for(&self) -> WaitFor {
+        WaitFor {
+            readable: true,
+            writable: matches!(self, Sent::Full),
+            later: matches!(self, Sent::TooManyInFlight),
         }
-        let has_lost_fds = frame.has_lost_fds;
-        let payload = frame.payload;
-        let text = || String::from_utf8_lossy(&payload.main).into_owned();
-        let outcome = match frame.head.kind {
-            Kind::Returned if has_lost_fds => {
-                let message = "the descriptor table of this process is full, and descriptors \
-                               of the result were lost";
-                Outcome::BadResult(message.to_owned())
-            }
-            Kind::Returned => Outcome::Returned(payload),
-            Kind::Panicked => Outcome::Panicked(parse_failure(&payload.main)?),
-            Kind::BadArgument => Outcome::BadArgument(text()),
-            Kind::TooLarge { size } => Outcome::TooLarge(size),
-            Kind::BadResult => Outcome::BadResult(text()),
-            Kind::Call(_) => return Err(nonsense("it calls")),
-        };
-        let is_sent = mem::take(&mut self.call).is_some_and(|call| call.is_sent);
-        self.is_broken |= !is_sent;
-        Ok(Reply {
-            outcome,
-            retires: frame.head.retires,
-        })
     }
 }
 
@@ -364,14 +356,6 @@ enum Received {
     Bytes,
     Nothing,
     End,
-}
-
-/// The error for a worker that answers what nobody understands.
-fn nonsense(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Protocol,
-        format!("a worker sent an answer that makes no sense: {what}"),
-    )
 }
 
 #[cfg(test)]

@@ -207,8 +207,7 @@ impl Shared {
     }
 
     fn on_send(&self, inner: &mut Inner, worker: WorkerId, call: CallId) {
-        inner.sent += 1;
-        let number = inner.sent;
+        let first = inner.sent + 1;
         let (Some(Live::Up(up)), Some(entry)) =
             (inner.workers.get_mut(&worker), inner.calls.get_mut(&call))
         else {
@@ -218,7 +217,7 @@ impl Shared {
         up.unread_since = None;
         up.is_watched = false;
         entry.worker = Some(worker);
-        entry.number = number;
+        entry.number = first;
         entry.sent = Some(Instant::now());
         let (Some(line), Some(mut request)) = (up.line.take(), entry.request.take()) else {
             debug_assert!(
@@ -228,7 +227,8 @@ impl Shared {
             let _ = up.watch.kill();
             return;
         };
-        request.number = number;
+        request.number = first;
+        inner.sent += u64::from(request.items.unwrap_or(1));
         inner.todo.sends.push(Sending {
             worker,
             line,

@@ -7,6 +7,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::pool::arrivals::Arrivals;
 use crate::pool::request::Request;
 use crate::pool::state::event::WorkerId;
 use crate::protocol::call::Payload;
@@ -23,13 +24,20 @@ pub(crate) struct Entry {
     pub(crate) timeout: Option<Duration>,
     pub(crate) result: Option<Result<Payload>>,
     pub(crate) owner: Owner,
+    /// Before the result.
+    pub(crate) arrivals: Arrivals,
 }
 
 impl Entry {
+    /// Whether its worker has to wait, because the owner does not take what arrives.
+    pub(crate) fn is_full(&self) -> bool {
+        self.arrivals.is_full()
+    }
+
     /// Whether its drop may run others' code, or system calls.
     pub(crate) fn has_others(&self) -> bool {
         let is_simple = matches!(self.owner, Owner::Away | Owner::Gone | Owner::Reads);
-        self.request.is_some() || self.result.is_some() || !is_simple
+        self.request.is_some() || self.result.is_some() || !self.arrivals.is_empty() || !is_simple
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::pool::connection::{Outcome, Progress, Reply};
 use crate::pool::core::Shared;
+use crate::pool::entry::Entry;
 use crate::pool::failed;
-use crate::pool::inner::{Inner, Sending};
+use crate::pool::inner::{Inner, Sending, Trash};
 use crate::pool::live::{Line, Live, READABLE};
 use crate::pool::memory;
 use crate::pool::state::event::{Answer, CallId, Entered, Event, Then, WorkerId};
@@ -27,6 +28,8 @@ pub(crate) enum By {
 /// The result of a step, and what becomes of the worker.
 pub(crate) struct Stepped {
     progress: Result<Progress>,
+    /// Events, and answers before the last one.
+    arrived: Vec<Outcome>,
     /// It has grown too much.
     has_grown: bool,
 }
@@ -44,7 +47,7 @@ impl Line {
         self.stepped(progress, shared)
     }
 
-    fn stepped(&self, progress: Result<Progress>, shared: &Shared) -> Stepped {
+    fn stepped(&mut self, progress: Result<Progress>, shared: &Shared) -> Stepped {
         let has_grown = match (&progress, shared.options.retire_growth) {
             (Ok(Progress::Reply(_)), Some(limit)) => {
                 let now = memory::private_of(self.pid).unwrap_or_default();
@@ -54,8 +57,16 @@ impl Line {
         };
         Stepped {
             progress,
+            arrived: self.connection.take_arrived(),
             has_grown,
         }
+    }
+}
+
+impl Stepped {
+    /// Whether more may have arrived.
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(self.progress, Ok(Progress::Arrived(_)))
     }
 }
 
@@ -94,15 +105,17 @@ impl Shared {
         let is_usable = line.connection.is_usable();
         let Stepped {
             progress,
+            arrived,
             has_grown,
         } = stepped;
+        self.on_arrived(inner, worker, arrived, by);
         let wait = match &progress {
-            Ok(Progress::WaitFor(wait)) => *wait,
+            Ok(Progress::WaitFor(wait) | Progress::Arrived(wait)) => *wait,
             _ => READABLE,
         };
         inner.return_line(worker, line, wait);
         match progress {
-            Ok(Progress::WaitFor(_)) => {}
+            Ok(Progress::WaitFor(_) | Progress::Arrived(_)) => {}
             Ok(Progress::Ended) => {
                 if let Some(up) = inner.up(worker) {
                     up.ended.get_or_insert_with(Instant::now);
@@ -139,6 +152,29 @@ impl Shared {
         {
             inner.todo.wakes.push(wake);
         }
+    }
+
+    /// Events, or answers before the last one.
+    fn on_arrived(&self, inner: &mut Inner, worker: WorkerId, arrived: Vec<Outcome>, by: By) {
+        if arrived.is_empty() {
+            return;
+        }
+        let call = inner.up(worker).and_then(|up| up.call);
+        let entry = call.and_then(|call| inner.calls.get_mut(&call));
+        let unwanted = match entry {
+            None => arrived,
+            Some(entry) => {
+                let unwanted = entry.arrivals.extend(entry.name, arrived);
+                if unwanted.is_empty()
+                    && by == By::Other
+                    && let Some(wake) = entry.owner.wake()
+                {
+                    inner.todo.wakes.push(wake);
+                }
+                unwanted
+            }
+        };
+        inner.todo.trash.push(Trash::Arrived(unwanted));
     }
 
     fn on_reply(&self, inner: &mut Inner, worker: WorkerId, reply: Reply, retires: bool) {
@@ -216,14 +252,16 @@ impl Shared {
             && let Some(mut line) = up.line.take()
         {
             let progress = line.connection.step();
-            let is_over = !matches!(progress, Ok(Progress::Reply(_)));
+            let goes_on = matches!(progress, Ok(Progress::Reply(_) | Progress::Arrived(_)));
+            let arrived = line.connection.take_arrived();
+            self.on_arrived(inner, worker, arrived, By::Other);
             inner.return_line(worker, line, READABLE);
             match progress {
                 Ok(Progress::Reply(reply)) => self.on_reply(inner, worker, reply, true),
                 Err(error) => self.on_nonsense(inner, worker, &error),
                 _ => {}
             }
-            if is_over {
+            if !goes_on {
                 break;
             }
         }
@@ -234,12 +272,15 @@ impl Shared {
         if let Some(call) = up.call.take()
             && let Some(entry) = inner.calls.get_mut(&call)
         {
-            if up.page.has_entered(entry.number) {
+            let answered = entry.arrivals.answered;
+            if up.page.has_entered(entry.number + answered) {
                 entered = Entered::Yes;
             }
             up.has_entered = entered == Entered::Yes;
             let line = up.line.as_mut();
             match line.and_then(|line| line.connection.take_back()) {
+                // What was answered is not to be called again.
+                _ if answered > 0 && entered == Entered::No => entered = Entered::NoAndSpent,
                 Some(request) => entry.request = Some(request),
                 None if entered == Entered::No => entered = Entered::NoAndSpent,
                 None => {}
@@ -251,13 +292,29 @@ impl Shared {
 
     /// Reads in the owner's place.
     pub(crate) fn read_for_owner(&self, worker: WorkerId) {
-        let mut inner = self.lock();
-        if let Some(mut line) = self.take_line(&mut inner, worker) {
-            drop(inner);
-            let stepped = line.step(self);
-            inner = self.lock();
-            self.put_back(&mut inner, worker, line, stepped, By::Other);
+        // The answer may be behind as many events as a socket holds.
+        const MAXIMUM_STEPS: u32 = 64;
+        for _ in 0..MAXIMUM_STEPS {
+            let mut inner = self.lock();
+            let is_full = |call: CallId| inner.calls.get(&call).is_some_and(Entry::is_full);
+            let call = match inner.workers.get(&worker) {
+                Some(Live::Up(up)) => up.call,
+                _ => None,
+            };
+            let mut goes_on = false;
+            if !call.is_some_and(is_full)
+                && let Some(mut line) = self.take_line(&mut inner, worker)
+            {
+                drop(inner);
+                let stepped = line.step(self);
+                goes_on = stepped.has_more();
+                inner = self.lock();
+                self.put_back(&mut inner, worker, line, stepped, By::Other);
+            }
+            self.finish(inner);
+            if !goes_on {
+                return;
+            }
         }
-        self.finish(inner);
     }
 }

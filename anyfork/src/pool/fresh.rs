@@ -65,6 +65,7 @@ impl FreshCall {
             name,
             terms,
             arguments: call.arguments,
+            items: None,
         };
         let process = process.kill_on_drop(true);
         let (launch, rest) = match request.into_piece() {
@@ -84,7 +85,7 @@ impl FreshCall {
         let mut connection = Connection::new(Arc::new(socket));
         match rest {
             None => connection.expect(number, name, terms),
-            Some(request) => connection.start(request),
+            Some(request) => connection.start(*request),
         }
         let course = Course::new((spawn, streams), trace, connection, entered, number, name);
         let is_sent = course.is_sent();
@@ -165,6 +166,7 @@ impl FreshCall {
         let mut inner = lock(&self.0);
         inner.is_waited_for = true;
         let course = &mut inner.course;
+        course.discard_arrivals();
         while let Some(wait) = course.step() {
             let until = wait.until;
             course
@@ -174,27 +176,50 @@ impl FreshCall {
         course.take_result()
     }
 
+    /// Waits for an event. `None`: there are no more.
+    pub(crate) fn blocking_arrival(&mut self) -> Option<Result<Payload>> {
+        let mut inner = lock(&self.0);
+        inner.is_waited_for = true;
+        let course = &mut inner.course;
+        loop {
+            if let Some(arrival) = course.take_arrival() {
+                return arrival;
+            }
+            let Some(wait) = course.step() else {
+                continue;
+            };
+            let until = wait.until;
+            let waited = course.with_sources(&wait, |fds| poll::wait_any(fds, until));
+            if let Err(error) = waited {
+                return Some(Err(failed(error)));
+            }
+        }
+    }
+
+    /// Waits for an event in a task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_arrival(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Payload>>> {
+        let mut inner = lock(&self.0);
+        if let Some(arrival) = inner.course.take_arrival() {
+            return Poll::Ready(arrival);
+        }
+        inner
+            .poll(context, Course::take_arrival)
+            .map(|it| it.unwrap_or_else(|error| Some(Err(error))))
+    }
+
     /// Waits for the result in a task.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Payload>> {
         let mut inner = lock(&self.0);
-        inner.is_waited_for = true;
-        let Inner {
-            course, awaited, ..
-        } = &mut *inner;
-        loop {
-            if let Some((events, waker)) = awaited {
-                waker.clone_from(context.waker());
-                std::task::ready!(events.poll(context))?;
-                *awaited = None;
-            }
-            let Some(wait) = course.step() else {
-                return Poll::Ready(course.take_result());
-            };
-            let until = wait.until;
-            let events = course.with_sources(&wait, |fds| Events::of(fds, until))?;
-            *awaited = Some((events, context.waker().clone()));
-        }
+        inner.course.discard_arrivals();
+        let taken = inner.poll(context, |course| {
+            course.is_over().then(|| course.take_result())
+        });
+        taken.map(|taken| taken.and_then(|result| result))
     }
 
     /// Looks at the course, which may go on by that: then a task that waits for it has to
@@ -207,6 +232,38 @@ impl FreshCall {
             waker.wake();
         }
         seen
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Inner {
+    /// Takes steps in a task, until there is something to take.
+    fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        take: impl Fn(&mut Course) -> Option<T>,
+    ) -> Poll<Result<T>> {
+        self.is_waited_for = true;
+        let Inner {
+            course, awaited, ..
+        } = self;
+        loop {
+            if let Some((events, waker)) = awaited {
+                waker.clone_from(context.waker());
+                std::task::ready!(events.poll(context))?;
+                *awaited = None;
+            }
+            let wait = course.step();
+            if let Some(taken) = take(course) {
+                return Poll::Ready(Ok(taken));
+            }
+            let Some(wait) = wait else {
+                continue;
+            };
+            let until = wait.until;
+            let events = course.with_sources(&wait, |fds| Events::of(fds, until))?;
+            *awaited = Some((events, context.waker().clone()));
+        }
     }
 }
 

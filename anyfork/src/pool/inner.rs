@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::pool::base::Base;
-use crate::pool::connection::WaitFor;
+use crate::pool::connection::{Outcome, WaitFor};
 use crate::pool::entry::{Entry, Owner, Wake};
 use crate::pool::few::Few;
 use crate::pool::left::Left;
@@ -16,6 +16,7 @@ use crate::pool::request::Request;
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, Event, WorkerId};
 use crate::pool::table::Table;
+use crate::protocol::call::Payload;
 use crate::sys::rights::Rights;
 
 /// A pool's calls and workers.
@@ -82,6 +83,8 @@ pub(crate) enum Trash {
     Wake(Wake),
     Base(Arc<Base>),
     Line(Box<Line>),
+    Arrived(Vec<Outcome>),
+    Arrivals(VecDeque<Result<Payload>>),
 }
 
 /// Interval for which an owner may leave an answer unread while others wait.
@@ -123,7 +126,7 @@ impl Inner {
         let Some(entry) = up.call.and_then(|call| self.calls.get(&call)) else {
             return Reading::Never;
         };
-        if up.line.is_none() || up.ended.is_some() {
+        if up.line.is_none() || up.ended.is_some() || entry.arrivals.is_full() {
             return Reading::Never;
         }
         let is_asked = match &entry.owner {

@@ -16,12 +16,13 @@ use std::time::Duration;
 #[cfg(feature = "tokio")]
 use crate::caller::wait::socket::SocketReadiness;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::arrivals::Arrivals;
 use crate::pool::core::Shared;
 use crate::pool::entry::{Entry, Owner};
 #[cfg(feature = "tokio")]
 use crate::pool::entry::{Until, Wake};
 use crate::pool::exchange::By;
-use crate::pool::inner::Inner;
+use crate::pool::inner::{Inner, Trash};
 use crate::pool::live::Live;
 use crate::pool::prepared::Prepared;
 use crate::pool::request::Request;
@@ -56,6 +57,7 @@ impl PoolCall {
             name: call.name,
             terms,
             arguments: call.arguments,
+            items: call.items,
         };
         let entry = Entry {
             name: call.name,
@@ -66,6 +68,7 @@ impl PoolCall {
             timeout: options.timeout,
             result: None,
             owner: Owner::Away,
+            arrivals: Arrivals::default(),
         };
         let trace = CallTrace::begin(call.name, call.number);
         shared.call(id, entry);
@@ -79,26 +82,31 @@ impl PoolCall {
 
     /// Waits for the result.
     pub(crate) fn blocking(mut self) -> Result<Payload> {
-        let result = self.wait();
+        let result = self.wait(PoolCall::take);
         self.trace.ended(&result);
         result
     }
 
-    fn wait(&mut self) -> Result<Payload> {
+    /// Waits for an event, or an answer before the last one. `None`: there are no more.
+    pub(crate) fn blocking_arrival(&mut self) -> Option<Result<Payload>> {
+        self.wait(PoolCall::take_arrival)
+    }
+
+    fn wait<T: Over>(&mut self, take: Take<T>) -> T {
         let shared = Arc::clone(&self.shared);
         if shared.is_copy() {
-            return Err(of_another_process());
+            return T::failed(of_another_process());
         }
         let mut inner = shared.lock();
         loop {
-            if let Some(result) = self.take(&mut inner) {
+            if let Some(taken) = take(self, &mut inner) {
                 shared.finish(inner);
-                return result;
+                return taken;
             }
             let worker = inner.readable_for(self.id);
             let line = worker.and_then(|it| Some((it, shared.take_line(&mut inner, it)?)));
             match (line, inner.calls.contains_key(&self.id)) {
-                (_, false) => return Err(over()),
+                (_, false) => return T::over(),
                 (Some((worker, mut line)), true) => {
                     inner.set_owner(self.id, Owner::Reads);
                     shared.finish(inner);
@@ -116,28 +124,37 @@ impl PoolCall {
         }
     }
 
-    /// Goes on in a task.
+    /// Waits for the result in a task.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Payload>> {
-        let result = self.poll_result(context);
+        let result = self.poll_for(context, PoolCall::take);
         if let Poll::Ready(result) = &result {
             self.trace.ended(result);
         }
         result
     }
 
+    /// Waits for an event, or an answer before the last one, in a task.
     #[cfg(feature = "tokio")]
-    fn poll_result(&mut self, context: &mut Context<'_>) -> Poll<Result<Payload>> {
+    pub(crate) fn poll_arrival(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Payload>>> {
+        self.poll_for(context, PoolCall::take_arrival)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn poll_for<T: Over>(&mut self, context: &mut Context<'_>, take: Take<T>) -> Poll<T> {
         let shared = Arc::clone(&self.shared);
         if shared.is_copy() {
-            return Poll::Ready(Err(of_another_process()));
+            return Poll::Ready(T::failed(of_another_process()));
         }
         let mut until = Until::Readable;
         loop {
             let mut inner = shared.lock();
-            if let Some(result) = self.take(&mut inner) {
+            if let Some(taken) = take(self, &mut inner) {
                 shared.finish(inner);
-                return Poll::Ready(result);
+                return Poll::Ready(taken);
             }
             let worker = inner.readable_for(self.id);
             let up = worker.and_then(|it| inner.up(it));
@@ -157,7 +174,7 @@ impl PoolCall {
                 continue;
             };
             if !self.awaits(&mut inner, context.waker(), until) {
-                return Poll::Ready(Err(over()));
+                return Poll::Ready(T::over());
             }
             shared.finish(inner);
             let readable = match readiness.poll(context) {
@@ -182,11 +199,13 @@ impl PoolCall {
             let owner = mem::replace(&mut entry.owner, Owner::Reads);
             drop(inner);
             let stepped = line.step(&shared);
-            // Before the worker has the next call.
-            readable.forget();
+            if !stepped.has_more() {
+                // Before the worker has the next call.
+                readable.forget();
+            }
             let mut inner = shared.lock();
             shared.put_back(&mut inner, worker, line, stepped, By::Owner);
-            let result = self.take(&mut inner);
+            let taken = take(self, &mut inner);
             if let Some(entry) = inner.calls.get_mut(&self.id) {
                 entry.owner = owner;
                 shared.finish(inner);
@@ -194,8 +213,8 @@ impl PoolCall {
                 shared.finish(inner);
                 drop(owner);
             }
-            if let Some(result) = result {
-                return Poll::Ready(result);
+            if let Some(taken) = taken {
+                return Poll::Ready(taken);
             }
         }
     }
@@ -250,28 +269,47 @@ impl PoolCall {
     }
 
     #[cfg(feature = "tokio")]
-    fn sleep(
+    fn sleep<T: Over>(
         &self,
         mut inner: std::sync::MutexGuard<'_, Inner>,
         waker: &Waker,
         until: Until,
-    ) -> Poll<Result<Payload>> {
+    ) -> Poll<T> {
         let is_there = self.awaits(&mut inner, waker, until);
         inner.watcher.is_wanted |= until == Until::Result;
         self.shared.finish(inner);
         match is_there {
             true => Poll::Pending,
-            false => Poll::Ready(Err(over())),
+            false => Poll::Ready(T::over()),
         }
     }
 
     /// The result, if it is there.
     fn take(&mut self, inner: &mut Inner) -> Option<Result<Payload>> {
         let entry = inner.calls.get_mut(&self.id)?;
+        let unwanted = entry.arrivals.discard();
+        if !unwanted.is_empty() {
+            inner.todo.trash.push(Trash::Arrivals(unwanted));
+        }
         let result = entry.result.take()?;
         self.is_over = true;
         inner.forget(self.id);
         Some(result)
+    }
+
+    /// What has arrived before the result, or `None` if the result is there.
+    fn take_arrival(&mut self, inner: &mut Inner) -> Option<Option<Result<Payload>>> {
+        let Some(entry) = inner.calls.get_mut(&self.id) else {
+            return Some(None);
+        };
+        let arrival = entry.arrivals.take();
+        if arrival.is_none() && entry.result.is_none() {
+            return None;
+        }
+        if let Owner::Reads = entry.owner {
+            entry.owner = Owner::Away;
+        }
+        Some(arrival)
     }
 
     pub(crate) fn set_timeout(&mut self, limit: Duration) {
@@ -309,6 +347,8 @@ impl PoolCall {
         let mut inner = self.shared.lock();
         match inner.calls.get_mut(&self.id) {
             Some(entry) if entry.result.is_none() => {
+                let unwanted = entry.arrivals.discard();
+                inner.todo.trash.push(Trash::Arrivals(unwanted));
                 inner.set_owner(self.id, Owner::Gone);
                 inner.watcher.is_wanted = true;
             }
@@ -355,7 +395,24 @@ fn of_another_process() -> Error {
     Error::new(ErrorKind::Closed, message)
 }
 
-fn over() -> Error {
-    let kind = std::io::ErrorKind::InvalidInput;
-    Error::io("wait for a call that is over", kind)
+/// How a wait ends for a call of which nothing is left.
+trait Over {
+    fn over() -> Self;
+    fn failed(error: Error) -> Self;
 }
+
+impl Over for Result<Payload> {
+    fn over() -> Result<Payload> {
+        let kind = std::io::ErrorKind::InvalidInput;
+        Err(Error::io("wait for a call that is over", kind))
+    }
+}
+
+impl Over for Option<Result<Payload>> {
+    fn over() -> Option<Result<Payload>> {
+        None
+    }
+}
+
+/// Takes what is waited for out of the pool's tables.
+type Take<T> = fn(&mut PoolCall, &mut Inner) -> Option<T>;

@@ -13,4 +13,6 @@ pub struct Prepared {
     pub(crate) name: &'static str,
     pub(crate) fingerprint: u64,
     pub(crate) arguments: Payload,
+    /// Number of calls of which these are the arguments; `None`: one, alone.
+    pub(crate) items: Option<u32>,
 }

@@ -21,15 +21,17 @@ pub(crate) struct Request {
     pub(crate) terms: Terms,
     /// The arguments.
     pub(crate) arguments: Payload,
+    /// Number of calls of which these are the arguments; `None`: one, alone.
+    pub(crate) items: Option<u32>,
 }
 
 impl Request {
     /// The whole request in one piece, and its descriptors, to be sent by other means; or
     /// the request, if it is long or has many.
-    pub(crate) fn into_piece(self) -> Result<(Vec<u8>, Vec<OwnedFd>), Request> {
+    pub(crate) fn into_piece(self) -> Result<(Vec<u8>, Vec<OwnedFd>), Box<Request>> {
         let it = &self.arguments;
         if !it.blobs.is_empty() || it.main.len() > MAX_PIECE || it.fds.len() > MAX_PIECE_FDS {
-            return Err(self);
+            return Err(Box::new(self));
         }
         let head = Head::of(
             Kind::Call(self.terms),

@@ -23,18 +23,24 @@
 //! | kind | from | main part |
 //! |---|---|---|
 //! | 1 `Call` | caller | the name, the arguments |
+//! | 2 `Items` | caller | the name; the arguments of several calls, see [`items`] |
 //! | 16 `Returned` | worker | what the function has returned |
 //! | 17 `Panicked` | worker | 1 if it is a panic; message, location, thread and backtrace, 8 + n bytes each |
 //! | 18 `BadArgument` | worker | why the arguments were refused: the function was not entered |
 //! | 19 `TooLarge` | worker | nothing |
 //! | 20 `BadResult` | worker | why the result does not encode |
+//! | 21 `Event` | worker | an event of the function, which runs on |
 //!
-//! 2 to 15 and 21 to 31 are kept for what may come: cancelling one of several calls, credit,
-//! events, items of a map. A receiver refuses them.
+//! The calls of `Items` have numbers that follow each other, from the request's on, and each
+//! has an answer of its own.
+//!
+//! 3 to 15 and 22 to 31 are kept for what may come: cancelling one of several calls, credit.
+//! A receiver refuses them.
 //!
 //! Up to [`MAX_FDS_AT_ONCE`] descriptors go with each of the head's bytes.
 
 pub(crate) mod incoming;
+pub(crate) mod items;
 pub(crate) mod outgoing;
 
 use std::os::fd::OwnedFd;
@@ -89,11 +95,13 @@ impl Payload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Call(Terms),
+    Items(Terms),
     Returned,
     Panicked,
     BadArgument,
     TooLarge { size: u64 },
     BadResult,
+    Event,
 }
 
 /// On what terms a function is called.
@@ -123,6 +131,14 @@ pub(crate) struct Head {
     pub(crate) name: usize,
 }
 
+impl Terms {
+    fn flags(&self) -> u16 {
+        let keep = u16::from(self.keep_after_panic) * KEEP_AFTER_PANIC;
+        let last = u16::from(self.is_last) * IS_LAST;
+        keep | last
+    }
+}
+
 const KEEP_AFTER_PANIC: u16 = 1;
 const IS_LAST: u16 = 2;
 const RETIRES: u16 = 4;
@@ -145,16 +161,14 @@ impl Head {
     /// Appends the bytes of the head.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let (tag, mut flags, first, second) = match self.kind {
-            Kind::Call(terms) => {
-                let keep = u16::from(terms.keep_after_panic) * KEEP_AFTER_PANIC;
-                let last = u16::from(terms.is_last) * IS_LAST;
-                (1, keep | last, terms.fingerprint, terms.max_result)
-            }
+            Kind::Call(terms) => (1, terms.flags(), terms.fingerprint, terms.max_result),
+            Kind::Items(terms) => (2, terms.flags(), terms.fingerprint, terms.max_result),
             Kind::Returned => (16, 0, 0, 0),
             Kind::Panicked => (17, 0, 0, 0),
             Kind::BadArgument => (18, 0, 0, 0),
             Kind::TooLarge { size } => (19, 0, size, 0),
             Kind::BadResult => (20, 0, 0, 0),
+            Kind::Event => (21, 0, 0, 0),
         };
         flags |= u16::from(self.retires) * RETIRES;
         out.extend([tag, VERSION]);
@@ -181,23 +195,28 @@ impl Head {
         let (first, second) = (reader.u64()?, reader.u64()?);
         let flag = |flag| flags & flag != 0;
         let (kind, known) = match tag {
-            1 => {
+            1 | 2 => {
                 let terms = Terms {
                     fingerprint: first,
                     max_result: second,
                     keep_after_panic: flag(KEEP_AFTER_PANIC),
                     is_last: flag(IS_LAST),
                 };
-                (Kind::Call(terms), KEEP_AFTER_PANIC | IS_LAST)
+                let kind = match tag {
+                    1 => Kind::Call(terms),
+                    _ => Kind::Items(terms),
+                };
+                (kind, KEEP_AFTER_PANIC | IS_LAST)
             }
             16 => (Kind::Returned, RETIRES),
             17 => (Kind::Panicked, RETIRES),
             18 => (Kind::BadArgument, RETIRES),
             19 => (Kind::TooLarge { size: first }, RETIRES),
             20 => (Kind::BadResult, RETIRES),
+            21 => (Kind::Event, 0),
             _ => return Err(Malformed::Because("it is no frame of a call")),
         };
-        let is_call = tag == 1;
+        let is_call = matches!(tag, 1 | 2);
         let is_reserved_used = flags & !known != 0
             || (!is_call && (second != 0 || name != 0))
             || (!is_call && tag != 19 && first != 0);
@@ -310,11 +329,13 @@ mod tests {
     fn every_kind_survives_the_way() {
         for kind in [
             Kind::Call(terms()),
+            Kind::Items(terms()),
             Kind::Returned,
             Kind::Panicked,
             Kind::BadArgument,
             Kind::TooLarge { size: u64::MAX },
             Kind::BadResult,
+            Kind::Event,
         ] {
             let head = Head::of(kind, u64::MAX, false, 0, &Payload::default());
             assert_eq!(Head::parse(&bytes(&head)), Ok(head));

@@ -9,10 +9,14 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
 
+use crate::child::calls::outlet::SocketOutlet;
 use crate::child::frame;
 use crate::child::report;
 use crate::entry::call::{CallEntry, Refusal, retires};
+use crate::entry::sender::Outlet;
 use crate::error::{Error, Result};
 use crate::protocol::call::outgoing::Outgoing;
 use crate::protocol::call::{Kind, Payload, Terms, encode_failure};
@@ -20,7 +24,7 @@ use crate::registry::CallFunction;
 use crate::sys::fork;
 use crate::sys::fork_mark::ForkMark;
 use crate::sys::socket::{self, Wait};
-use crate::value::Decoder;
+use crate::value::{Decoder, Encoder};
 
 /// What the worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +50,27 @@ pub(crate) fn serve_one(
     socket: BorrowedFd<'_>,
     mark: ForkMark,
 ) -> Result<Served> {
-    let answer = call(function, payload, skip, terms);
+    let make_outlet = || -> Result<Arc<dyn Outlet>> {
+        let outlet = SocketOutlet::new(socket, mark, number, terms.max_result)?;
+        Ok(Arc::new(outlet))
+    };
+    report::set_worker(function.name);
+    let Payload { main, blobs, fds } = payload;
+    let decoder = Decoder::new(main, skip, blobs, fds);
+    let mut entry = CallEntry::new(function.name, decoder, &make_outlet);
+    let returned = catch_unwind(AssertUnwindSafe(|| {
+        frame::__anyfork_begin_short_backtrace(function.enter, &mut entry)
+    }));
     if mark.is_copy() {
         // A copy of this process, which the function has forked, has no call to answer.
         frame::flush_at_exit();
         fork::exit_now(0);
     }
+    // All events come before the result.
+    if let Some(outlet) = entry.outlet.take() {
+        outlet.close();
+    }
+    let answer = answer_of(returned, entry.result, terms);
     send(answer, number, terms, socket)
 }
 
@@ -65,13 +84,11 @@ pub(crate) fn refuse(
     send(refused(text), number, terms, socket)
 }
 
-fn call(function: &'static CallFunction, payload: Payload, skip: usize, terms: &Terms) -> Answer {
-    report::set_worker(function.name);
-    let Payload { main, blobs, fds } = payload;
-    let mut entry = CallEntry::new(function.name, Decoder::new(main, skip, blobs, fds));
-    let returned = catch_unwind(AssertUnwindSafe(|| {
-        frame::__anyfork_begin_short_backtrace(function.enter, &mut entry)
-    }));
+fn answer_of(
+    returned: thread::Result<Result<(), Refusal>>,
+    result: Encoder,
+    terms: &Terms,
+) -> Answer {
     match returned {
         Err(panic) => panicked(panic),
         Ok(Err(Refusal::BadArgument(text))) => refused(text),
@@ -80,7 +97,6 @@ fn call(function: &'static CallFunction, payload: Payload, skip: usize, terms: &
             payload: Payload::of(text.into_bytes()),
         },
         Ok(Ok(())) => {
-            let result = entry.result;
             let payload = Payload {
                 main: result.main,
                 blobs: result.blobs,

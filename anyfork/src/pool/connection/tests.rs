@@ -27,6 +27,7 @@ fn request(number: u64, arguments: Payload) -> Request {
             is_last: false,
         },
         arguments,
+        items: None,
     }
 }
 

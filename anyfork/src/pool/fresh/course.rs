@@ -5,18 +5,21 @@
 //! when the caller has the result, and normally no timer is waited for. A worker that does
 //! not exit by itself is killed.
 
+mod ends;
+
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::caller::child::exit_watch::{ExitState, ExitWatch};
+use crate::caller::child::exit_watch::ExitWatch;
 use crate::caller::spawn::wait_for;
 use crate::caller::spawn::{self, Spawn};
 use crate::caller::stdio::Streams;
 use crate::caller::trace::Trace;
 use crate::caller::wait::sources;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::pool::arrivals::Arrivals;
 use crate::pool::connection::{self, Connection, Progress};
 use crate::pool::entered::EnteredPage;
 use crate::pool::failed;
@@ -53,6 +56,7 @@ pub(crate) struct Course {
     /// Maximum time of the call.
     limit: Option<Duration>,
     pid: Option<u32>,
+    arrivals: Arrivals,
 }
 
 /// A launch, and the caller's ends of the streams.
@@ -98,6 +102,8 @@ pub(crate) struct Wait {
 enum Event {
     Launch(wait_for::WaitFor),
     Answer(connection::WaitFor),
+    /// Events have arrived, and more may have.
+    Arrived,
     Exit,
     /// The record of an exit.
     Record,
@@ -121,6 +127,7 @@ impl Course {
             name,
             limit: None,
             pid: None,
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -156,6 +163,25 @@ impl Course {
                 return wait;
             }
         }
+    }
+
+    /// Whether the result is known, and the worker is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over(_))
+    }
+
+    /// The next event. `Some(None)`: there are no more.
+    pub(crate) fn take_arrival(&mut self) -> Option<Option<Result<Payload>>> {
+        match self.arrivals.take() {
+            None if self.is_over() => Some(None),
+            None => None,
+            arrival => Some(arrival),
+        }
+    }
+
+    /// Nobody takes events any more.
+    pub(crate) fn discard_arrivals(&mut self) {
+        self.arrivals.discard();
     }
 
     /// The result of a call that is over.
@@ -194,7 +220,10 @@ impl Course {
                 (worker.watch.pidfd(), Interest::HungUp),
             ]),
             (
-                Phase::Leaving(worker, ..) | Phase::Late(worker) | Phase::Dying(worker, _),
+                Phase::Running(worker)
+                | Phase::Leaving(worker, ..)
+                | Phase::Late(worker)
+                | Phase::Dying(worker, _),
                 Event::Exit,
             ) => look(&[(worker.watch.pidfd(), Interest::Readable)]),
             _ => look(&[]),
@@ -241,7 +270,24 @@ impl Course {
 
     fn run(&mut self, worker: Running) -> (Phase, Option<Wait>) {
         let has_exited = pidfd::has_exited(worker.watch.pidfd());
-        match self.connection.step() {
+        let deadline = self.limit.and_then(|it| worker.begun.checked_add(it));
+        if self.arrivals.is_full() && !has_exited && !deadline.is_some_and(is_over) {
+            // The worker waits until somebody takes its events.
+            let wait = Wait {
+                event: Event::Exit,
+                until: deadline,
+            };
+            return (Phase::Running(worker), Some(wait));
+        }
+        match self.advance() {
+            Ok(Progress::Arrived(_)) if has_exited => return (Phase::Running(worker), None),
+            Ok(Progress::Arrived(_)) if !deadline.is_some_and(is_over) => {
+                let wait = Wait {
+                    event: Event::Arrived,
+                    until: Some(Instant::now()),
+                };
+                return (Phase::Running(worker), Some(wait));
+            }
             Ok(Progress::Reply(reply)) => {
                 let result = failed::result(self.name, reply.outcome);
                 let timeout = match tools::are_there() {
@@ -259,8 +305,7 @@ impl Course {
                 let at_once = Deadline::KillAt(Instant::now());
                 return (Phase::Leaving(worker, Err(error), at_once), None);
             }
-            Ok(Progress::WaitFor(wait)) if !has_exited => {
-                let deadline = self.limit.and_then(|it| worker.begun.checked_add(it));
+            Ok(Progress::WaitFor(wait) | Progress::Arrived(wait)) if !has_exited => {
                 if deadline.is_some_and(is_over) {
                     let _ = worker.watch.kill();
                     return (Phase::Late(worker), None);
@@ -272,71 +317,18 @@ impl Course {
                 };
                 return (Phase::Running(worker), Some(wait));
             }
-            Ok(Progress::WaitFor(_) | Progress::Ended) => {}
+            Ok(Progress::WaitFor(_) | Progress::Arrived(_) | Progress::Ended) => {}
         }
         let kill_at = Instant::now() + TIMEOUT_AFTER_END;
         (Phase::Dying(worker, Deadline::KillAt(kill_at)), None)
     }
 
-    fn end_late(&mut self, worker: Running) -> (Phase, Option<Wait>) {
-        if !pidfd::has_exited(worker.watch.pidfd()) {
-            let wait = Wait {
-                event: Event::Exit,
-                until: None,
-            };
-            return (Phase::Late(worker), Some(wait));
-        }
-        // What has arrived whole counts.
-        let result = match self.connection.step() {
-            Ok(Progress::Reply(reply)) => failed::result(self.name, reply.outcome),
-            _ => {
-                let has_entered = self.entered.has_entered(self.number);
-                let pid = worker.watch.pid();
-                Err(failed::too_late(self.name, pid, self.limit, has_entered))
-            }
-        };
-        over(&worker, result)
-    }
-
-    fn die(&mut self, worker: Running, deadline: Deadline) -> (Phase, Option<Wait>) {
-        let exit = match worker.watch.try_wait() {
-            Ok(ExitState::Exited(exit)) => Ok(exit),
-            Ok(ExitState::AwaitsRecord | ExitState::AwaitsReap) => {
-                let wait = Wait {
-                    event: Event::Record,
-                    until: worker.watch.next_look(),
-                };
-                return (Phase::Dying(worker, deadline), Some(wait));
-            }
-            Ok(ExitState::Running) => {
-                let (deadline, until) = match deadline {
-                    Deadline::KillAt(at) if is_over(at) => {
-                        let _ = worker.watch.kill();
-                        (Deadline::GiveUpAt(at), None)
-                    }
-                    Deadline::KillAt(at) => (Deadline::KillAt(at), Some(at)),
-                    Deadline::GiveUpAt(at) => (Deadline::GiveUpAt(at), None),
-                };
-                let event = Event::Exit;
-                return (Phase::Dying(worker, deadline), Some(Wait { event, until }));
-            }
-            Err(error) => Err(error),
-        };
-        let (name, pid) = (self.name, worker.watch.pid());
-        let has_entered = self.entered.has_entered(self.number);
-        let error = match deadline {
-            Deadline::KillAt(_) => {
-                failed::died(name, pid, exit, worker.begun.elapsed(), has_entered)
-            }
-            Deadline::GiveUpAt(_) => {
-                let message = format!(
-                    "`{name}` closed the socket of its process and did not exit: process {pid} \
-                     was killed"
-                );
-                Error::new(ErrorKind::Protocol, message)
-            }
-        };
-        over(&worker, Err(error))
+    /// Sends and receives as much as possible.
+    fn advance(&mut self) -> Result<Progress> {
+        let progress = self.connection.step();
+        let arrived = self.connection.take_arrived();
+        self.arrivals.extend(self.name, arrived);
+        progress
     }
 }
 

@@ -23,8 +23,9 @@ const FIRST_STEP: usize = 256 * 1024;
 /// The frames of one connection.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    /// Bytes that no frame has yet.
+    /// Bytes that have arrived, of which the first `taken` are in frames.
     inbox: Vec<u8>,
+    taken: usize,
     /// Descriptors that no frame has yet.
     fds: Vec<OwnedFd>,
     /// Descriptors did not fit into this process's table.
@@ -58,6 +59,7 @@ impl Incoming {
     pub(crate) fn new(limit: u64) -> Incoming {
         Incoming {
             inbox: Vec::new(),
+            taken: 0,
             fds: Vec::new(),
             has_lost_fds: false,
             partial: None,
@@ -72,11 +74,13 @@ impl Incoming {
 
     /// Whether a frame has begun to arrive.
     pub(crate) fn has_begun(&self) -> bool {
-        self.partial.is_some() || !self.inbox.is_empty()
+        self.partial.is_some() || self.taken < self.inbox.len()
     }
 
     /// Where the next bytes go. Only after [`frame`](Incoming::frame) has given `None`.
     pub(crate) fn room(&mut self) -> Room<'_> {
+        self.inbox.drain(..self.taken);
+        self.taken = 0;
         let (bytes, limit) = match self.partial.as_mut().and_then(Partial::missing) {
             Some((part, missing)) if missing >= MIN_DIRECT => {
                 if part.len() == part.capacity() {
@@ -109,7 +113,7 @@ impl Incoming {
         let Some(partial) = &mut self.partial else {
             return Ok(None);
         };
-        partial.take_from(&mut self.inbox);
+        self.taken += partial.take_from(&self.inbox[self.taken..]);
         if partial.missing().is_some() {
             return Ok(None);
         }
@@ -131,7 +135,7 @@ impl Incoming {
 
     /// The head and the lengths of the next frame, if they have arrived.
     fn parse_front(&mut self) -> Result<Option<Partial>, Malformed> {
-        let Some((head, rest)) = self.inbox.split_first_chunk::<HEAD_LEN>() else {
+        let Some((head, rest)) = self.inbox[self.taken..].split_first_chunk::<HEAD_LEN>() else {
             return Ok(None);
         };
         let head = Head::parse(head)?;
@@ -152,7 +156,7 @@ impl Incoming {
         if sum > self.limit {
             return Err(Malformed::Because("a frame is longer than its limit"));
         }
-        self.inbox.drain(..HEAD_LEN + 8 * head.blobs);
+        self.taken += HEAD_LEN + 8 * head.blobs;
         Ok(Some(Partial { head, parts, at: 0 }))
     }
 
@@ -182,8 +186,8 @@ impl Partial {
         Some((part, missing))
     }
 
-    /// Moves bytes from the inbox into the parts.
-    fn take_from(&mut self, inbox: &mut Vec<u8>) {
+    /// Copies bytes of the inbox into the parts. Their number.
+    fn take_from(&mut self, inbox: &[u8]) -> usize {
         let mut used = 0;
         while used < inbox.len()
             && let Some((part, missing)) = self.missing()
@@ -192,7 +196,7 @@ impl Partial {
             part.extend_from_slice(&inbox[used..used + len]);
             used += len;
         }
-        inbox.drain(..used);
+        used
     }
 }
 

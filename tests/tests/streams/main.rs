@@ -1,0 +1,34 @@
+//! Promises about calls that stream: events of a call that runs, and calls for many items.
+
+mod events_come_before_the_result;
+mod senders_wait_for_their_caller;
+
+use std::io::{PipeReader, PipeWriter};
+use std::time::Duration;
+
+use anyfork::{Pool, Process};
+
+#[anyfork::early]
+fn preload() {}
+
+fn process() -> Process {
+    Process::new().expect("a template")
+}
+
+/// A pool of so many workers.
+fn pool_of(max: usize) -> Pool {
+    let pool = Pool::builder(process()).max(max).build();
+    pool.expect("a pool")
+}
+
+/// What a function waits for.
+fn gate() -> (PipeReader, PipeWriter) {
+    std::io::pipe().expect("a pipe")
+}
+
+/// Ends the pool and everything of it.
+fn end(pool: Pool) {
+    let ended = pool.shutdown(Duration::ZERO);
+    drop(pool);
+    anyfork_tests::bounded("a shutdown", || ended.blocking()).expect("it ends");
+}
