@@ -12,6 +12,7 @@ use crate::codec::codec;
 use crate::errors::Errors;
 use crate::function::{Function, bare, error_text, find_impl};
 use crate::keys::{CRATE, Keys, Known};
+use crate::over_items::{Called, over_items};
 use crate::registered::{NAME, check_name, check_parameters, local};
 use crate::sender::{SenderParameter, take_sender};
 use crate::text::text;
@@ -126,10 +127,14 @@ fn expand(call: &Call) -> TokenStream {
     let on = Ident::new("on", Span::mixed_site());
     let collected = local("arguments");
     let parameters = arguments.iter().map(Argument::parameter);
-    let adds = arguments.iter().zip(&numbers).map(|(argument, codec)| {
-        let (value, name, ty) = (argument.name(), argument.plain_name(), text(argument.ty()));
-        quote!(#private::Arguments::add(&mut #collected, &Self::#codec(), #value, #name, #ty);)
-    });
+    let adds: Vec<TokenStream> = arguments
+        .iter()
+        .zip(&numbers)
+        .map(|(argument, codec)| {
+            let (value, name, ty) = (argument.name(), argument.plain_name(), text(argument.ty()));
+            quote!(#private::Arguments::add(&mut #collected, &Self::#codec(), #value, #name, #ty);)
+        })
+        .collect();
     let entry = local("entry");
     let event_name = local("event");
     let event = match sender {
@@ -186,6 +191,18 @@ fn expand(call: &Call) -> TokenStream {
         #texted
         #private::CallEntry::result(#entry, &#ident::#result_name(), #returned)
     };
+    let over_items = over_items(&Called {
+        private,
+        visibility,
+        deprecated: &deprecated.to_token_stream(),
+        title: &title,
+        arguments,
+        adds: &adds,
+        collected: &collected,
+        result: &result,
+        result_codec: &result_name,
+        has_sender: sender.is_some(),
+    });
     let body = match awaited {
         Some(_) => quote!(#private::block_on_call(async { #body })),
         None => body,
@@ -239,6 +256,8 @@ fn expand(call: &Call) -> TokenStream {
                     #event_decoder,
                 )
             }
+
+            #over_items
         }
 
         #attributes

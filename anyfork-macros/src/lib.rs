@@ -17,6 +17,7 @@ mod errors;
 mod function;
 mod init;
 mod keys;
+mod over_items;
 mod registered;
 mod sender;
 mod text;
@@ -308,11 +309,14 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// - `NAME: &'static str`, the name that the function is registered under, and
 /// - `call(on, …) -> Call<R, E>`, which takes where to run it, such as a `&Pool`, or a
 ///   `Process` for a fresh process of its own, and the function's parameters. The call is
-///   under way when it is made.
+///   under way when it is made;
+/// - `map(&pool, items) -> pool::Map<I, R>`: a call for each item, which is the parameter, the
+///   tuple of them, or `()`; and
+/// - with anyfork's feature `tower`, `service(&pool)`: the calls as a `tower_service::Service`.
 ///
 /// One parameter may be an `anyfork::Sender<E>`, known by that name: the function sends
 /// events of type `E` with it while it runs, and the caller receives them with `Call::recv`.
-/// `call` does not have that parameter.
+/// `call` does not have that parameter, and `map` and `service` are refused.
 ///
 /// # Keys
 ///

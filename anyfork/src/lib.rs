@@ -62,6 +62,7 @@
 //! - `pool` (by default): typed calls, with [`call`](macro@call).
 //! - `serde`: `Json` and `Postcard`.
 //! - `plugin`: workers from libraries that are loaded at run time.
+//! - `tower`: calls as a `tower_service::Service`, with `service` of a companion.
 //! - `tracing`: a span for each launch, named `launch`, with the fields `worker`,
 //!   `template`, `pid`, `ready_micros`, `exit_micros` and `exit`; and an event for
 //!   each failure; a span for each call in a pool, named `call`, with the fields
@@ -135,7 +136,7 @@ pub use crate::pool::call::Call;
 #[cfg(feature = "pool")]
 pub use crate::pool::handle::Pool;
 #[cfg(feature = "pool")]
-pub use crate::pool::on::On;
+pub use crate::pool::on::{On, OnPool};
 pub use crate::resource::Resource;
 #[cfg(feature = "pool")]
 pub use crate::value::fd::Fd;
@@ -171,6 +172,12 @@ pub mod __private {
     pub use crate::entry::{Entry, Socket};
     #[cfg(feature = "pool")]
     pub use crate::pool::call::{Arguments, no_event, start_call};
+    #[cfg(feature = "pool")]
+    pub use crate::pool::callee::{Callee, WithoutSender};
+    #[cfg(feature = "pool")]
+    pub use crate::pool::map::{Map, map};
+    #[cfg(feature = "tower")]
+    pub use crate::pool::service::{Service, service};
     pub use crate::registry::{
         ANYFORK_0_1_0_AFTER_FORK as AFTER_FORK, ANYFORK_0_1_0_EARLY as EARLY,
         ANYFORK_0_1_0_INITS as INITS, ANYFORK_0_1_0_WORKERS as WORKERS,
@@ -186,7 +193,7 @@ pub mod __private {
     pub use crate::value::fingerprint::Fingerprint;
     pub use crate::{Args, Error, FromArg, IntoArg, Launch, Process, Result};
     #[cfg(feature = "pool")]
-    pub use crate::{Call, On};
+    pub use crate::{Call, On, OnPool};
 
     /// What finds the codec of a type.
     #[cfg(feature = "pool")]

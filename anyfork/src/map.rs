@@ -71,6 +71,7 @@
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
 //! | a typed call | `pool/call.rs` (what its owner has), `pool/fresh.rs` and `pool/pooled.rs` (where it runs), `pool/connection.rs` (one worker), `protocol/call.rs` (the bytes), `child/calls.rs` (the worker) |
+//! | `map` | `pool/map/flights.rs` (what is under way, and what is sent again), `protocol/call/items.rs` (several items in a request) |
 //! | events of a call | `entry/sender.rs` (what the function has), `child/calls/outlet.rs` (how they leave), `pool/arrivals.rs` (what is kept), `pool/recv.rs` (what the owner has) |
 //! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |
 //! | a pool hangs | `pool/exchange.rs` (who reads), `pool/inner.rs` (`reading`: when the watcher does), `pool/watcher.rs` |
@@ -186,6 +187,7 @@
 //! - **event**: what a function sends its caller while it runs. In `pool/state`: what comes
 //!   in.
 //! - **exit**: how a process ended. *End* is the end of a descriptor's data.
+//! - **flight**: a call of a map that is under way, for one item or for a chunk of them.
 //! - **fast path**: a request for a worker and its arguments, and nothing else.
 //! - **fingerprint**: the digest of a function's name and signature.
 //! - **fresh process**: one that is started for one call.

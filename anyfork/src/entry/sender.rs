@@ -5,6 +5,7 @@
 //! process that calls the function itself, it gives events to a closure.
 
 use std::fmt;
+#[cfg(feature = "tokio")]
 use std::os::fd::BorrowedFd;
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
@@ -86,9 +87,11 @@ pub(crate) trait Outlet: Send + Sync {
     fn wait(&self) -> Result<()>;
 
     /// Whether waiting for the socket is of no use, and [`wait`](Outlet::wait) is short.
+    #[cfg(feature = "tokio")]
     fn is_crowded(&self) -> bool;
 
     /// The socket, which is writable when there may be room.
+    #[cfg(feature = "tokio")]
     fn socket(&self) -> BorrowedFd<'_>;
 
     /// Sends the rest of an event that was begun, and takes no more.

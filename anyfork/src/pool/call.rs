@@ -71,7 +71,7 @@ pub struct Call<R, E = ()> {
 }
 
 /// Decodes a function's result, or an event.
-type Decode<R> = fn(&mut Decoder) -> Result<R, ValueError>;
+pub(crate) type Decode<R> = fn(&mut Decoder) -> Result<R, ValueError>;
 
 /// Number of the latest call of this process.
 static LATEST: AtomicU64 = AtomicU64::new(0);
@@ -107,7 +107,7 @@ impl Arguments {
         }
     }
 
-    fn into_payload(self) -> Result<Payload> {
+    pub(crate) fn into_payload(self) -> Result<Payload> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -124,6 +124,11 @@ impl Arguments {
     }
 }
 
+/// The number of a new call.
+pub(crate) fn next_number() -> u64 {
+    LATEST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 /// Puts a call under way: what a companion's `call` does.
 pub fn start_call<R, E>(
     on: impl On,
@@ -133,7 +138,7 @@ pub fn start_call<R, E>(
     decode: fn(&mut Decoder) -> Result<R, ValueError>,
     decode_event: fn(&mut Decoder) -> Result<E, ValueError>,
 ) -> Call<R, E> {
-    let number = LATEST.fetch_add(1, Ordering::Relaxed) + 1;
+    let number = next_number();
     let pending = match arguments.into_payload() {
         Err(error) => Pending::Failed(error.before_entry()),
         Ok(arguments) => on.start(Prepared {
@@ -273,7 +278,7 @@ impl<R, E> Future for Call<R, E> {
 }
 
 /// The function's result, or an event.
-fn decoded<R>(what: &str, name: &str, decode: Decode<R>, payload: Payload) -> Result<R> {
+pub(crate) fn decoded<R>(what: &str, name: &str, decode: Decode<R>, payload: Payload) -> Result<R> {
     let Payload { main, blobs, fds } = payload;
     let mut from = Decoder::new(main, 0, blobs, fds);
     let value = decode(&mut from).and_then(|value| from.finish().map(|()| value));

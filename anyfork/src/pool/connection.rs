@@ -87,6 +87,8 @@ pub(crate) struct Connection {
     call: Option<Call>,
     /// Events and answers that have arrived before the last answer.
     arrived: Vec<Outcome>,
+    /// A request of which not all items were answered.
+    rest: Option<Request>,
     has_ended: bool,
     is_broken: bool,
 }
@@ -106,6 +108,22 @@ struct Call {
     has_closed_fds: bool,
 }
 
+impl Call {
+    /// The request, unless its descriptors were delivered and are closed here.
+    fn into_request(self) -> Option<Request> {
+        let (Kind::Call(terms) | Kind::Items(terms)) = self.outgoing.head().kind else {
+            return None;
+        };
+        (!self.has_closed_fds).then(|| Request {
+            number: self.number,
+            name: self.name,
+            terms,
+            items: self.items,
+            arguments: self.outgoing.into_payload(),
+        })
+    }
+}
+
 /// How far sending is.
 enum Sent {
     All,
@@ -122,6 +140,7 @@ impl Connection {
             incoming: Incoming::new(0),
             call: None,
             arrived: Vec::new(),
+            rest: None,
             has_ended: false,
             is_broken: false,
         }
@@ -231,18 +250,13 @@ impl Connection {
     /// has not entered the call. `None` if its descriptors were delivered and are closed
     /// here.
     pub(crate) fn take_back(&mut self) -> Option<Request> {
-        let call = self.call.take()?;
         self.is_broken = true;
-        let (Kind::Call(terms) | Kind::Items(terms)) = call.outgoing.head().kind else {
-            return None;
-        };
-        (!call.has_closed_fds).then(|| Request {
-            number: call.number,
-            name: call.name,
-            terms,
-            items: call.items,
-            arguments: call.outgoing.into_payload(),
-        })
+        self.call.take()?.into_request()
+    }
+
+    /// The request that was answered last, if not all of its items were.
+    pub(crate) fn take_rest(&mut self) -> Option<Request> {
+        self.rest.take()
     }
 
     fn advance(&mut self, wait: Wait) -> Result<Progress> {

@@ -51,6 +51,8 @@ pub(crate) enum Owner {
     Reads,
     /// It sleeps until it is woken.
     Sleeps(Thread),
+    /// It sleeps, and the watcher reads in its place.
+    Watched(Thread),
     /// It is a task.
     #[cfg(feature = "tokio")]
     Awaits(Waker, Until),
@@ -100,7 +102,7 @@ impl Owner {
     /// The owner has its result.
     pub(crate) fn wake(&mut self) -> Option<Wake> {
         match std::mem::replace(self, Owner::Away) {
-            Owner::Sleeps(thread) => Some(Wake::Thread(thread)),
+            Owner::Sleeps(thread) | Owner::Watched(thread) => Some(Wake::Thread(thread)),
             #[cfg(feature = "tokio")]
             Owner::Awaits(waker, _) => Some(Wake::Task(waker)),
             Owner::Gone => {

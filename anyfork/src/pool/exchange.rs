@@ -98,7 +98,7 @@ impl Shared {
         &self,
         inner: &mut Inner,
         worker: WorkerId,
-        line: Box<Line>,
+        mut line: Box<Line>,
         stepped: Stepped,
         by: By,
     ) {
@@ -113,7 +113,9 @@ impl Shared {
             Ok(Progress::WaitFor(wait) | Progress::Arrived(wait)) => *wait,
             _ => READABLE,
         };
+        let rest = line.connection.take_rest();
         inner.return_line(worker, line, wait);
+        inner.keep_rest(worker, rest);
         match progress {
             Ok(Progress::WaitFor(_) | Progress::Arrived(_)) => {}
             Ok(Progress::Ended) => {
@@ -255,6 +257,7 @@ impl Shared {
             let goes_on = matches!(progress, Ok(Progress::Reply(_) | Progress::Arrived(_)));
             let arrived = line.connection.take_arrived();
             self.on_arrived(inner, worker, arrived, By::Other);
+            inner.keep_rest(worker, line.connection.take_rest());
             inner.return_line(worker, line, READABLE);
             match progress {
                 Ok(Progress::Reply(reply)) => self.on_reply(inner, worker, reply, true),
@@ -279,9 +282,13 @@ impl Shared {
             up.has_entered = entered == Entered::Yes;
             let line = up.line.as_mut();
             match line.and_then(|line| line.connection.take_back()) {
-                // What was answered is not to be called again.
-                _ if answered > 0 && entered == Entered::No => entered = Entered::NoAndSpent,
-                Some(request) => entry.request = Some(request),
+                Some(request) => {
+                    entry.request = Some(request);
+                    // What was answered is not to be called again.
+                    if answered > 0 && entered == Entered::No {
+                        entered = Entered::NoAndSpent;
+                    }
+                }
                 None if entered == Entered::No => entered = Entered::NoAndSpent,
                 None => {}
             }

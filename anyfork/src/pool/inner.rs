@@ -131,7 +131,7 @@ impl Inner {
         }
         let is_asked = match &entry.owner {
             Owner::Reads => return Reading::Never,
-            Owner::Gone => true,
+            Owner::Gone | Owner::Watched(_) => true,
             #[cfg(feature = "tokio")]
             Owner::Awaits(_, crate::pool::entry::Until::Result) => true,
             _ => up.is_unsent(),
@@ -228,6 +228,16 @@ impl Inner {
             self.todo.trash.push(Trash::Wake(wake));
         }
         entry.owner = owner;
+    }
+
+    /// Keeps a request of which not all items were answered, for the owner of the call.
+    pub(crate) fn keep_rest(&mut self, worker: WorkerId, rest: Option<Request>) {
+        if rest.is_some()
+            && let Some(call) = self.up(worker).and_then(|up| up.call)
+            && let Some(entry) = self.calls.get_mut(&call)
+        {
+            entry.request = rest;
+        }
     }
 
     /// Puts a connection back that a thread has had.

@@ -26,12 +26,45 @@ use crate::pool::prepared::Prepared;
 pub trait On: sealed::On {}
 
 pub(crate) mod sealed {
+    use crate::pool::handle::Pool;
     use crate::pool::pending::Pending;
     use crate::pool::prepared::Prepared;
+
+    pub trait OnPool {
+        /// A handle.
+        fn pool(self) -> Pool;
+    }
 
     pub trait On {
         /// Puts the call under way.
         fn start(self, call: Prepared) -> Pending;
+    }
+}
+
+/// A pool: the first argument of a companion's `map`. `&Pool`, or a reference to what
+/// dereferences to one (`Arc`, `LazyLock`).
+///
+/// Code outside of this crate cannot implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no pool",
+    label = "not a pool",
+    note = "give `&pool`"
+)]
+pub trait OnPool: sealed::OnPool {}
+
+impl OnPool for &Pool {}
+
+impl sealed::OnPool for &Pool {
+    fn pool(self) -> Pool {
+        Pool::clone(self)
+    }
+}
+
+impl<T: Deref<Target = Pool>> OnPool for &T {}
+
+impl<T: Deref<Target = Pool>> sealed::OnPool for &T {
+    fn pool(self) -> Pool {
+        Pool::clone(self)
     }
 }
 

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "tokio")]
 use std::mem;
+mod taking;
+
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll, Waker};
@@ -24,6 +26,7 @@ use crate::pool::entry::{Until, Wake};
 use crate::pool::exchange::By;
 use crate::pool::inner::{Inner, Trash};
 use crate::pool::live::Live;
+use crate::pool::over::Over;
 use crate::pool::prepared::Prepared;
 use crate::pool::request::Request;
 #[cfg(feature = "tokio")]
@@ -87,11 +90,6 @@ impl PoolCall {
         result
     }
 
-    /// Waits for an event, or an answer before the last one. `None`: there are no more.
-    pub(crate) fn blocking_arrival(&mut self) -> Option<Result<Payload>> {
-        self.wait(PoolCall::take_arrival)
-    }
-
     fn wait<T: Over>(&mut self, take: Take<T>) -> T {
         let shared = Arc::clone(&self.shared);
         if shared.is_copy() {
@@ -132,15 +130,6 @@ impl PoolCall {
             self.trace.ended(result);
         }
         result
-    }
-
-    /// Waits for an event, or an answer before the last one, in a task.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn poll_arrival(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Payload>>> {
-        self.poll_for(context, PoolCall::take_arrival)
     }
 
     #[cfg(feature = "tokio")]
@@ -297,21 +286,6 @@ impl PoolCall {
         Some(result)
     }
 
-    /// What has arrived before the result, or `None` if the result is there.
-    fn take_arrival(&mut self, inner: &mut Inner) -> Option<Option<Result<Payload>>> {
-        let Some(entry) = inner.calls.get_mut(&self.id) else {
-            return Some(None);
-        };
-        let arrival = entry.arrivals.take();
-        if arrival.is_none() && entry.result.is_none() {
-            return None;
-        }
-        if let Owner::Reads = entry.owner {
-            entry.owner = Owner::Away;
-        }
-        Some(arrival)
-    }
-
     pub(crate) fn set_timeout(&mut self, limit: Duration) {
         let mut inner = self.shared.lock();
         if let Some(entry) = inner.calls.get_mut(&self.id) {
@@ -393,25 +367,6 @@ fn of_another_process() -> Error {
     let message = "the call is of the process that this one was forked from, and its result goes \
                    there";
     Error::new(ErrorKind::Closed, message)
-}
-
-/// How a wait ends for a call of which nothing is left.
-trait Over {
-    fn over() -> Self;
-    fn failed(error: Error) -> Self;
-}
-
-impl Over for Result<Payload> {
-    fn over() -> Result<Payload> {
-        let kind = std::io::ErrorKind::InvalidInput;
-        Err(Error::io("wait for a call that is over", kind))
-    }
-}
-
-impl Over for Option<Result<Payload>> {
-    fn over() -> Option<Result<Payload>> {
-        None
-    }
 }
 
 /// Takes what is waited for out of the pool's tables.

@@ -1,6 +1,8 @@
 //! Promises about calls that stream: events of a call that runs, and calls for many items.
 
+mod calls_are_a_service;
 mod events_come_before_the_result;
+mod maps_take_items_in_turn;
 mod senders_wait_for_their_caller;
 
 use std::io::{PipeReader, PipeWriter};

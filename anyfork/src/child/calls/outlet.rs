@@ -152,10 +152,12 @@ impl Outlet for SocketOutlet {
         Ok(())
     }
 
+    #[cfg(feature = "tokio")]
     fn is_crowded(&self) -> bool {
         self.lock().is_ok_and(|state| state.is_crowded)
     }
 
+    #[cfg(feature = "tokio")]
     fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -54,8 +54,12 @@ impl Connection {
             self.arrived.push(outcome);
             return Ok(None);
         }
-        let is_sent = mem::take(&mut self.call).is_some_and(|call| call.is_sent);
-        self.is_broken |= !is_sent;
+        if let Some(call) = self.call.take() {
+            self.is_broken |= !call.is_sent;
+            if call.items.is_some_and(|items| call.answered < items) {
+                self.rest = call.into_request();
+            }
+        }
         Ok(Some(Reply { outcome, retires }))
     }
 }

@@ -55,6 +55,11 @@ impl State {
         at.filter(|_| !self.workers.is_empty())
     }
 
+    /// The number of workers at most.
+    pub(crate) fn max(&self) -> usize {
+        self.limits.max
+    }
+
     /// The number of calls that wait for a worker.
     pub(crate) fn queued(&self) -> usize {
         self.queue.len()

@@ -1,0 +1,173 @@
+//! [`Map`]: a function over many items, in the workers of a pool.
+//! RUNS IN: caller
+
+pub(crate) mod blocking;
+pub(crate) mod flights;
+pub(crate) mod unordered;
+
+use std::fmt;
+#[cfg(feature = "tokio")]
+use std::future::poll_fn;
+#[cfg(feature = "tokio")]
+use std::pin::Pin;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::pool::callee::Callee;
+use crate::pool::map::blocking::Blocking;
+use crate::pool::map::flights::Flights;
+use crate::pool::map::unordered::Unordered;
+use crate::pool::on::OnPool;
+
+/// A function over many items, in the workers of a pool: from a companion's `map`.
+///
+/// Lazy: an item is taken when it is that item's turn, so that the iterator may be endless,
+/// and open files. The results come in the order of the items; an error is one item's, and
+/// ends nothing. They are taken by [`blocking`](Map::blocking) as an [`Iterator`], or in
+/// async code by [`next`](Map::next), or as a `futures_core::Stream`.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::Pool;
+///
+/// #[anyfork::call]
+/// fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// #[anyfork::call]
+/// fn add(a: u8, b: u8) -> u8 {
+///     a.checked_add(b).expect("a small sum")
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::new()?;
+/// let squares = square::map(&pool, 0..).blocking().take(100);
+/// assert_eq!(squares.sum::<anyfork::Result<u64>>()?, 328_350);
+///
+/// // The item is the tuple of the parameters.
+/// let sums: Vec<_> = add::map(&pool, [(1, 2), (200, 100), (3, 4)]).blocking().collect();
+/// assert_eq!((*sums[0].as_ref().unwrap(), *sums[2].as_ref().unwrap()), (3, 7));
+/// assert_eq!(sums[1].as_ref().unwrap_err().kind(), anyfork::ErrorKind::Panicked);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
+/// Dropped, it cancels what is in flight: the workers that are at it are killed.
+#[must_use = "it takes no item before a result is asked for"]
+pub struct Map<I: Iterator, R> {
+    flights: Flights<I, R>,
+}
+
+/// What a companion's `map` does.
+pub fn map<I: IntoIterator, R>(
+    on: impl OnPool,
+    items: I,
+    callee: Callee<I::Item, R>,
+) -> Map<I::IntoIter, R> {
+    Map {
+        flights: Flights::new(on.pool(), items.into_iter(), callee),
+    }
+}
+
+impl<I: Iterator, R> Map<I, R> {
+    /// Items that are taken and have no result that was asked for, at most: twice as many as
+    /// the pool may have workers, times [`chunk`](Map::chunk), unless set.
+    pub fn in_flight(mut self, items: usize) -> Map<I, R> {
+        self.flights.set_in_flight(items);
+        self
+    }
+
+    /// Sends so many items with each message, to one worker: 1, unless set.
+    ///
+    /// For tiny items, whose calls take less time than their ways. Each result comes back as
+    /// soon as it is there. When a worker dies, the item that it has entered fails, and
+    /// those that it has not go to another one.
+    ///
+    /// An item with a descriptor goes alone, and so does each with a
+    /// [`timeout`](Map::timeout). To the pool's limits and [`Stats`](crate::pool::Stats) a
+    /// message is one call.
+    pub fn chunk(mut self, items: usize) -> Map<I, R> {
+        self.flights.set_chunk(items);
+        self
+    }
+
+    /// Limits the time of each item, as [`Call::timeout`](crate::Call::timeout).
+    pub fn timeout(mut self, limit: Duration) -> Map<I, R> {
+        self.flights.set_timeout(limit);
+        self
+    }
+
+    /// Gives each result as soon as it is there, with the number of its item.
+    pub fn unordered(self) -> Unordered<I, R> {
+        Unordered {
+            flights: self.flights,
+        }
+    }
+
+    /// The results for code without async.
+    pub fn blocking(self) -> Blocking<Map<I, R>> {
+        Blocking(self)
+    }
+
+    /// The next result; `None` after the last.
+    ///
+    /// Cancel-safe: dropped before it resolves, it has taken no result.
+    #[cfg(feature = "tokio")]
+    pub async fn next(&mut self) -> Option<Result<R>> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    #[cfg(feature = "tokio")]
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<R>>> {
+        loop {
+            self.flights.fill();
+            if let Some(result) = self.flights.take_first() {
+                return Poll::Ready(Some(result));
+            }
+            let Some(flight) = self.flights.first() else {
+                return Poll::Ready(None);
+            };
+            let next = std::task::ready!(flight.poll(context));
+            self.flights.land(0, next);
+        }
+    }
+}
+
+impl<I: Iterator, R> Iterator for Blocking<Map<I, R>> {
+    type Item = Result<R>;
+
+    fn next(&mut self) -> Option<Result<R>> {
+        let flights = &mut self.0.flights;
+        loop {
+            flights.fill();
+            if let Some(result) = flights.take_first() {
+                return Some(result);
+            }
+            let next = flights.first()?.blocking();
+            flights.land(0, next);
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<I: Iterator, R> futures_core::Stream for Map<I, R> {
+    type Item = Result<R>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<R>>> {
+        self.poll(context)
+    }
+}
+
+/// Nothing in it is ever pinned.
+impl<I: Iterator, R> Unpin for Map<I, R> {}
+
+impl<I: Iterator, R> fmt::Debug for Map<I, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map").finish_non_exhaustive()
+    }
+}
