@@ -2,10 +2,10 @@
 //! RUNS IN: template
 //!
 //! Such a child shares the template's memory until it executes its program
-//! ([`vm_child`](crate::sys::vm_child)): the template lays out before what the child does,
+//! ([`vm_child`]): the template lays out before what the child does,
 //! in the order of [`child::role`](crate::child::role), and with the same errors. What runs
 //! code of the program's (init functions, plugins, `after_fork` functions), changes the user
-//! or the groups, or sets the OOM score is left to a fork; so is what is malformed.
+//! or the groups, sets the OOM score or joins a cgroup is left to a fork; so is what is malformed.
 //!
 //! The template does not wait for the exec: one that hangs holds nobody up. Nothing of a
 //! request gets into the template's heap, of which later children have a copy.
