@@ -221,9 +221,11 @@ impl<S: AsFd> Spawn<S> {
         if let Some(wait) = self.send()? {
             return Ok(Progress::WaitFor(wait));
         }
+        let is_lost = self.job.template.known_lost_since().is_some();
         // Right after the request there is no reply: a look would cost a system call.
         match self.job.role {
-            Role::Program if !has_waited || !self.is_over()? => {
+            // A lost template's program is known by its claim, which is read before.
+            Role::Program if !has_waited || !(is_lost || self.is_over()?) => {
                 Ok(Progress::WaitFor(WaitFor::Executed))
             }
             Role::Worker if !has_waited => {
