@@ -6,6 +6,7 @@
 //! process is added by the caller alone.
 
 mod check;
+mod convert;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -317,42 +318,6 @@ impl From<io::Error> for Error {
     }
 }
 
-/// The operating system's error where there is one, which has its number
-/// ([`io::Error::raw_os_error`]); else an [`io::Error`] of the fitting kind, with the
-/// whole error inside.
-///
-/// std's type has either a number or a message: the text of the system's error is the
-/// system's alone. What was tried, and on what, is in the [`Error`]: print that, or
-/// wrap it with [`io::Error::other`], where the text matters more than the number.
-///
-/// ```
-/// use std::io;
-///
-/// let error = anyfork::Command::new("/no/such/program").spawn().blocking().unwrap_err();
-/// assert!(error.to_string().contains("execute `/no/such/program`"));
-/// let error = io::Error::from(error);
-/// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
-/// assert_eq!(error.to_string(), io::Error::from_raw_os_error(libc::ENOENT).to_string());
-/// ```
-impl From<Error> for io::Error {
-    fn from(error: Error) -> io::Error {
-        if let Some(errno) = error.raw_os_error() {
-            return io::Error::from_raw_os_error(errno);
-        }
-        let source = error.0.source.as_deref();
-        let source = source.and_then(|source| source.downcast_ref::<io::Error>());
-        let kind = source.map(io::Error::kind).unwrap_or(match error.kind() {
-            ErrorKind::UnknownWorker => io::ErrorKind::NotFound,
-            ErrorKind::AmbiguousName | ErrorKind::BadArgument => io::ErrorKind::InvalidInput,
-            ErrorKind::TemplateGone | ErrorKind::Closed => io::ErrorKind::BrokenPipe,
-            ErrorKind::TimedOut => io::ErrorKind::TimedOut,
-            ErrorKind::Protocol | ErrorKind::BadResult => io::ErrorKind::InvalidData,
-            _ => io::ErrorKind::Other,
-        });
-        io::Error::new(kind, error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,29 +343,5 @@ mod tests {
         assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
         assert!(error.source().is_some() && error.exit().is_none());
         assert!(error.to_string().starts_with("start: fork: "), "{error}");
-    }
-
-    #[test]
-    fn an_errno_comes_out_of_an_io_error_as_it_went_in() {
-        let plain = io::Error::from_raw_os_error(libc::ENOSPC);
-        let back = io::Error::from(Error::from(plain));
-        assert_eq!(back.raw_os_error(), Some(libc::ENOSPC));
-
-        let error = Error::io("write", io::Error::from_raw_os_error(libc::ENOSPC));
-        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
-        let converted = io::Error::from(error);
-        assert_eq!(converted.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(converted.raw_os_error(), Some(libc::ENOSPC));
-    }
-
-    #[test]
-    fn an_error_without_an_errno_stays_inside() {
-        let refused = io::Error::new(io::ErrorKind::InvalidInput, "a NUL");
-        let converted = io::Error::from(Error::io("start", refused));
-        assert_eq!(converted.kind(), io::ErrorKind::InvalidInput);
-        let inner = converted
-            .get_ref()
-            .and_then(|it| it.downcast_ref::<Error>());
-        assert_eq!(inner.map(Error::to_string).as_deref(), Some("start: a NUL"));
     }
 }

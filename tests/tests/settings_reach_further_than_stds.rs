@@ -27,7 +27,6 @@ fn forked() {}
 /// A command as it is, and one that is started by a fork; from the default template, and from
 /// a process that is prepared.
 fn each(program: &str, test: impl Fn(Command)) {
-    let _alone = alone();
     let scene = Scene::early();
     for n in 0..4 {
         let mut command = match n / 2 {
@@ -64,10 +63,10 @@ fn field(command: &mut Command, name: &str) -> String {
 
 #[test]
 fn a_umask() {
+    let _alone = alone();
     each("cat", |mut command| {
         assert_eq!(field(command.umask(0o123).umask(0o27), "Umask"), "0027");
     });
-    let _alone = alone();
     let umask = |worker: &blocking::Worker| status(worker.pid(), "Umask");
     assert_eq!(look_at(new().umask(0o77), umask), "0077");
     // A template's forks have it, and so do their programs.
@@ -87,6 +86,7 @@ fn places(text: &str) -> [i32; 4] {
 
 #[test]
 fn a_session() {
+    let _alone = alone();
     each("cat", |mut command| {
         let command = command.arg("/proc/self/stat");
         let [_, _, session, _] = places(&text(command.setsid(true).setsid(false)));
@@ -97,7 +97,6 @@ fn a_session() {
         let error = command.process_group(0).status().blocking().unwrap_err();
         assert!(error.to_string().contains("set process_group 0"), "{error}");
     });
-    let _alone = alone();
     let session = |worker: &blocking::Worker| {
         let stat = fs::read_to_string(format!("/proc/{}/stat", worker.pid())).unwrap();
         let [pid, group, session, _] = places(&stat);
@@ -122,6 +121,7 @@ fn terminal() -> (PtyMaster, OwnedFd) {
 
 #[test]
 fn a_terminal() {
+    let _alone = alone();
     each("sh", |mut command| {
         let (mut master, terminal) = terminal();
         // Reading gives an error while nobody has it open.
@@ -157,6 +157,7 @@ fn a_terminal() {
 
 #[test]
 fn no_new_privileges() {
+    let _alone = alone();
     each("cat", |mut command| {
         command.no_new_privs(true);
         assert_eq!(field(&mut command, "NoNewPrivs"), "1");
@@ -168,7 +169,6 @@ fn no_new_privileges() {
             status(std::process::id(), "NoNewPrivs")
         );
     });
-    let _alone = alone();
     let privileges = |worker: &blocking::Worker| status(worker.pid(), "NoNewPrivs");
     assert_eq!(look_at(new().no_new_privs(true), privileges), "1");
 }
@@ -179,6 +179,7 @@ fn is_ignored(set: &str, signal: i32) -> bool {
 
 #[test]
 fn ignored_signals() {
+    let _alone = alone();
     let signals = [libc::SIGHUP, libc::SIGPIPE, libc::SIGCHLD, libc::SIGTERM];
     each("cat", |mut command| {
         let set = field(&mut command, "SigIgn");
@@ -249,6 +250,7 @@ fn ignored_signals_of_a_template() {
 
 #[test]
 fn processors() {
+    let _alone = alone();
     let mine = status(std::process::id(), "Cpus_allowed_list");
     let first: u32 = mine.split(['-', ',']).next().unwrap().parse().unwrap();
     each("cat", |mut command| {
@@ -256,10 +258,7 @@ fn processors() {
         assert_eq!(list, first.to_string());
     });
     let list = |worker: &blocking::Worker| status(worker.pid(), "Cpus_allowed_list");
-    let found = {
-        let _alone = alone();
-        look_at(new().affinity([first]), list)
-    };
+    let found = look_at(new().affinity([first]), list);
     assert_eq!(found, first.to_string());
     for (numbers, text) in [
         (vec![], "set affinity []"),
@@ -280,6 +279,7 @@ fn processors() {
 
 #[test]
 fn an_oom_score() {
+    let _alone = alone();
     each("cat", |mut command| {
         command.arg("/proc/self/oom_score_adj").oom_score_adj(900);
         assert_eq!(text(command.oom_score_adj(901)), "901\n");
@@ -287,10 +287,7 @@ fn an_oom_score() {
     let score = |worker: &blocking::Worker| {
         fs::read_to_string(format!("/proc/{}/oom_score_adj", worker.pid())).unwrap()
     };
-    let found = {
-        let _alone = alone();
-        look_at(new().oom_score_adj(999), score)
-    };
+    let found = look_at(new().oom_score_adj(999), score);
     assert_eq!(found, "999\n");
     each("true", |mut command| {
         let error = command.oom_score_adj(1001).status().blocking().unwrap_err();
@@ -328,17 +325,16 @@ fn cgroup() -> Option<PathBuf> {
 
 #[test]
 fn a_cgroup() {
+    let _alone = alone();
     if let Some(folder) = cgroup() {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         each("cat", |mut command| {
             let text = text(command.arg("/proc/self/cgroup").cgroup(&folder));
             assert!(text.contains(&name), "{text}");
         });
-        let alone = alone();
         let found = look_at(new().cgroup(&folder), |worker| {
             fs::read_to_string(format!("/proc/{}/cgroup", worker.pid())).unwrap()
         });
-        drop(alone);
         assert!(found.contains(&name), "{found}");
         until("the cgroup is empty", || fs::remove_dir(&folder).is_ok());
     }
@@ -378,6 +374,7 @@ fn copy_with_libraries(program: &str, to: &Path) {
 
 #[test]
 fn a_root_directory() {
+    let _alone = alone();
     each("true", |mut command| {
         let error = command.chroot("/nowhere").status().blocking().unwrap_err();
         let errno = error_number(&error);
@@ -430,7 +427,6 @@ fn a_root_directory() {
             assert_eq!(text(&mut command), "it is here");
         });
     }
-    let _alone = alone();
     let link = |worker: &blocking::Worker| {
         let link = |name| fs::read_link(format!("/proc/{}/{name}", worker.pid())).unwrap();
         [link("root"), link("cwd")]

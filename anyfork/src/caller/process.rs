@@ -1,10 +1,9 @@
 //! [`Process`]: collects what a process is to be until it is started.
 //! RUNS IN: caller
 //!
-//! Nothing is sent before `run`, `fork` or `prepare`. A process that is forked from is
-//! materialized then: a template is made that has everything that was collected. What is
-//! collected later makes a further template, forked off the first. So a template never
-//! changes, and neither do the workers that run already.
+//! Nothing is sent before `run`, `fork` or `prepare`. A fork makes a template that has
+//! everything that was collected. What is collected later makes a further template, forked
+//! off the first: neither a template nor a running worker ever changes.
 
 pub(crate) mod attributes;
 pub(crate) mod fork;
