@@ -120,10 +120,18 @@ pub fn early_template() -> u32 {
     template
 }
 
-/// The open descriptors of a process: number and what it is.
+/// The open descriptors of a process: number and what it is. None, and it says so, if this
+/// process may not see them: templates are closed to others of their user.
 pub fn descriptors(pid: u32) -> BTreeMap<i32, String> {
     let folder = format!("/proc/{pid}/fd");
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            eprintln!("skipped: {folder} may not be seen");
+            return BTreeMap::new();
+        }
+        Err(error) => panic!("{folder}: {error}"),
+    };
     let entries = entries.filter_map(|entry| {
         let entry = entry.ok()?;
         let number = entry.file_name().to_str()?.parse().ok()?;

@@ -32,7 +32,9 @@ impl Scene {
         until("the template waits", || {
             let open = descriptors(template);
             let held = open.values().filter(|link| link.ends_with("[pidfd]"));
-            held.count() == children(template).len() && status(template, "State").starts_with('S')
+            let is_seen = !open.is_empty();
+            (!is_seen || held.count() == children(template).len())
+                && status(template, "State").starts_with('S')
         });
         Scene::of(template)
     }
