@@ -227,7 +227,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the worker has sent is no answer ([`ErrorKind::Protocol`]), or the system
+    /// What the worker has sent is no answer ([`ErrorKind::Protocol`](crate::error::ErrorKind::Protocol)), or the system
     /// fails. The worker is of no use any more.
     pub(crate) fn step(&mut self) -> Result<Progress> {
         let progress = self.advance(Wait::No);
