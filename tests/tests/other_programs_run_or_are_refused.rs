@@ -158,7 +158,7 @@ fn one_that_answers_otherwise_is_killed() {
         ("nonsense", LONG, ErrorKind::Protocol, "does not speak"),
         ("half", LONG, ErrorKind::NotAnyfork, "without an answer"),
         ("closed", LONG, ErrorKind::NotAnyfork, "without an answer"),
-        ("out-of-turn", LONG, ErrorKind::NotAnyfork, "out of turn"),
+        ("out-of-turn", LONG, ErrorKind::Protocol, "without a pidfd"),
         ("silent", SHORT, ErrorKind::NotAnyfork, "in time"),
         ("greets-and-stays", SHORT, ErrorKind::NotAnyfork, "in time"),
     ] {

@@ -192,7 +192,7 @@ fn arguments() {
         let titled = process
             .fork()
             .title("x".repeat(300))
-            .init("nothing", args![]);
+            .init("titles::nothing", args![]);
         for process in [process, titled] {
             let worker = process.fork().run("tell_arguments").blocking();
             let text = io::read_to_string(worker.expect("a worker").socket);
