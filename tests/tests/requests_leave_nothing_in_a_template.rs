@@ -168,7 +168,6 @@ fn must_not_find(process: Process, what: &str) {
 
 /// Whether the template lays them out itself or a child of its reads them.
 #[test]
-#[ignore = "one run in some forty finds the text of a program with an argument; not understood yet"]
 fn one_programs_texts_are_in_no_workers_memory() {
     let _alone = alone();
     let prepared = Process::new().unwrap().env("ANYFORK_CHANGED", "1");

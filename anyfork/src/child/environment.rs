@@ -163,8 +163,12 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// All variables, put together in memory that does not grow: what a larger piece
+    /// leaves behind would be in the template's heap, and so in later workers.
     pub(crate) fn texts(&self) -> Texts {
-        let mut texts = Texts::default();
+        let lengths = self.entries.iter().flatten();
+        let lengths = lengths.map(|(name, value)| name.len() + value.len() + 2);
+        let mut texts = Texts::with_capacity(lengths.sum());
         for (name, value) in self.entries.iter().flatten() {
             texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
         }
@@ -175,6 +179,15 @@ impl<'a> Variables<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn they_are_put_together_in_one_piece_of_memory() {
+        let own = (0..50).map(|n| (format!("A{n}").into(), "v".repeat(n * 7).into()));
+        let own: Vec<(OsString, OsString)> = own.collect();
+        let bytes = Variables::of_process(&own, &[]).texts().into_bytes();
+        assert!(bytes.len() > 8000);
+        assert_eq!(bytes.capacity(), bytes.len());
+    }
 
     #[test]
     fn the_last_change_counts_and_the_first_place() {
