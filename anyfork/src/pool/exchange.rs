@@ -88,9 +88,12 @@ impl Shared {
         self.finish(inner);
     }
 
-    /// Takes the connection of a worker, whose call has not been answered.
+    /// Takes the connection of a worker whose call has not been answered. That of an idle
+    /// worker stays: a request may be given to it at any time, with its connection.
     pub(crate) fn take_line(&self, inner: &mut Inner, worker: WorkerId) -> Option<Box<Line>> {
-        inner.up(worker)?.line.take()
+        let up = inner.up(worker)?;
+        up.call?;
+        up.line.take()
     }
 
     /// Puts a connection back, with what came of it.

@@ -158,6 +158,22 @@ fn results_come_as_they_are_there() {
     end(pool);
 }
 
+/// Whoever looks for an answer that another thread has just read touches nothing of the
+/// worker, which is idle then and about to get its next call.
+#[test]
+fn who_looks_too_late_disturbs_nobody() {
+    let pool = pool_of(2);
+    for in_flight in [1, 2, 3] {
+        let results = square::map(&pool, 0..3000).in_flight(in_flight);
+        let results = results.unordered().blocking();
+        for (n, result) in bounded("a map", || results.collect::<Vec<_>>()) {
+            assert_eq!(result.unwrap(), (n * n) as u64);
+        }
+    }
+    assert_eq!(pool.stats().died, 0);
+    end(pool);
+}
+
 #[test]
 fn an_endless_iterator_is_taken_from_in_turn() {
     let pool = pool_of(2);
