@@ -36,6 +36,7 @@ pub(crate) mod launched;
 pub(crate) mod left;
 pub(crate) mod limits;
 pub(crate) mod live;
+pub(crate) mod logs;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod on;
@@ -59,6 +60,7 @@ pub(crate) mod worker_info;
 
 pub use crate::pool::builder::Builder;
 pub use crate::pool::left::Left;
+pub use crate::pool::logs::printed::Printed;
 pub use crate::pool::map::Map;
 pub use crate::pool::map::blocking::Blocking;
 pub use crate::pool::map::unordered::Unordered;

@@ -13,6 +13,7 @@
 pub(crate) mod cancel;
 pub(crate) mod descriptors;
 mod early_exit;
+pub(crate) mod job;
 pub(crate) mod reply;
 pub(crate) mod send;
 pub(crate) mod spec;
@@ -29,12 +30,11 @@ use std::time::Instant;
 use crate::caller::child::exit_watch::ExitWatch;
 use crate::caller::child::status::{self, Record, StatusPipe};
 use crate::caller::spawn::cancel::CancelGuard;
+use crate::caller::spawn::job::Job;
 use crate::caller::spawn::reply::{ReadyChild, Reply};
 use crate::caller::spawn::send::RequestSender;
 use crate::caller::spawn::template_lost::{TemplateLoss, Verdict};
 use crate::caller::spawn::wait_for::WaitFor;
-use crate::caller::templates::handle::TemplateHandle;
-use crate::caller::trace::Trace;
 use crate::caller::wait::shortage::Patience;
 use crate::error::{Error, Result};
 use crate::protocol::request::Role;
@@ -61,20 +61,6 @@ pub(crate) struct Spawn<S: AsFd> {
     patience: Patience,
     loss: TemplateLoss,
     socket: CancelGuard<S>,
-}
-
-/// What is started, and from which template.
-pub(crate) struct Job {
-    pub(crate) template: Arc<TemplateHandle>,
-    /// Its name in messages.
-    pub(crate) what: String,
-    pub(crate) role: Role,
-    pub(crate) kill_on_drop: bool,
-    /// The names of the init functions that the child runs.
-    pub(crate) inits: String,
-    /// The time at which it must be ready.
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) trace: Trace,
 }
 
 /// The result of a step.
@@ -165,6 +151,13 @@ impl<S: AsFd> Spawn<S> {
     #[cfg(feature = "pool")]
     pub(crate) fn give_up(self) -> bool {
         self.status.is_some() && self.socket.give_up()
+    }
+
+    /// The child's pid, if it is known before the child is ready: from when its init functions
+    /// run on.
+    #[cfg(feature = "pool")]
+    pub(crate) fn claimed_pid(&self) -> Option<u32> {
+        self.socket.claimed_pid()
     }
 
     /// The socket, of a child that is ready or that somebody else will wait for.

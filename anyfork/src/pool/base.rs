@@ -10,6 +10,7 @@ use crate::caller::spawn::wait_for::WaitFor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::entered::EnteredPage;
 use crate::pool::launched::Launched;
+use crate::pool::logs::Logs;
 use crate::spec::name::{CALL_LOOP, CallLoop};
 use crate::sys::poll::Interest;
 
@@ -54,12 +55,12 @@ impl Base {
     }
 
     /// Starts a worker. A template that is gone is made again.
-    pub(crate) fn start(&self) -> Result<Box<Launched>> {
+    pub(crate) fn start(&self, logs: Option<&Arc<Logs>>) -> Result<Box<Launched>> {
         let process = self.process();
-        match (self.start_from(&process), &self.remake) {
+        match (self.start_from(&process, logs), &self.remake) {
             (Err(error), Some(remake)) if error.kind() == ErrorKind::TemplateGone => {
                 let process = self.remade(&process, remake)?;
-                self.start_from(&process)
+                self.start_from(&process, logs)
             }
             (started, _) => started,
         }
@@ -84,15 +85,21 @@ impl Base {
         Ok(Arc::clone(&process))
     }
 
-    fn start_from(&self, process: &Process) -> Result<Box<Launched>> {
+    fn start_from(&self, process: &Process, logs: Option<&Arc<Logs>>) -> Result<Box<Launched>> {
         let page = EnteredPage::new();
         let (page, sent) = page.map_err(|error| Error::io("make the page of a worker", error))?;
-        let process = process.fork().kill_on_drop(true);
+        let mut process = process.fork().kill_on_drop(true);
+        let mut outputs = None;
+        if let Some(logs) = logs {
+            let (piped, pipes) = logs.attach(process)?;
+            (process, outputs) = (piped, Some(pipes));
+        }
         let prepared = self.inits.iter().fold(process, |it, init| init(it));
         let launch = prepared.send_fd(sent).run_companion::<CallLoop>(CALL_LOOP);
         Ok(Box::new(Launched {
             spawn: launch.into_pending()?.0.into_spawn()?,
             page,
+            outputs,
             wait: WaitFor::Reply(Interest::Readable),
         }))
     }

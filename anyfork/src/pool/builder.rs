@@ -13,6 +13,7 @@ use crate::pool::base::{self, Base, Init, Remake};
 use crate::pool::core::Options;
 use crate::pool::left::Left;
 use crate::pool::limits::Limits;
+use crate::pool::logs::printed::Printed;
 use crate::pool::prepared::MAX_RESULT;
 use crate::pool::recipe::Recipe;
 
@@ -249,6 +250,73 @@ impl Builder {
     /// nothing else: it should be short.
     pub fn on_exit(mut self, on_exit: impl Fn(&Left) + Send + Sync + 'static) -> Builder {
         self.options.on_exit = Some(Box::new(on_exit));
+        self
+    }
+
+    /// Is told of each line that workers print to their standard output: Rust code, libraries
+    /// in C, and programs that they start.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn resize(width: u32) {
+    ///     println!("the width is {width}");
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (lines, log) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stdout(move |line| {
+    ///         let _ = lines.send((line.pid(), line.call(), line.to_string()));
+    ///     })
+    ///     .build()?;
+    /// let call = resize::call(&pool, 40);
+    /// let id = call.id();
+    /// call.blocking()?;
+    /// pool.shutdown(Duration::ZERO).blocking()?;
+    ///
+    /// let (pid, call, text) = log.recv().expect("one line");
+    /// assert!(pid > 0);
+    /// assert_eq!((call, &text[..]), (Some(id), "the width is 40"));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// The lines of a worker come in their order, from one thread of the pool's for both
+    /// streams. Those of a call are read before its result is told, so that each has its
+    /// call; the callback may run a moment later. A [`shutdown`](crate::Pool::shutdown)
+    /// waits until all were told.
+    ///
+    /// A line that is longer than 64 KiB comes in pieces, and one that has no end comes when
+    /// its worker is gone. A panic in the callback costs its line.
+    ///
+    /// # Caveats
+    ///
+    /// Up to 1 MiB of lines wait for a callback that is slow; then workers that print wait,
+    /// too. If it takes longer than a second for one line, what comes beyond is left out
+    /// ([`Printed::left_out`]), and calls go on.
+    ///
+    /// The C library keeps what is printed to a pipe until its buffer is full, or the process
+    /// ends: `fflush` after each call gives lines in their time.
+    ///
+    /// Each stream costs two descriptors at a start, one of which stays open for as long as
+    /// the worker, or a process that it has left behind, has the other end.
+    pub fn stdout(mut self, on_line: impl Fn(&Printed) + Send + Sync + 'static) -> Builder {
+        self.options.stdout = Some(Box::new(on_line));
+        self
+    }
+
+    /// Is told of each line that workers print to their standard error, such as what a panic
+    /// says: as [`stdout`](Builder::stdout).
+    pub fn stderr(mut self, on_line: impl Fn(&Printed) + Send + Sync + 'static) -> Builder {
+        self.options.stderr = Some(Box::new(on_line));
         self
     }
 

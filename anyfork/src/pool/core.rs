@@ -20,6 +20,7 @@ use crate::pool::entry::{Entry, Owner, Wake};
 use crate::pool::inner::{Inner, Sending, Sleep, Todo, Trash};
 use crate::pool::left::Left;
 use crate::pool::live::{Live, Starting, Up};
+use crate::pool::logs::{Logs, OnLine};
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, End, Event, WorkerId};
 use crate::pool::table::Table;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// Tells the process that made the pool from one that it has forked.
     mark: ForkMark,
     pub(crate) options: Arc<Options>,
+    /// `None`: nobody wants to know what workers print.
+    pub(crate) logs: Option<Arc<Logs>>,
 }
 
 /// The settings that the state does not go by.
@@ -49,11 +52,13 @@ pub(crate) struct Options {
     pub(crate) keep_after_panic: bool,
     pub(crate) retire_growth: Option<u64>,
     pub(crate) on_exit: Option<OnExit>,
+    pub(crate) stdout: Option<OnLine>,
+    pub(crate) stderr: Option<OnLine>,
 }
 
 pub(crate) type OnExit = Box<dyn Fn(&Left) + Send + Sync>;
 
-/// A panic of `on_exit` is caught, and leaves nothing half done here.
+/// A panic of a callback is caught, and leaves nothing half done here.
 impl RefUnwindSafe for Options {}
 
 /// The tables are changed in one go, and a panic of others' code happens without the lock.
@@ -64,6 +69,7 @@ impl Shared {
         state: State,
         base: Arc<Base>,
         options: Arc<Options>,
+        logs: Option<Arc<Logs>>,
         bell: Arc<EventFd>,
         mark: ForkMark,
     ) -> Shared {
@@ -87,6 +93,7 @@ impl Shared {
             bell,
             mark,
             options,
+            logs,
         }
     }
 
@@ -94,6 +101,12 @@ impl Shared {
     /// are not its own, and their sockets not to be touched.
     pub(crate) fn is_copy(&self) -> bool {
         self.mark.is_copy()
+    }
+
+    /// The pool has ended: what its workers have printed is told. `None`: nothing is left.
+    /// Otherwise the time to look again at the latest.
+    pub(crate) fn end_logs(&self) -> Option<Instant> {
+        self.logs.as_ref()?.end()
     }
 
     /// To be released by [`finish`](Shared::finish), after any change.
@@ -216,6 +229,9 @@ impl Shared {
         up.call = Some(call);
         up.unread_since = None;
         up.is_watched = false;
+        if let Some(outputs) = &up.outputs {
+            outputs.set_call(call.0);
+        }
         entry.worker = Some(worker);
         entry.number = first;
         entry.sent = Some(Instant::now());

@@ -48,6 +48,9 @@ impl Line {
     }
 
     fn stepped(&mut self, progress: Result<Progress>, shared: &Shared) -> Stepped {
+        if let (Ok(Progress::Reply(_)), Some(outputs)) = (&progress, &self.outputs) {
+            outputs.end_call();
+        }
         let has_grown = match (&progress, shared.options.retire_growth) {
             (Ok(Progress::Reply(_)), Some(limit)) => {
                 let now = memory::private_of(self.pid).unwrap_or_default();
@@ -252,6 +255,9 @@ impl Shared {
 
     /// A worker has exited, and its connection is here. What it has answered counts.
     fn on_death(&self, inner: &mut Inner, worker: WorkerId) {
+        if let Some(outputs) = inner.up(worker).and_then(|up| up.outputs.as_ref()) {
+            outputs.end_call();
+        }
         while let Some(up) = inner.up(worker)
             && up.call.is_some()
             && let Some(mut line) = up.line.take()

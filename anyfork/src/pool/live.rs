@@ -13,6 +13,7 @@ use crate::pool::base::Base;
 use crate::pool::connection::{Connection, WaitFor};
 use crate::pool::entered::EnteredPage;
 use crate::pool::launched::Launched;
+use crate::pool::logs::outputs::Outputs;
 use crate::pool::state::event::CallId;
 
 /// A worker's process.
@@ -44,6 +45,8 @@ pub(crate) struct Up {
     pub(crate) wait: WaitFor,
     pub(crate) watch: ExitWatch,
     pub(crate) page: EnteredPage,
+    /// What it prints. `None`: nobody wants to know.
+    pub(crate) outputs: Option<Arc<Outputs>>,
     pub(crate) call: Option<CallId>,
     /// Its socket was readable then, and its call's owner has not read.
     pub(crate) unread_since: Option<Instant>,
@@ -63,6 +66,7 @@ pub(crate) struct Up {
 /// The conversation with a worker. One thread at a time has it.
 pub(crate) struct Line {
     pub(crate) connection: Connection,
+    pub(crate) outputs: Option<Arc<Outputs>>,
     pub(crate) pid: u32,
     /// Number of private bytes after its init.
     pub(crate) memory: u64,

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::pool::base::Base;
 use crate::pool::core::{Options, Shared};
 use crate::pool::limits::Limits;
+use crate::pool::logs::Logs;
 use crate::pool::state::State;
 use crate::pool::state::event::Event;
 use crate::pool::watcher;
@@ -26,7 +27,18 @@ impl Recipe {
         let seed = RandomState::new().hash_one(0);
         let state = State::new(self.limits.clone(), Instant::now(), seed);
         let (base, options) = (Arc::clone(&self.base), Arc::clone(&self.options));
-        let shared = watcher::attach(|bell, mark| Shared::new(state, base, options, bell, mark))?;
+        let logs = Logs::start(&options)?;
+        let for_pool = logs.clone();
+        let attached = watcher::attach(|bell, mark| {
+            if let Some(logs) = &for_pool {
+                logs.set_watcher(Arc::clone(&bell));
+            }
+            Shared::new(state, base, options, for_pool, bell, mark)
+        });
+        if let (Err(_), Some(logs)) = (&attached, logs) {
+            logs.end();
+        }
+        let shared = attached?;
         // The first idle workers.
         shared.tell_alone(Event::Tick);
         Ok(shared)

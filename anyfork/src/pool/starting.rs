@@ -23,7 +23,7 @@ impl Shared {
     /// Asks the template for a worker.
     pub(crate) fn start(&self, worker: WorkerId, base: &Arc<Base>) {
         let started = match self.adopt_rights() {
-            Ok(()) => base.start(),
+            Ok(()) => base.start(self.logs.as_ref()),
             Err(error) => Err(error),
         };
         let mut inner = self.lock();
@@ -63,7 +63,11 @@ impl Shared {
         };
         if let Some(mut launch) = launch {
             drop(inner);
-            let progress = match launch.spawn.step() {
+            let stepped = launch.spawn.step();
+            if let (Some(outputs), Some(pid)) = (&launch.outputs, launch.spawn.claimed_pid()) {
+                outputs.set_pid(pid);
+            }
+            let progress = match stepped {
                 Ok(Progress::WaitFor(_)) if is_late(&launch) => {
                     Err(Error::too_late(launch.spawn.what()))
                 }
@@ -126,15 +130,25 @@ impl Shared {
 
     /// A worker is about to serve.
     fn up(&self, launch: Launched, watch: ExitWatch) -> Box<Up> {
-        let Launched { spawn, page, .. } = launch;
+        let Launched {
+            spawn,
+            page,
+            outputs,
+            ..
+        } = launch;
         let socket = Arc::new(spawn.into_socket());
         let pid = watch.pid();
+        let outputs = outputs.map(Arc::new);
+        if let Some(outputs) = &outputs {
+            outputs.set_pid(pid);
+        }
         let memory = match self.options.retire_growth {
             Some(_) => memory::private_of(pid).unwrap_or_default(),
             None => 0,
         };
         let line = Line {
             connection: Connection::new(Arc::clone(&socket)),
+            outputs: outputs.clone(),
             pid,
             memory,
         };
@@ -146,6 +160,7 @@ impl Shared {
             wait: READABLE,
             watch,
             page,
+            outputs,
             call: None,
             unread_since: None,
             is_watched: false,

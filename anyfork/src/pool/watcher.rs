@@ -93,7 +93,8 @@ fn pools() -> Option<Vec<Arc<Shared>>> {
 /// Whether nothing is left of a pool, and whoever waits for that is told.
 fn has_ended(shared: &Shared) -> bool {
     let mut inner = shared.lock();
-    let has_ended = inner.state.is_ending() && inner.state.is_over() && inner.left.is_empty();
+    let is_over = inner.state.is_ending() && inner.state.is_over() && inner.left.is_empty();
+    let has_ended = is_over && shared.end_logs().is_none();
     if has_ended {
         inner.has_ended = true;
         inner.watcher.is_awake = true;
@@ -304,7 +305,10 @@ impl Watch {
         }
         if !inner.left.is_empty() || (inner.state.is_ending() && inner.state.is_over()) {
             // It has ended just now.
-            by(now);
+            by(shared
+                .end_logs()
+                .filter(|_| inner.left.is_empty())
+                .unwrap_or(now));
         }
         inner.watcher.until = until;
         inner.watcher.is_wanted = false;

@@ -37,6 +37,12 @@ impl<S: AsFd> CancelGuard<S> {
         self.reader.claimant()
     }
 
+    /// [`ReplyReader::claimed_pid`].
+    #[cfg(feature = "pool")]
+    pub(crate) fn claimed_pid(&self) -> Option<u32> {
+        self.reader.claimed_pid()
+    }
+
     pub(crate) fn socket(&self) -> &S {
         self.socket.as_ref().expect("taken only at the end")
     }

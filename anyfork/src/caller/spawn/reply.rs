@@ -70,8 +70,9 @@ pub(crate) struct ReplyReader {
     goes_without: bool,
     /// Whether one was left out.
     lacks_pidfd: bool,
-    /// The child, before it is ready.
+    /// The child, before it is ready, and its pid.
     claimant: Option<Arc<OwnedFd>>,
+    claimed_pid: Option<u32>,
     /// Whether `Hello` may come.
     takes_hello: bool,
     /// Whether `Ready` has come, after which only a failure may.
@@ -112,6 +113,12 @@ impl ReplyReader {
     /// The child, if it has said who it is before it was ready.
     pub(crate) fn claimant(&self) -> Option<&Arc<OwnedFd>> {
         self.claimant.as_ref()
+    }
+
+    /// The pid of the child, if it has said who it is before it was ready.
+    #[cfg(feature = "pool")]
+    pub(crate) fn claimed_pid(&self) -> Option<u32> {
+        self.claimed_pid
     }
 
     /// Whether the socket has given a part of a head, which every child sends in one
@@ -184,8 +191,9 @@ impl ReplyReader {
             Head::Hello if mem::take(&mut self.takes_hello) => Ok(Some(Reply::Hello)),
             Head::Hello => out_of_turn("it greets out of turn"),
             Head::Claim if !self.is_ready && self.claimant.is_none() => {
-                let (_, pidfd) = self.sender_of(fds.pop())?;
+                let (pid, pidfd) = self.sender_of(fds.pop())?;
                 self.claimant = pidfd.map(Arc::new);
+                self.claimed_pid = Some(pid);
                 Ok(Some(Reply::Claim))
             }
             Head::Claim => out_of_turn("it says out of turn who it is"),

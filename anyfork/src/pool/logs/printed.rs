@@ -1,0 +1,62 @@
+//! [`Printed`]: a line that a worker has printed.
+//! RUNS IN: caller
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A line that a worker of a pool has printed: what [`Builder::stdout`] and
+/// [`Builder::stderr`] are told.
+///
+/// [`Builder::stdout`]: crate::pool::Builder::stdout
+/// [`Builder::stderr`]: crate::pool::Builder::stderr
+#[derive(Clone, Debug)]
+pub struct Printed {
+    pub(crate) pid: u32,
+    pub(crate) call: Option<u64>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) goes_on: bool,
+    pub(crate) left_out: u64,
+}
+
+impl Printed {
+    /// The process id of the worker. What its own children print is its, too.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The call that the worker had when the line was printed, as
+    /// [`Call::id`](crate::Call::id) has it. `None`: it had none, or several, or nobody knows,
+    /// because more was printed than was read.
+    pub fn call(&self) -> Option<u64> {
+        self.call
+    }
+
+    /// The line, without its end. Bytes that are no UTF-8 are replaced: see
+    /// [`bytes`](Printed::bytes).
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
+    }
+
+    /// The line as it was printed, without its end: 64 KiB at most.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether the line is longer than 64 KiB, and goes on in the next one of its worker.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// How many lines of the pool were left out since the one that was told before: see
+    /// [`Builder::stdout`](crate::pool::Builder::stdout).
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+}
+
+/// The line's text.
+impl fmt::Display for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}

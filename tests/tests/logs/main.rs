@@ -1,0 +1,49 @@
+//! Promises about what workers of a pool print.
+
+mod lines_have_their_call;
+mod slow_callbacks_harm_logs_only;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyfork::pool::{Builder, Printed};
+use anyfork::{Pool, Process};
+
+#[anyfork::early]
+fn preload() {}
+
+/// The lines that came, with the name of their stream.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(&'static str, Printed)>>>);
+
+impl Log {
+    /// A pool whose lines come here.
+    fn pool(&self) -> Builder {
+        let (out, err) = (self.clone(), self.clone());
+        Pool::builder(process())
+            .stdout(move |line| out.push("out", line))
+            .stderr(move |line| err.push("err", line))
+    }
+
+    fn push(&self, stream: &'static str, line: &Printed) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push((stream, line.clone()));
+    }
+
+    /// All so far.
+    fn lines(&self) -> Vec<(&'static str, Printed)> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.clone()
+    }
+}
+
+fn process() -> Process {
+    Process::new().expect("a template")
+}
+
+/// Ends the pool and everything of it.
+fn end(pool: Pool) {
+    let ended = pool.shutdown(Duration::from_secs(60));
+    drop(pool);
+    anyfork_tests::bounded("a shutdown", || ended.blocking()).expect("it ends");
+}
