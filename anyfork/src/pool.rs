@@ -33,6 +33,7 @@ pub(crate) mod fresh;
 pub(crate) mod handle;
 pub(crate) mod inner;
 pub(crate) mod launched;
+pub(crate) mod lease;
 pub(crate) mod left;
 pub(crate) mod limits;
 pub(crate) mod live;
@@ -59,6 +60,8 @@ pub(crate) mod watcher;
 pub(crate) mod worker_info;
 
 pub use crate::pool::builder::Builder;
+pub use crate::pool::lease::Lease;
+pub use crate::pool::lease::leasing::Leasing;
 pub use crate::pool::left::Left;
 pub use crate::pool::logs::printed::Printed;
 pub use crate::pool::map::Map;

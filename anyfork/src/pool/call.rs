@@ -7,7 +7,6 @@
 use std::fmt;
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::on::On;
 use crate::pool::pending::Pending;
-use crate::pool::prepared::Prepared;
+use crate::pool::prepared::{Prepared, next_number};
 use crate::protocol::call::{MAX_FDS, Payload};
 use crate::value::{Codec, Decoder, Encoder, ValueError};
 
@@ -73,9 +72,6 @@ pub struct Call<R, E = ()> {
 /// Decodes a function's result, or an event.
 pub(crate) type Decode<R> = fn(&mut Decoder) -> Result<R, ValueError>;
 
-/// Number of the latest call of this process.
-static LATEST: AtomicU64 = AtomicU64::new(0);
-
 /// The arguments of a call, as the companion gives them.
 #[derive(Debug)]
 pub struct Arguments {
@@ -122,11 +118,6 @@ impl Arguments {
         }
         Ok(Payload { main, blobs, fds })
     }
-}
-
-/// The number of a new call.
-pub(crate) fn next_number() -> u64 {
-    LATEST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Puts a call under way: what a companion's `call` does.

@@ -18,6 +18,7 @@ use crate::pool::ended;
 use crate::pool::ended::Gone;
 use crate::pool::entry::{Entry, Owner, Wake};
 use crate::pool::inner::{Inner, Sending, Sleep, Todo, Trash};
+use crate::pool::lease::entry::LeaseAt;
 use crate::pool::left::Left;
 use crate::pool::live::{Live, Starting, Up};
 use crate::pool::logs::{Logs, OnLine};
@@ -78,6 +79,7 @@ impl Shared {
                 state,
                 calls: Table::default(),
                 workers: Table::default(),
+                leases: Table::default(),
                 bases: vec![(BaseId(0), base)],
                 renewals: Vec::new(),
                 rights: Rights::now().ok(),
@@ -178,7 +180,20 @@ impl Shared {
                 }
             }
             Action::Kill { worker } => self.on_kill(inner, worker),
-            Action::End { call, end } => self.on_end(inner, call, end),
+            Action::End { call, end } => match inner.leases.get_mut(&call) {
+                Some(lease) => {
+                    lease.at = LeaseAt::Failed(ended::of_lease(end));
+                    inner.todo.wakes.extend(lease.wake.take());
+                }
+                None => self.on_end(inner, call, end),
+            },
+            Action::Lend { worker, lease } => {
+                if let Some(lease) = inner.leases.get_mut(&lease) {
+                    lease.at = LeaseAt::Has(worker);
+                    inner.todo.wakes.extend(lease.wake.take());
+                }
+            }
+            Action::LeaseLost { lease, reason } => inner.lose_lease(lease, reason),
             Action::Left {
                 worker,
                 reason,
@@ -187,6 +202,12 @@ impl Shared {
                 let Some(live) = inner.workers.remove(&worker) else {
                     return;
                 };
+                if let Live::Up(up) = &live {
+                    inner
+                        .leases
+                        .values_mut()
+                        .for_each(|it| it.note_exit(worker, up));
+                }
                 if let (Live::Up(up), Some(_)) = (&live, &self.options.on_exit)
                     && let Some(exit) = up.exit.clone()
                 {
@@ -280,7 +301,8 @@ impl Shared {
             _ => None,
         };
         let is_dropped = matches!(end, End::Cancelled);
-        if let Some(error) = ended::error(end, entry, gone) {
+        let lost = entry.aim.lease().and_then(|it| inner.leases.get(&it));
+        if let Some(error) = ended::error(end, entry, gone, lost) {
             entry.result = Some(Err(error));
         }
         let is_unwanted = is_dropped || matches!(entry.owner, Owner::Gone);
@@ -317,6 +339,7 @@ impl Shared {
     pub(crate) fn call(&self, id: CallId, entry: Entry) {
         let event = Event::Call {
             id,
+            to: entry.aim.to,
             queue_timeout: self.options.queue_timeout,
             timeout: self.options.timeout,
         };

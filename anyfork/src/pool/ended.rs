@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::exit::Exit;
 use crate::pool::entry::Entry;
 use crate::pool::failed;
+use crate::pool::lease::entry::LeaseEntry;
 use crate::pool::state::event::{End, WorkerId};
 
 /// What is known of a worker that has exited.
@@ -19,6 +20,7 @@ pub(crate) fn error(
     end: End,
     entry: &Entry,
     gone: impl Fn(WorkerId) -> Option<Gone>,
+    lease: Option<&LeaseEntry>,
 ) -> Option<Error> {
     let name = entry.name;
     let ran = entry.sent.map(|sent| sent.elapsed()).unwrap_or_default();
@@ -39,11 +41,28 @@ pub(crate) fn error(
             let Gone { pid, exit, .. } = gone(worker);
             failed::died(name, pid, Ok(exit), ran, false)
         }
-        End::TimedOutInQueue => {
+        End::Gone => {
+            let (pid, exit) = (entry.aim.pid, lease.and_then(LeaseEntry::exit));
+            let why = lease.map_or_else(|| "has left".to_owned(), LeaseEntry::why);
             let message =
-                format!("`{name}` waited for a worker longer than `queue_timeout` allows");
-            Error::new(ErrorKind::TimedOut, message).before_entry()
+                format!("`{name}` was not called: process {pid}, which it was for, {why}");
+            match exit {
+                Some(exit) => Error::died(format!("{message}: {exit}"), exit.clone()),
+                None => Error::new(ErrorKind::Died, message),
+            }
+            .before_entry()
         }
+        End::LeaseDropped { was_sent } => {
+            let pid = entry.aim.pid;
+            let message =
+                format!("the lease of process {pid} was dropped before `{name}` was done");
+            let error = Error::new(ErrorKind::Closed, message);
+            match was_sent {
+                true => error,
+                false => error.before_entry(),
+            }
+        }
+        End::TimedOutInQueue => too_long_in_queue(name),
         End::TimedOut(worker) => {
             let Gone {
                 pid, has_entered, ..
@@ -71,6 +90,24 @@ pub(crate) fn error(
             .during(format_args!("no worker for `{name}`"))
             .before_entry(),
     })
+}
+
+/// What the owner of a lease is told that has got no worker.
+pub(crate) fn of_lease(end: End) -> Error {
+    match end {
+        End::TimedOutInQueue => too_long_in_queue("lease"),
+        End::Full => {
+            let message = "`lease` was refused: as many calls as `queue` allows are waiting";
+            Error::new(ErrorKind::Full, message).before_entry()
+        }
+        End::NoWorker(error) => error.during("no worker for `lease`").before_entry(),
+        _ => closed(),
+    }
+}
+
+fn too_long_in_queue(name: &str) -> Error {
+    let message = format!("`{name}` waited for a worker longer than `queue_timeout` allows");
+    Error::new(ErrorKind::TimedOut, message).before_entry()
 }
 
 /// The error of what a pool does that ends.

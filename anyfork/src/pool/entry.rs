@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::pool::arrivals::Arrivals;
 use crate::pool::request::Request;
-use crate::pool::state::event::WorkerId;
+use crate::pool::state::event::{CallId, To, WorkerId};
 use crate::protocol::call::Payload;
 
 /// A call, until its owner has taken the result.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
+    pub(crate) aim: Aim,
     /// Before a worker has it.
     pub(crate) request: Option<Request>,
     /// The number of the request that was sent last.
@@ -38,6 +39,30 @@ impl Entry {
     pub(crate) fn has_others(&self) -> bool {
         let is_simple = matches!(self.owner, Owner::Away | Owner::Gone | Owner::Reads);
         self.request.is_some() || self.result.is_some() || !self.arrivals.is_empty() || !is_simple
+    }
+}
+
+/// The worker that a call is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aim {
+    pub(crate) to: To,
+    /// Its process id, unless it is whichever is free.
+    pub(crate) pid: u32,
+}
+
+impl Aim {
+    /// Whichever is free first.
+    pub(crate) const ANY: Aim = Aim {
+        to: To::Any,
+        pid: 0,
+    };
+
+    /// The lease that the call is of.
+    pub(crate) fn lease(&self) -> Option<CallId> {
+        match self.to {
+            To::Lease(lease, _) => Some(lease),
+            _ => None,
+        }
     }
 }
 

@@ -132,8 +132,12 @@ impl Shared {
             }
             Ok(Progress::Reply(reply)) => {
                 let has_exited = inner.up(worker).is_none_or(|up| up.exit.is_some());
-                let retires = reply.retires || !is_usable || has_grown || has_exited;
-                self.on_reply(inner, worker, reply, retires);
+                let then = match reply.retires || !is_usable || has_exited {
+                    true => Then::Leave,
+                    false if has_grown => Then::Retire,
+                    false => Then::Stay,
+                };
+                self.on_reply(inner, worker, reply, then);
             }
             Err(error) => self.on_nonsense(inner, worker, &error),
         }
@@ -185,7 +189,7 @@ impl Shared {
         inner.todo.trash.push(Trash::Arrived(unwanted));
     }
 
-    fn on_reply(&self, inner: &mut Inner, worker: WorkerId, reply: Reply, retires: bool) {
+    fn on_reply(&self, inner: &mut Inner, worker: WorkerId, reply: Reply, then: Then) {
         let Some(call) = inner.up(worker).and_then(|up| up.call.take()) else {
             return;
         };
@@ -193,10 +197,6 @@ impl Shared {
             Outcome::Returned(_) => Answer::Returned,
             Outcome::Panicked(_) => Answer::Panicked,
             _ => Answer::Other,
-        };
-        let then = match retires {
-            true => Then::Retire,
-            false => Then::Stay,
         };
         if let Some(entry) = inner.calls.get_mut(&call) {
             entry.result = Some(failed::result(entry.name, reply.outcome));
@@ -269,7 +269,7 @@ impl Shared {
             inner.keep_rest(worker, line.connection.take_rest());
             inner.return_line(worker, line, READABLE);
             match progress {
-                Ok(Progress::Reply(reply)) => self.on_reply(inner, worker, reply, true),
+                Ok(Progress::Reply(reply)) => self.on_reply(inner, worker, reply, Then::Leave),
                 Err(error) => self.on_nonsense(inner, worker, &error),
                 _ => {}
             }

@@ -16,6 +16,10 @@ impl<T> Few<T> {
         }
     }
 
+    pub(crate) fn extend(&mut self, values: impl IntoIterator<Item = T>) {
+        values.into_iter().for_each(|value| self.push(value));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none() && self.more.is_empty()
     }

@@ -348,6 +348,7 @@ impl Pool {
                     pid: up.watch.pid(),
                     state: match view.call {
                         _ if view.is_leaving => WorkerState::Leaving,
+                        _ if view.is_leased => WorkerState::Leased,
                         Some(_) => WorkerState::Busy,
                         None => WorkerState::Idle,
                     },

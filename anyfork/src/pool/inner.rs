@@ -10,11 +10,12 @@ use crate::pool::base::Base;
 use crate::pool::connection::{Outcome, WaitFor};
 use crate::pool::entry::{Entry, Owner, Wake};
 use crate::pool::few::Few;
+use crate::pool::lease::entry::{LeaseAt, LeaseEntry};
 use crate::pool::left::Left;
 use crate::pool::live::{Line, Live, Up};
 use crate::pool::request::Request;
 use crate::pool::state::State;
-use crate::pool::state::event::{Action, BaseId, CallId, Event, WorkerId};
+use crate::pool::state::event::{Action, BaseId, CallId, Event, Reason, WorkerId};
 use crate::pool::table::Table;
 use crate::protocol::call::Payload;
 use crate::sys::rights::Rights;
@@ -24,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) state: State,
     pub(crate) calls: Table<CallId, Entry>,
     pub(crate) workers: Table<WorkerId, Live>,
+    /// Those that wait, and those whose owners live.
+    pub(crate) leases: Table<CallId, LeaseEntry>,
     pub(crate) bases: Vec<(BaseId, Arc<Base>)>,
     pub(crate) renewals: Vec<(BaseId, Renewal)>,
     /// The rights that the workers have.
@@ -107,6 +110,20 @@ impl Inner {
         match self.workers.get_mut(&worker) {
             Some(Live::Up(up)) => Some(up),
             _ => None,
+        }
+    }
+
+    /// A lease's worker takes no more calls.
+    pub(crate) fn lose_lease(&mut self, lease: CallId, reason: Reason) {
+        let Some(entry) = self.leases.get_mut(&lease) else {
+            return;
+        };
+        if let LeaseAt::Has(worker) = entry.at {
+            entry.at = LeaseAt::Lost(worker, reason);
+            if let Some(Live::Up(up)) = self.workers.get(&worker) {
+                entry.note_exit(worker, up);
+            }
+            self.todo.wakes.extend(entry.wake.take());
         }
     }
 

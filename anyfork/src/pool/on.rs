@@ -6,6 +6,7 @@ use std::ops::Deref;
 use crate::caller::process::Process;
 use crate::pool::fresh::FreshCall;
 use crate::pool::handle::Pool;
+use crate::pool::lease::Lease;
 use crate::pool::pending::Pending;
 use crate::pool::pooled::PoolCall;
 use crate::pool::prepared::Prepared;
@@ -15,13 +16,15 @@ use crate::pool::prepared::Prepared;
 /// `&Pool`, or a reference to what dereferences to one (`Arc`, `LazyLock`, axum's `State`):
 /// the call runs in a worker of the pool.
 ///
+/// `&mut Lease`: the call runs in the worker of the [`Lease`].
+///
 /// A [`Process`]: the call is the only one in a fresh process, which then ends.
 ///
 /// Code outside of this crate cannot implement it.
 #[diagnostic::on_unimplemented(
     message = "a call cannot run on `{Self}`",
-    label = "neither a pool nor a process",
-    note = "give `&pool`, or an `anyfork::Process` for one call in a fresh process"
+    label = "neither a pool, a lease nor a process",
+    note = "give `&pool`, `&mut lease`, or an `anyfork::Process` for one call in a fresh process"
 )]
 pub trait On: sealed::On {}
 
@@ -86,6 +89,17 @@ impl<T: Deref<Target = Pool>> On for &T {}
 impl<T: Deref<Target = Pool>> sealed::On for &T {
     fn start(self, call: Prepared) -> Pending {
         sealed::On::start(&**self, call)
+    }
+}
+
+impl On for &mut Lease {}
+
+impl sealed::On for &mut Lease {
+    fn start(self, call: Prepared) -> Pending {
+        match self.call(call) {
+            Ok(call) => Pending::Pooled(call),
+            Err(error) => Pending::Failed(error.before_entry()),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::caller::wait::socket::SocketReadiness;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::arrivals::Arrivals;
 use crate::pool::core::Shared;
-use crate::pool::entry::{Entry, Owner};
+use crate::pool::entry::{Aim, Entry, Owner};
 #[cfg(feature = "tokio")]
 use crate::pool::entry::{Until, Wake};
 use crate::pool::exchange::By;
@@ -47,6 +47,11 @@ pub struct PoolCall {
 impl PoolCall {
     /// Gives the call to a worker, or puts it into the queue.
     pub(crate) fn start(shared: Arc<Shared>, call: Prepared) -> PoolCall {
+        PoolCall::start_at(shared, call, Aim::ANY)
+    }
+
+    /// Gives the call to the worker that it is for, once that has none.
+    pub(crate) fn start_at(shared: Arc<Shared>, call: Prepared, aim: Aim) -> PoolCall {
         let id = CallId(call.number);
         let options = &shared.options;
         let terms = Terms {
@@ -64,6 +69,7 @@ impl PoolCall {
         };
         let entry = Entry {
             name: call.name,
+            aim,
             request: Some(request),
             number: 0,
             worker: None,
@@ -325,6 +331,7 @@ impl PoolCall {
                 inner.todo.trash.push(Trash::Arrivals(unwanted));
                 inner.set_owner(self.id, Owner::Gone);
                 inner.watcher.is_wanted = true;
+                self.shared.tell(&mut inner, Event::Detach(self.id));
             }
             _ => inner.forget(self.id),
         }
@@ -363,7 +370,7 @@ impl Drop for PoolCall {
 }
 
 /// The error for a call of the process that this one was forked from.
-fn of_another_process() -> Error {
+pub(crate) fn of_another_process() -> Error {
     let message = "the call is of the process that this one was forked from, and its result goes \
                    there";
     Error::new(ErrorKind::Closed, message)

@@ -1,7 +1,12 @@
 //! [`Prepared`]: a call that is ready to go, wherever it will run.
 //! RUNS IN: caller
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::protocol::call::Payload;
+
+/// Number of the latest call, or lease, of this process.
+static LATEST: AtomicU64 = AtomicU64::new(0);
 
 /// Maximum number of bytes of a result where nothing else is set.
 pub(crate) const MAX_RESULT: u64 = 1 << 30;
@@ -15,4 +20,9 @@ pub struct Prepared {
     pub(crate) arguments: Payload,
     /// Number of calls of which these are the arguments; `None`: one, alone.
     pub(crate) items: Option<u32>,
+}
+
+/// The number of a new call, or of a new lease.
+pub(crate) fn next_number() -> u64 {
+    LATEST.fetch_add(1, Ordering::Relaxed) + 1
 }

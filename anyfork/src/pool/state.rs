@@ -12,6 +12,10 @@
 mod backoff;
 mod ends;
 pub(crate) mod event;
+mod leases;
+#[cfg(test)]
+mod leases_tests;
+mod queue;
 mod starts;
 #[cfg(test)]
 mod tests;
@@ -19,12 +23,12 @@ mod views;
 #[cfg(test)]
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::pool::limits::Limits;
 use crate::pool::state::backoff::Starts;
-use crate::pool::state::event::{Action, BaseId, CallId, End, Event, Reason, WorkerId};
+use crate::pool::state::event::{Action, BaseId, CallId, End, Event, Reason, To, WorkerId};
 use crate::pool::stats::Stats;
 use crate::pool::table::Table;
 
@@ -36,9 +40,14 @@ pub(crate) struct State {
     now: Instant,
     actions: Vec<Action>,
 
+    /// The calls, and the leases that wait.
     calls: Table<CallId, Call>,
-    /// The calls that wait, by their place.
+    /// Those that wait for any worker, by their place.
     queue: BTreeMap<i64, CallId>,
+    /// The number of leases among them.
+    waiting_leases: usize,
+    /// The number of calls that wait for one worker.
+    waiting_own: usize,
     workers: BTreeMap<WorkerId, Worker>,
     /// The last one is used next, so that the first one may leave.
     idle: Vec<WorkerId>,
@@ -74,6 +83,8 @@ enum Timer {
 }
 
 struct Call {
+    wants: Wants,
+    is_detached: bool,
     made: Instant,
     sent: Option<Instant>,
     timeout: Option<Duration>,
@@ -86,7 +97,18 @@ struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Queue(i64),
+    /// In the queue of this worker.
+    Own(WorkerId),
     Worker(WorkerId),
+}
+
+/// What is wanted of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// To run a call.
+    Call(To),
+    /// The worker itself.
+    Lease,
 }
 
 struct Worker {
@@ -105,6 +127,12 @@ struct Worker {
     retires: bool,
     /// It is the replacement of this one.
     replaces: Option<WorkerId>,
+    /// The lease that has it.
+    lease: Option<CallId>,
+    /// It is to be replaced when its lease ends.
+    is_due: bool,
+    /// The calls that wait for it alone. None, as long as it has no call.
+    own: VecDeque<CallId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +142,8 @@ enum Phase {
         since: Instant,
     },
     Busy(CallId),
+    /// Between two calls of its lease.
+    Leased,
     /// Without a call, and waiting for its replacement.
     Retiring,
     /// Told to exit. Its call ends with it, if it has one.
@@ -135,6 +165,8 @@ impl State {
             actions: Vec::new(),
             calls: Table::default(),
             queue: BTreeMap::new(),
+            waiting_leases: 0,
+            waiting_own: 0,
             workers: BTreeMap::new(),
             idle: Vec::new(),
             timers: BTreeSet::new(),
@@ -153,9 +185,13 @@ impl State {
         match event {
             Event::Call {
                 id,
+                to,
                 queue_timeout,
                 timeout,
-            } => self.on_call(id, queue_timeout, timeout),
+            } => self.on_call(id, to, queue_timeout, timeout),
+            Event::Lease { id, queue_timeout } => self.on_lease(id, queue_timeout),
+            Event::Return(end) => self.on_return(end),
+            Event::Detach(call) => self.on_detach(call),
             Event::QueueTimeout(call, limit) => self.on_queue_timeout(call, limit),
             Event::Timeout(call, limit) => self.on_timeout(call, limit),
             Event::Drop(call) => self.on_drop(call),
@@ -179,7 +215,7 @@ impl State {
         self.on_time();
         self.dispatch();
         self.trim();
-        self.stats.max_queued = self.stats.max_queued.max(self.queue.len() as u64);
+        self.stats.max_queued = self.stats.max_queued.max(self.queued_calls());
         actions.append(&mut self.actions);
     }
 
@@ -192,71 +228,6 @@ impl State {
         };
         let times = [timer, closing, self.next_stop(), self.next_start()];
         times.into_iter().flatten().min()
-    }
-
-    fn on_call(&mut self, id: CallId, queue_timeout: Option<Duration>, timeout: Option<Duration>) {
-        self.stats.calls += 1;
-        let refused = if self.is_closed() {
-            Some(End::Closed { was_sent: false })
-        } else if let Some(error) = self.refuses_for_now() {
-            Some(End::NoWorker(error))
-        } else if self.is_full() {
-            Some(End::Full)
-        } else {
-            None
-        };
-        if let Some(end) = refused {
-            self.stats.refused += 1;
-            self.actions.push(Action::End { call: id, end });
-            return;
-        }
-        let place = self.queue.last_key_value().map_or(0, |(last, _)| last + 1);
-        let is_free = self.queue.is_empty() && self.busy() < self.limits.max;
-        let worker = self.idle.pop_if(|_| is_free);
-        if worker.is_none() {
-            self.queue.insert(place, id);
-        }
-        self.calls.insert(
-            id,
-            Call {
-                made: self.now,
-                sent: None,
-                timeout,
-                deadline: None,
-                at: At::Queue(place),
-                resent: 0,
-            },
-        );
-        match (worker, queue_timeout) {
-            (Some(worker), _) => self.assign(id, worker),
-            (None, Some(limit)) => self.on_queue_timeout(id, limit),
-            (None, None) => {}
-        }
-    }
-
-    /// Whether the call would have to wait, and too many do.
-    fn is_full(&self) -> bool {
-        let Some(limit) = self.limits.queue else {
-            return false;
-        };
-        // A call that a worker is free for, or that one can be started for, does not wait
-        // behind others.
-        let free = match self.busy() < self.limits.max {
-            true => {
-                self.idle.len() + self.limits.max.saturating_sub(self.slots()) + self.starting()
-            }
-            false => 0,
-        };
-        self.queue.len() >= limit.saturating_add(free)
-    }
-
-    fn on_queue_timeout(&mut self, id: CallId, limit: Duration) {
-        if let Some(call) = self.calls.get(&id)
-            && matches!(call.at, At::Queue(_))
-        {
-            let at = call.made.checked_add(limit);
-            self.set_deadline(id, at);
-        }
     }
 
     fn on_timeout(&mut self, id: CallId, limit: Duration) {
@@ -289,25 +260,11 @@ impl State {
         worker.is_some_and(|it| matches!(it.phase, Phase::Leaving { .. }))
     }
 
-    /// Gives the calls that wait to the workers that are free, and starts more.
-    fn dispatch(&mut self) {
-        while let Some((_, &call)) = self.queue.first_key_value()
-            && self.busy() < self.limits.max
-            && let Some(worker) = self.idle.pop()
-        {
-            self.assign(call, worker);
-        }
-        self.start_more();
-    }
-
     fn assign(&mut self, id: CallId, to: WorkerId) {
         let (Some(call), Some(worker)) = (self.calls.get_mut(&id), self.workers.get_mut(&to))
         else {
             return;
         };
-        if let At::Queue(place) = call.at {
-            self.queue.remove(&place);
-        }
         call.at = At::Worker(to);
         call.sent = Some(self.now);
         let waited = self.now.saturating_duration_since(call.made);
@@ -315,7 +272,7 @@ impl State {
         self.stats.max_waited = self.stats.max_waited.max(waited);
         worker.phase = Phase::Busy(id);
         worker.calls += 1;
-        let is_last = worker.last.is_some_and(|last| worker.calls >= last);
+        let is_last = worker.has_served_enough() && worker.lease.is_none();
         let deadline = call.timeout.and_then(|limit| self.now.checked_add(limit));
         self.set_deadline(id, deadline);
         self.actions.push(Action::Send {
@@ -334,14 +291,12 @@ impl State {
         self.workers.values().filter(is_busy).count()
     }
 
-    /// Takes a call out, which ends now.
+    /// Takes a call, or a lease that waits, out: it ends now.
     fn end(&mut self, id: CallId, end: End) {
+        self.leave_queue(id);
         let Some(call) = self.calls.remove(&id) else {
             return;
         };
-        if let At::Queue(place) = call.at {
-            self.queue.remove(&place);
-        }
         if let Some(deadline) = call.deadline {
             self.timers.remove(&(deadline, Timer::Call(id)));
         }
@@ -359,5 +314,10 @@ impl Worker {
             Phase::Leaving { call, .. } => call,
             _ => None,
         }
+    }
+
+    /// Whether it has had all the calls after which it retires.
+    fn has_served_enough(&self) -> bool {
+        self.last.is_some_and(|last| self.calls >= last)
     }
 }

@@ -21,6 +21,9 @@ pub enum WorkerState {
     Idle,
     /// It has a call.
     Busy,
+    /// One caller has it for itself, as a [`Lease`](crate::pool::Lease).
+    /// [`function`](Worker::function) tells whether it has a call.
+    Leased,
     /// It takes no more calls.
     Leaving,
 }

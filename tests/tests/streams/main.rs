@@ -2,10 +2,11 @@
 
 mod calls_are_a_service;
 mod events_come_before_the_result;
+mod leases_stick_to_their_worker;
 mod maps_take_items_in_turn;
 mod senders_wait_for_their_caller;
 
-use std::io::{PipeReader, PipeWriter};
+use std::io::{PipeReader, PipeWriter, Read};
 use std::time::Duration;
 
 use anyfork::{Pool, Process};
@@ -21,6 +22,19 @@ fn process() -> Process {
 fn pool_of(max: usize) -> Pool {
     let pool = Pool::builder(process()).max(max).build();
     pool.expect("a pool")
+}
+
+/// Which process serves.
+#[anyfork::call]
+fn whoami() -> u32 {
+    std::process::id()
+}
+
+/// Stays until the other end of the gate is closed.
+#[anyfork::call]
+fn stay(mut gate: PipeReader) -> u32 {
+    gate.read_to_end(&mut Vec::new()).expect("a pipe");
+    std::process::id()
 }
 
 /// What a function waits for.

@@ -11,12 +11,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::call::next_number;
 use crate::pool::callee::Callee;
 use crate::pool::handle::Pool;
 use crate::pool::over::Next;
 use crate::pool::pooled::PoolCall;
-use crate::pool::prepared::Prepared;
+use crate::pool::prepared::{Prepared, next_number};
 use crate::protocol::call::{Payload, items};
 
 /// Number of bytes above which a chunk takes no more items.

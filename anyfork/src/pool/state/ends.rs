@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pool::state::event::{Action, Answer, CallId, End, Entered, Reason, Then, WorkerId};
-use crate::pool::state::{At, MAXIMUM_RESENT, Phase, PoolPhase, State, Timer, Worker};
+use crate::pool::state::event::{Action, Answer, CallId, End, Entered, Reason};
+use crate::pool::state::event::{Then, To, WorkerId};
+use crate::pool::state::{At, MAXIMUM_RESENT, Phase, PoolPhase, State, Timer, Wants, Worker};
 
 /// Interval after which a worker that exits idle was a good one.
 const INTERVAL_YOUNG: Duration = Duration::from_secs(1);
@@ -41,8 +42,13 @@ impl State {
                 self.kill(id, Reason::Nonsense);
                 self.replace_lost();
             }
-            Then::Retire => {
+            Then::Leave => {
+                self.abandon(id, Reason::Retired);
                 self.retire(id);
+                self.on_free(id);
+            }
+            Then::Retire => {
+                self.retire_when_returned(id);
                 self.on_free(id);
             }
             Then::Stay => self.on_free(id),
@@ -50,11 +56,15 @@ impl State {
     }
 
     /// A worker has no call any more.
-    fn on_free(&mut self, id: WorkerId) {
+    pub(super) fn on_free(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        if worker.base != self.base {
+        if let Some(&next) = worker.own.front() {
+            self.give(next, id);
+        } else if worker.lease.is_some() {
+            worker.phase = Phase::Leased;
+        } else if worker.base != self.base {
             self.close(id, Reason::Renewed);
         } else if worker.retires {
             if !self.awaits_replacement(id) {
@@ -70,15 +80,19 @@ impl State {
         let Some(call) = self.calls.get(&id) else {
             return;
         };
-        let at = call.at;
-        self.stats.cancelled += 1;
+        let (at, is_call) = (call.at, call.wants != Wants::Lease);
+        self.stats.cancelled += u64::from(is_call);
         self.end(id, End::Cancelled);
         let At::Worker(worker) = at else {
             return;
         };
-        self.kill(worker, Reason::Cancelled);
-        if let Some(Phase::Leaving { call, .. }) =
-            self.workers.get_mut(&worker).map(|it| &mut it.phase)
+        self.kill_without_call(worker, Reason::Cancelled);
+    }
+
+    /// Kills a worker whose call has ended.
+    pub(super) fn kill_without_call(&mut self, id: WorkerId, reason: Reason) {
+        self.kill(id, reason);
+        if let Some(Phase::Leaving { call, .. }) = self.workers.get_mut(&id).map(|it| &mut it.phase)
         {
             *call = None;
         }
@@ -115,8 +129,8 @@ impl State {
         };
         call.deadline = None;
         match call.at {
-            At::Queue(_) => {
-                self.stats.timed_out += 1;
+            At::Queue(_) | At::Own(_) => {
+                self.stats.timed_out += u64::from(call.wants != Wants::Lease);
                 self.end(id, End::TimedOutInQueue);
             }
             At::Worker(worker) => {
@@ -138,7 +152,7 @@ impl State {
                 self.retire(id);
                 self.on_free(id);
             }
-            Phase::Busy(_) => self.retire(id),
+            Phase::Busy(_) | Phase::Leased => self.retire_when_returned(id),
             _ => {}
         }
     }
@@ -152,6 +166,10 @@ impl State {
         if let Phase::Leaving { .. } = worker.phase {
             return;
         }
+        self.abandon(id, reason);
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
         let (call, is_starting) = (worker.call(), worker.phase == Phase::Starting);
         worker.phase = Phase::Leaving { reason, call };
         self.idle.retain(|it| *it != id);
@@ -171,6 +189,7 @@ impl State {
 
     /// Lets a worker that has no call exit.
     pub(super) fn close(&mut self, id: WorkerId, reason: Reason) {
+        self.abandon(id, reason);
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
@@ -183,6 +202,7 @@ impl State {
     }
 
     pub(super) fn on_death(&mut self, id: WorkerId, entered: Entered) {
+        self.abandon(id, Reason::Died);
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -201,7 +221,7 @@ impl State {
             self.end_with_worker(call, id, reason, entered);
         }
         match worker.phase {
-            Phase::Idle { .. } if worker.calls == 0 && self.is_young(&worker) => {
+            Phase::Idle { .. } | Phase::Leased if worker.calls == 0 && self.is_young(&worker) => {
                 self.starts.died_early(self.now);
             }
             Phase::Busy(_) => self.replace_lost(),
@@ -239,7 +259,7 @@ impl State {
 
     fn may_resend(&self, call: CallId) -> bool {
         let call = self.calls.get(&call);
-        call.is_some_and(|it| it.resent < MAXIMUM_RESENT)
+        call.is_some_and(|it| it.wants == Wants::Call(To::Any) && it.resent < MAXIMUM_RESENT)
     }
 
     pub(super) fn left(&mut self, worker: WorkerId, reason: Reason, calls: u64) {
@@ -268,6 +288,9 @@ impl State {
         }
         if self.phase == PoolPhase::Open {
             return;
+        }
+        if self.is_closed() {
+            self.close_leased();
         }
         if self.queue.is_empty() {
             let starting = |it: &(&WorkerId, &Worker)| it.1.phase == Phase::Starting;
@@ -301,8 +324,9 @@ impl State {
         self.limits.max = max.max(1);
         let mut surplus = self.slots().saturating_sub(self.limits.max);
         surplus = surplus.saturating_sub(self.idle.len());
-        let busy =
-            |it: &(&WorkerId, &Worker)| matches!(it.1.phase, Phase::Busy(_)) && !it.1.retires;
+        let busy = |it: &(&WorkerId, &Worker)| {
+            matches!(it.1.phase, Phase::Busy(_)) && !it.1.retires && it.1.lease.is_none()
+        };
         let busy: Vec<WorkerId> = self
             .workers
             .iter()
@@ -322,7 +346,7 @@ impl State {
             self.close(id, Reason::Retired);
         }
         for worker in self.workers.values_mut() {
-            worker.retires |= matches!(worker.phase, Phase::Busy(_));
+            worker.retires |= matches!(worker.phase, Phase::Busy(_) | Phase::Leased);
         }
     }
 
@@ -337,6 +361,7 @@ impl State {
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
         let at = at.unwrap_or(self.now + century);
         self.phase = PoolPhase::Closing(at);
+        self.refuse_leases(&End::Closed { was_sent: false });
     }
 
     pub(super) fn on_last_handle(&mut self) {

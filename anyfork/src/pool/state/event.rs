@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// The number of a call within its pool.
+/// The number of a call, or of a lease, within its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct CallId(pub(crate) u64);
 
@@ -23,14 +23,24 @@ pub(crate) enum Event {
     /// Somebody makes a call. The limits are counted from now, and from the sending.
     Call {
         id: CallId,
+        to: To,
         queue_timeout: Option<Duration>,
         timeout: Option<Duration>,
     },
+    /// Somebody wants a worker for itself.
+    Lease {
+        id: CallId,
+        queue_timeout: Option<Duration>,
+    },
+    /// The owner of a lease has dropped it, or gives up its worker.
+    Return(Return),
+    /// The owner of a call lets it go on without anybody.
+    Detach(CallId),
     /// The owner of a call sets another limit.
     QueueTimeout(CallId, Duration),
     /// The owner of a call sets another limit.
     Timeout(CallId, Duration),
-    /// The owner of a call has dropped it.
+    /// The owner of a call, or of a lease that waits, has dropped it.
     Drop(CallId),
     /// A worker is about to serve.
     Ready(WorkerId),
@@ -61,6 +71,27 @@ pub(crate) enum Event {
     LastHandle,
 }
 
+/// Which worker a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// Whichever is free first.
+    Any,
+    /// The one of this lease.
+    Lease(CallId, WorkerId),
+    /// This one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for `each`"))]
+    Worker(WorkerId),
+}
+
+/// The end of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Return {
+    pub(crate) lease: CallId,
+    pub(crate) worker: WorkerId,
+    /// The worker serves nobody else: it finishes what it has, and leaves.
+    pub(crate) retires: bool,
+}
+
 /// Whether a worker that has exited had begun its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entered {
@@ -83,8 +114,10 @@ pub(crate) enum Answer {
 pub(crate) enum Then {
     /// It serves on.
     Stay,
-    /// It takes no more calls.
+    /// It has grown too much, and is to be replaced.
     Retire,
+    /// It takes no more calls, and exits by itself.
+    Leave,
     /// It sent nonsense.
     Kill,
 }
@@ -102,8 +135,12 @@ pub(crate) enum Action {
     Terminate { worker: WorkerId },
     /// Kill a worker, and its start if it is not ready.
     Kill { worker: WorkerId },
-    /// Tell the owner of a call.
+    /// Tell the owner of a call, or of a lease that has waited.
     End { call: CallId, end: End },
+    /// Tell the owner of a lease that it has a worker.
+    Lend { worker: WorkerId, lease: CallId },
+    /// A lease has lost its worker.
+    LeaseLost { lease: CallId, reason: Reason },
     /// A worker was collected.
     Left {
         worker: WorkerId,
@@ -123,6 +160,10 @@ pub(crate) enum End {
     Died(WorkerId),
     /// Its workers exited before they entered it, too often.
     NeverEntered(WorkerId),
+    /// The only worker that it is for left before.
+    Gone,
+    /// Its lease was dropped. The worker had it: maybe entered.
+    LeaseDropped { was_sent: bool },
     /// Its time was over while it waited.
     TimedOutInQueue,
     /// Its time was over, and its worker is gone.
@@ -149,7 +190,7 @@ pub enum Reason {
     Retired,
     /// Its call took too long.
     TimedOut,
-    /// Its call was dropped.
+    /// Its call was dropped, or its lease in a call.
     Cancelled,
     /// It sent nonsense.
     Nonsense,
@@ -166,6 +207,7 @@ pub(crate) struct View {
     pub(crate) call: Option<CallId>,
     pub(crate) is_ready: bool,
     pub(crate) is_leaving: bool,
+    pub(crate) is_leased: bool,
     pub(crate) calls: u64,
     pub(crate) made: Instant,
 }

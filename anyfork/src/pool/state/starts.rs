@@ -1,6 +1,7 @@
 //! Starting workers: for calls that wait, for the floor, and in place of others.
 //! RUNS IN: caller
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind};
@@ -11,8 +12,8 @@ impl State {
     /// The number of workers that count: all but those that leave.
     pub(super) fn slots(&self) -> usize {
         let counts = |it: &&Worker| match it.phase {
-            Phase::Starting | Phase::Idle { .. } => true,
-            Phase::Busy(_) => !it.retires,
+            Phase::Starting | Phase::Idle { .. } | Phase::Leased => true,
+            Phase::Busy(_) => !it.retires || it.lease.is_some(),
             Phase::Retiring | Phase::Leaving { .. } => false,
         };
         self.workers.values().filter(counts).count()
@@ -116,6 +117,9 @@ impl State {
             kill: None,
             retires: false,
             replaces,
+            lease: None,
+            is_due: false,
+            own: VecDeque::new(),
         };
         self.workers.insert(id, worker);
         self.actions.push(Action::Start { worker: id, base });
@@ -221,6 +225,7 @@ impl State {
     }
 
     fn fail_queue(&mut self, error: &Error) {
+        self.refuse_leases(&End::NoWorker(error.clone()));
         let waiting: Vec<CallId> = self.queue.values().copied().collect();
         for call in waiting {
             self.stats.refused += 1;

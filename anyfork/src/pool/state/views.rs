@@ -16,8 +16,9 @@ impl State {
             workers: count(|it| it.ready.is_some()) as u64,
             starting: count(|it| it.phase == Phase::Starting) as u64,
             idle: self.idle.len() as u64,
-            busy: (self.calls.len() - self.queue.len()) as u64,
-            queued: self.queue.len() as u64,
+            busy: (self.calls.len() - self.queued()) as u64,
+            leased: count(|it| it.lease.is_some()) as u64,
+            queued: self.queued_calls(),
             ..self.stats.clone()
         }
     }
@@ -28,6 +29,7 @@ impl State {
             call: worker.call(),
             is_ready: worker.ready.is_some(),
             is_leaving: matches!(worker.phase, Phase::Leaving { .. }),
+            is_leased: worker.lease.is_some(),
             calls: worker.calls,
             made: worker.made,
         })
@@ -37,7 +39,7 @@ impl State {
     pub(crate) fn worker_of(&self, call: CallId) -> Option<WorkerId> {
         match self.calls.get(&call)?.at {
             At::Worker(worker) => Some(worker),
-            At::Queue(_) => None,
+            At::Queue(_) | At::Own(_) => None,
         }
     }
 
@@ -60,9 +62,14 @@ impl State {
         self.limits.max
     }
 
-    /// The number of calls that wait for a worker.
+    /// The number of calls and leases that wait for a worker.
     pub(crate) fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.waiting_own
+    }
+
+    /// The number of calls that wait for a worker.
+    pub(super) fn queued_calls(&self) -> u64 {
+        (self.queued() - self.waiting_leases) as u64
     }
 
     /// Whether no call can come any more: the pool was shut down, or its handles are gone.

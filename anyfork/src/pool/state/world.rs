@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::pool::limits::Limits;
 use crate::pool::state::State;
-use crate::pool::state::event::{Action, Answer, CallId, Entered, Event, Then, WorkerId};
+use crate::pool::state::event::{
+    Action, Answer, CallId, Entered, Event, Return, Then, To, WorkerId,
+};
 
 /// A state, and what its actions have made of the world.
 #[derive(Default)]
@@ -20,9 +22,17 @@ pub(super) struct World {
     /// Told to exit, and not collected yet.
     pub(super) doomed: BTreeSet<WorkerId>,
     entered: BTreeSet<CallId>,
+    /// How calls, and leases that have waited, have ended.
     pub(super) ends: BTreeMap<CallId, Vec<String>>,
     dropped: BTreeSet<CallId>,
-    calls: u64,
+    pub(super) calls: BTreeMap<CallId, To>,
+    /// The leases that have a worker.
+    pub(super) leases: BTreeMap<CallId, WorkerId>,
+    /// The leases that wait.
+    pub(super) waiting: BTreeSet<CallId>,
+    /// The leases that have lost their workers.
+    pub(super) lost: BTreeSet<CallId>,
+    number: u64,
     pub(super) renewed: Vec<bool>,
 }
 
@@ -64,6 +74,13 @@ impl World {
                 assert!(!self.doomed.contains(&worker), "no call for who leaves");
                 let has = self.live.get_mut(&worker).expect("it lives");
                 assert_eq!(*has, None, "one call at a time");
+                match self.calls[&call] {
+                    To::Any => {
+                        let is_lent = self.leases.values().any(|it| *it == worker);
+                        assert!(!is_lent, "a lease has it alone");
+                    }
+                    To::Lease(_, of) | To::Worker(of) => assert_eq!(of, worker),
+                }
                 assert!(
                     !self.entered.contains(&call),
                     "no entered call is sent again"
@@ -77,7 +94,19 @@ impl World {
             Action::Terminate { worker } | Action::Kill { worker } => {
                 self.doomed.insert(worker);
             }
+            Action::Lend { worker, lease } => {
+                assert!(self.waiting.remove(&lease), "it waits");
+                assert!(!self.doomed.contains(&worker), "nobody gets who leaves");
+                assert_eq!(self.live[&worker], None, "nobody gets who is busy");
+                assert!(!self.leases.values().any(|it| *it == worker));
+                self.leases.insert(lease, worker);
+            }
+            Action::LeaseLost { lease, .. } => {
+                self.leases.remove(&lease).expect("it has one");
+                self.lost.insert(lease);
+            }
             Action::End { call, end } => {
+                self.waiting.remove(&call);
                 self.ends.entry(call).or_default().push(format!("{end:?}"));
             }
             Action::Left { .. } => {}
@@ -100,21 +129,65 @@ impl World {
             outcomes + stats.queued + stats.busy,
             "{stats:?}"
         );
-        assert_eq!(stats.calls, self.calls);
+        assert_eq!(stats.calls, self.calls.len() as u64);
+        assert_eq!(stats.leased, self.leases.len() as u64);
+        for worker in self.leases.values() {
+            let is_there = self.live.contains_key(worker) && !self.doomed.contains(worker);
+            assert!(is_there, "a lease without its worker is told so");
+        }
         for (call, ends) in &self.ends {
             assert_eq!(ends.len(), 1, "{call:?}: {ends:?}");
         }
     }
 
     pub(super) fn call(&mut self, timeout: Option<Duration>) -> CallId {
-        self.calls += 1;
-        let id = CallId(self.calls);
+        self.call_to(To::Any, timeout)
+    }
+
+    pub(super) fn call_to(&mut self, to: To, timeout: Option<Duration>) -> CallId {
+        let id = self.next();
+        self.calls.insert(id, to);
         self.tell(Event::Call {
             id,
+            to,
             queue_timeout: None,
             timeout,
         });
         id
+    }
+
+    fn next(&mut self) -> CallId {
+        self.number += 1;
+        CallId(self.number)
+    }
+
+    pub(super) fn lease(&mut self) -> CallId {
+        let id = self.next();
+        self.waiting.insert(id);
+        self.tell(Event::Lease {
+            id,
+            queue_timeout: None,
+        });
+        id
+    }
+
+    /// A call on a lease that has had a worker.
+    pub(super) fn call_on(&mut self, lease: CallId, worker: WorkerId) -> CallId {
+        self.call_to(To::Lease(lease, worker), None)
+    }
+
+    /// The owner of a lease drops it, however far it is, or has its worker retire.
+    pub(super) fn give_back(&mut self, lease: CallId, retires: bool) {
+        if self.waiting.contains(&lease) {
+            return self.tell(Event::Drop(lease));
+        }
+        if let Some(worker) = self.leases.remove(&lease) {
+            self.tell(Event::Return(Return {
+                lease,
+                worker,
+                retires,
+            }));
+        }
     }
 
     pub(super) fn start_all(&mut self) {
@@ -181,6 +254,12 @@ impl World {
 
     /// Everybody does what is expected until all calls have ended.
     pub(super) fn settle(&mut self) {
+        for lease in self.waiting.clone() {
+            self.give_back(lease, false);
+        }
+        for lease in self.leases.keys().copied().collect::<Vec<_>>() {
+            self.give_back(lease, true);
+        }
         for _ in 0..100 {
             self.start_all();
             for worker in self.doomed.clone() {
@@ -189,13 +268,20 @@ impl World {
                 }
             }
             let busy = self.live.iter().find(|(_, has)| has.is_some());
-            if let Some((&worker, _)) = busy {
-                self.enter(worker);
-                self.answer(worker, Then::Stay);
+            match busy {
+                Some((&worker, _)) => {
+                    self.enter(worker);
+                    self.answer(worker, Then::Stay);
+                }
+                None if self.starting.is_empty() => break,
+                None => {}
             }
         }
         assert_eq!(self.state().stats().queued + self.state().stats().busy, 0);
-        assert_eq!(self.ends.len() as u64, self.calls, "each call has ended");
+        let lacking = self.calls.keys().find(|id| !self.ends.contains_key(id));
+        assert_eq!(lacking, None, "each call has ended");
+        let stats = self.state().stats();
+        assert_eq!((stats.queued, stats.leased), (0, 0));
     }
 
     pub(super) fn end_of(&self, call: CallId) -> &str {

@@ -1,0 +1,182 @@
+//! [`Lease`]: a worker that one caller has for itself.
+//! RUNS IN: caller
+
+pub(crate) mod entry;
+pub(crate) mod leasing;
+
+use std::fmt;
+use std::sync::Arc;
+
+#[cfg(feature = "tokio")]
+use crate::caller::child::ChildHandle;
+use crate::caller::child::blocking;
+use crate::caller::child::exit_watch::ExitWatch;
+use crate::error::Result;
+use crate::pool::core::Shared;
+use crate::pool::entry::Aim;
+use crate::pool::inner::Trash;
+use crate::pool::pooled::{PoolCall, of_another_process};
+use crate::pool::prepared::Prepared;
+use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
+
+/// A worker of a pool that one caller has for itself, from
+/// [`Pool::lease`](crate::Pool::lease).
+///
+/// All calls with `&mut lease` run in the same process, one after the other, and nobody
+/// else's between them: for what a session keeps there, such as an interpreter or an open
+/// transaction.
+///
+/// ```
+/// # mod doctest {
+/// use std::sync::Mutex;
+///
+/// use anyfork::{ErrorKind, Pool, Process};
+///
+/// static SUM: Mutex<u64> = Mutex::new(0);
+///
+/// #[anyfork::call]
+/// fn add(n: u64) -> u64 {
+///     let mut sum = SUM.lock().unwrap();
+///     *sum += n;
+///     *sum
+/// }
+///
+/// #[anyfork::call]
+/// fn crash() {
+///     std::process::abort();
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::builder(Process::new()?).max(2).build()?;
+/// let [mut one, mut two] = [pool.lease().blocking()?, pool.lease().blocking()?];
+/// assert_eq!(add::call(&mut one, 3).blocking()?, 3);
+/// assert_eq!(add::call(&mut two, 100).blocking()?, 100);
+/// assert_eq!(add::call(&mut one, 4).blocking()?, 7);
+/// assert_eq!(pool.stats().leased, 2);
+///
+/// // A session ends with its process, and every further call says so.
+/// crash::call(&mut one).blocking().unwrap_err();
+/// let error = add::call(&mut one, 1).blocking().unwrap_err();
+/// assert_eq!((error.kind(), error.never_entered()), (ErrorKind::Died, true));
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
+/// Dropped between two calls, it gives the worker back to the pool, with all that the calls
+/// have left there; [`retire`](Lease::retire) has it leave instead. Dropped while a call runs,
+/// it kills the worker, unless the call was [detached](crate::Call::detach).
+///
+/// # Errors
+///
+/// A call with a lease whose worker is gone, or takes no more calls, fails with
+/// [`ErrorKind::Died`](crate::ErrorKind::Died), and was never entered. The worker is gone when
+/// it has died, when a call took too long or was dropped, and when it has retired: after a
+/// panic, or by [`anyfork::retire`](crate::retire). After a
+/// [`shutdown`](crate::Pool::shutdown) calls fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+///
+/// # Caveats
+///
+/// The worker counts to [`max`](crate::pool::Builder::max): with as many leases as that, calls
+/// with the pool wait. What replaces workers after so many calls, at an age, after a renewal
+/// or a growth, waits for the end of the lease. `each` runs in leased
+/// workers, too, between the calls of the lease.
+pub struct Lease {
+    shared: Arc<Shared>,
+    id: CallId,
+    worker: WorkerId,
+    watch: ExitWatch,
+    is_over: bool,
+}
+
+impl Lease {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        id: CallId,
+        worker: WorkerId,
+        watch: ExitWatch,
+    ) -> Lease {
+        Lease {
+            shared,
+            id,
+            worker,
+            watch,
+            is_over: false,
+        }
+    }
+
+    pub(crate) fn call(&mut self, call: Prepared) -> Result<PoolCall> {
+        if self.shared.is_copy() {
+            return Err(of_another_process());
+        }
+        let aim = Aim {
+            to: To::Lease(self.id, self.worker),
+            pid: self.watch.pid(),
+        };
+        Ok(PoolCall::start_at(Arc::clone(&self.shared), call, aim))
+    }
+
+    /// The worker's process id.
+    pub fn pid(&self) -> u32 {
+        self.watch.pid()
+    }
+
+    /// The worker's process, for code with a runtime: to signal it, to wait for its exit.
+    ///
+    /// It outlives the lease, and then is that of a worker that others use.
+    #[cfg(feature = "tokio")]
+    pub fn child(&self) -> ChildHandle {
+        ChildHandle::new(self.watch.clone())
+    }
+
+    /// The worker's process, for code without a runtime: see [`child`](Lease::child).
+    pub fn blocking_child(&self) -> blocking::handle::ChildHandle {
+        blocking::handle::ChildHandle::new(self.watch.clone())
+    }
+
+    /// Ends the lease, and has the worker leave the pool, so that nobody meets what the calls
+    /// have left there. Calls that were made before still run.
+    pub fn retire(mut self) {
+        self.end(true);
+    }
+
+    fn end(&mut self, retires: bool) {
+        if self.is_over || self.shared.is_copy() {
+            return;
+        }
+        self.is_over = true;
+        let mut inner = self.shared.lock();
+        let has_call = inner.up(self.worker).is_some_and(|up| up.call.is_some());
+        if has_call {
+            drop(inner);
+            // A result that has arrived counts.
+            self.shared.read_for_owner(self.worker);
+            inner = self.shared.lock();
+        }
+        let entry = inner.leases.remove(&self.id);
+        let wake = entry.and_then(|entry| entry.wake);
+        inner.todo.trash.extend(wake.map(Trash::Wake));
+        let end = Event::Return(Return {
+            lease: self.id,
+            worker: self.worker,
+            retires,
+        });
+        self.shared.tell(&mut inner, end);
+        self.shared.finish(inner);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("pid", &self.pid())
+            .finish_non_exhaustive()
+    }
+}
