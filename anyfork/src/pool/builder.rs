@@ -13,7 +13,7 @@ use crate::pool::base::{self, Base, Init, Remake};
 use crate::pool::core::Options;
 use crate::pool::left::Left;
 use crate::pool::limits::Limits;
-use crate::pool::logs::printed::Printed;
+use crate::pool::logs::printed::{Callbacks, Printed};
 use crate::pool::prepared::MAX_RESULT;
 use crate::pool::recipe::Recipe;
 
@@ -23,6 +23,7 @@ pub struct Builder {
     process: Process,
     limits: Limits,
     options: Options,
+    printed: Callbacks,
     inits: Vec<Init>,
     remake: Option<Remake>,
 }
@@ -40,6 +41,7 @@ impl Builder {
                 max_result: MAX_RESULT,
                 ..Options::default()
             },
+            printed: Callbacks::default(),
             inits: Vec::new(),
             remake: None,
         }
@@ -289,10 +291,9 @@ impl Builder {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// The lines of a worker come in their order, from one thread of the pool's for both
-    /// streams. Those of a call are read before its result is told, so that each has its
-    /// call; the callback may run a moment later. A [`shutdown`](crate::Pool::shutdown)
-    /// waits until all were told.
+    /// The lines of a stream come in their order, each with the call that it was printed for,
+    /// from one thread of the pool's. It may be a moment behind: the result of a call does
+    /// not wait for the callback. A [`shutdown`](crate::Pool::shutdown) does.
     ///
     /// A line that is longer than 64 KiB comes in pieces, and one that has no end comes when
     /// its worker is gone. A panic in the callback costs its line.
@@ -309,14 +310,14 @@ impl Builder {
     /// Each stream costs two descriptors at a start, one of which stays open for as long as
     /// the worker, or a process that it has left behind, has the other end.
     pub fn stdout(mut self, on_line: impl Fn(&Printed) + Send + Sync + 'static) -> Builder {
-        self.options.stdout = Some(Box::new(on_line));
+        self.printed.stdout = Some(Box::new(on_line));
         self
     }
 
     /// Is told of each line that workers print to their standard error, such as what a panic
     /// says: as [`stdout`](Builder::stdout).
     pub fn stderr(mut self, on_line: impl Fn(&Printed) + Send + Sync + 'static) -> Builder {
-        self.options.stderr = Some(Box::new(on_line));
+        self.printed.stderr = Some(Box::new(on_line));
         self
     }
 
@@ -326,9 +327,11 @@ impl Builder {
             Some(Arc::new(remaker) as Remake)
         });
         let base = Base::new(self.process, self.inits, remake);
+        let mut options = self.options;
+        options.printed = Arc::new(self.printed);
         Recipe {
             limits: self.limits,
-            options: Arc::new(self.options),
+            options: Arc::new(options),
             base: Arc::new(base),
         }
     }

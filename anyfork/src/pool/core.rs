@@ -21,7 +21,8 @@ use crate::pool::inner::{Inner, Sending, Sleep, Todo, Trash};
 use crate::pool::lease::entry::LeaseAt;
 use crate::pool::left::Left;
 use crate::pool::live::{Live, Starting, Up};
-use crate::pool::logs::{Logs, OnLine};
+use crate::pool::logs::Logs;
+use crate::pool::logs::printed::Callbacks;
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, End, Event, WorkerId};
 use crate::pool::table::Table;
@@ -53,8 +54,8 @@ pub(crate) struct Options {
     pub(crate) keep_after_panic: bool,
     pub(crate) retire_growth: Option<u64>,
     pub(crate) on_exit: Option<OnExit>,
-    pub(crate) stdout: Option<OnLine>,
-    pub(crate) stderr: Option<OnLine>,
+    /// Who is told what workers print.
+    pub(crate) printed: Arc<Callbacks>,
 }
 
 pub(crate) type OnExit = Box<dyn Fn(&Left) + Send + Sync>;
@@ -251,7 +252,7 @@ impl Shared {
         up.unread_since = None;
         up.is_watched = false;
         if let Some(outputs) = &up.outputs {
-            outputs.set_call(call.0);
+            outputs.set_call(Some(call.0));
         }
         entry.worker = Some(worker);
         entry.number = first;

@@ -27,7 +27,7 @@ impl Recipe {
         let seed = RandomState::new().hash_one(0);
         let state = State::new(self.limits.clone(), Instant::now(), seed);
         let (base, options) = (Arc::clone(&self.base), Arc::clone(&self.options));
-        let logs = Logs::start(&options)?;
+        let logs = Logs::start(&options.printed)?;
         let for_pool = logs.clone();
         let attached = watcher::attach(|bell, mark| {
             if let Some(logs) = &for_pool {

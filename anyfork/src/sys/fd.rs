@@ -288,6 +288,17 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(fd, buffer)?)
 }
 
+/// Number of bytes that a pipe holds (`FIONREAD`, pipe(7)).
+#[cfg(feature = "pool")]
+pub(crate) fn waiting_in(pipe: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut len: libc::c_int = 0;
+    // SAFETY: writes a number to a local.
+    match unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut len) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(usize::try_from(len).unwrap_or(0)),
+    }
+}
+
 /// Writes as much as there is room for (write(2)).
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(nix::unistd::write(fd, bytes)?)

@@ -155,6 +155,7 @@ fn the_last_words_of_a_worker_are_its_calls() {
         let out: Vec<_> = lines.iter().filter(|it| it.0 == "out").collect();
         assert_eq!(out.len(), 1);
         assert_eq!(out[0].1.text(), format!("{way} without an end"));
+        assert_eq!(out[0].1.call(), Some(id));
         let err: Vec<_> = lines.iter().filter(|it| it.0 == "err").collect();
         if way == "panic" {
             assert!(err.iter().any(|it| it.1.text().contains("as asked")));

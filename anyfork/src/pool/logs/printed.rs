@@ -1,8 +1,38 @@
-//! [`Printed`]: a line that a worker has printed.
+//! [`Printed`]: a line that a worker has printed, and who is told of it.
 //! RUNS IN: caller
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::RefUnwindSafe;
+
+/// A standard stream of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// A callback for lines.
+pub(crate) type OnLine = Box<dyn Fn(&Printed) + Send + Sync>;
+
+/// The callbacks for lines.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    pub(crate) stdout: Option<OnLine>,
+    pub(crate) stderr: Option<OnLine>,
+}
+
+/// A panic of a callback is caught, and leaves nothing half done here.
+impl RefUnwindSafe for Callbacks {}
+
+impl Callbacks {
+    pub(crate) fn of(&self, stream: Stream) -> Option<&OnLine> {
+        match stream {
+            Stream::Out => self.stdout.as_ref(),
+            Stream::Err => self.stderr.as_ref(),
+        }
+    }
+}
 
 /// A line that a worker of a pool has printed: what [`Builder::stdout`] and
 /// [`Builder::stderr`] are told.
@@ -25,8 +55,8 @@ impl Printed {
     }
 
     /// The call that the worker had when the line was printed, as
-    /// [`Call::id`](crate::Call::id) has it. `None`: it had none, or several, or nobody knows,
-    /// because more was printed than was read.
+    /// [`Call::id`](crate::Call::id) has it. `None`: it had none, as in an init function, or between
+    /// two calls.
     pub fn call(&self) -> Option<u64> {
         self.call
     }

@@ -7,11 +7,13 @@
 //! and calls go on.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::io;
+use std::mem;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::pool::logs::printed::Printed;
-use crate::pool::logs::source::{Source, Stream};
+use crate::pool::logs::printed::{Printed, Stream};
+use crate::sys::eventfd::EventFd;
 
 /// Maximum number of bytes of lines that wait to be told.
 const MAXIMUM_WAITING: usize = 1 << 20;
@@ -23,10 +25,17 @@ const OVERHEAD: usize = 64;
 /// for, or while the pool ends.
 const TIMEOUT_CALLBACK: Duration = Duration::from_secs(1);
 
-/// The pipes that are read, and the lines that wait.
-#[derive(Default)]
+/// Lines that wait to be told.
 pub(crate) struct Queue {
-    pub(crate) sources: Vec<Arc<Source>>,
+    state: Mutex<State>,
+    /// There is a line, or will be none.
+    changed: Condvar,
+    /// Wakes the thread that reads.
+    bell: EventFd,
+}
+
+#[derive(Default)]
+struct State {
     lines: VecDeque<(Stream, Printed)>,
     /// Number of bytes of those.
     len: usize,
@@ -46,30 +55,95 @@ pub(crate) struct Queue {
 }
 
 /// What the reader does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It reads these, once they are readable.
-    Read(Vec<Arc<Source>>),
+    /// It reads what is readable.
+    Read,
     /// It waits for room, or until this time.
     Wait(Option<Instant>),
-    /// It reads the rest of these.
-    End(Vec<Arc<Source>>),
+    /// It reads what is there, and ends.
+    End,
 }
 
 impl Queue {
-    /// What the reader does next.
-    pub(crate) fn next(&mut self) -> Next {
-        if self.ending.is_some() {
-            return Next::End(std::mem::take(&mut self.sources));
-        }
-        if self.has_room() {
-            return Next::Read(self.sources.clone());
-        }
-        self.awaits_room = true;
-        Next::Wait(self.busy_since.map(|since| since + TIMEOUT_CALLBACK))
+    pub(crate) fn new() -> io::Result<Queue> {
+        Ok(Queue {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            bell: EventFd::new()?,
+        })
     }
 
+    /// What wakes the reader.
+    pub(crate) fn bell(&self) -> &EventFd {
+        &self.bell
+    }
+
+    /// What the reader does next.
+    pub(crate) fn next(&self) -> Next {
+        let mut state = self.state();
+        if state.ending.is_some() {
+            return Next::End;
+        }
+        if state.has_room() {
+            return Next::Read;
+        }
+        state.awaits_room = true;
+        Next::Wait(state.busy_since.map(|since| since + TIMEOUT_CALLBACK))
+    }
+
+    /// Takes a line in, or leaves it out.
+    pub(crate) fn push(&self, stream: Stream, line: Printed) {
+        self.state().push(stream, line);
+        self.changed.notify_one();
+    }
+
+    /// Waits for the line that is told next. `None`: there will be none.
+    pub(crate) fn pop(&self) -> Option<(Stream, Printed)> {
+        let mut state = self.state();
+        loop {
+            if let Some(line) = state.pop() {
+                return Some(line);
+            }
+            if state.is_read || state.is_over {
+                state.is_over = true;
+                return None;
+            }
+            let woken = self.changed.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The line is told.
+    pub(crate) fn told(&self) {
+        if self.state().told() {
+            self.bell.signal();
+        }
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn set_read(&self) {
+        self.state().is_read = true;
+        self.changed.notify_one();
+    }
+
+    /// Begins the end. `None`: it is over, or the callback does not return. Otherwise the
+    /// time to look again at the latest.
+    pub(crate) fn end(&self) -> Option<Instant> {
+        let until = self.state().end();
+        self.bell.signal();
+        self.changed.notify_one();
+        until
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
     /// Whether there is room for what may be read, or it is left out.
-    pub(crate) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.len < MAXIMUM_WAITING || self.is_stuck()
     }
 
@@ -78,7 +152,7 @@ impl Queue {
         self.busy_since.is_some_and(is_long)
     }
 
-    pub(crate) fn push(&mut self, stream: Stream, line: Printed) {
+    fn push(&mut self, stream: Stream, line: Printed) {
         let is_full = self.len >= MAXIMUM_WAITING && self.ending.is_none();
         // Who was told of room may bring a bit more.
         let is_too_full = is_full && (self.len >= 2 * MAXIMUM_WAITING || self.is_stuck());
@@ -90,41 +164,23 @@ impl Queue {
         self.lines.push_back((stream, line));
     }
 
-    /// Takes the line that is told next.
-    pub(crate) fn pop(&mut self) -> Option<(Stream, Printed)> {
+    fn pop(&mut self) -> Option<(Stream, Printed)> {
         let (stream, mut line) = self.lines.pop_front()?;
         self.len -= line.bytes.len() + OVERHEAD;
-        line.left_out = std::mem::take(&mut self.left_out);
+        line.left_out = mem::take(&mut self.left_out);
         self.busy_since = Some(Instant::now());
         Some((stream, line))
     }
 
-    /// The line is told. Whether the reader is to be woken.
-    pub(crate) fn told(&mut self) -> bool {
+    /// Whether the reader is to be woken.
+    fn told(&mut self) -> bool {
         self.busy_since = None;
         self.last_told = Some(Instant::now());
         let has_room = self.len <= MAXIMUM_WAITING / 2;
-        has_room && std::mem::take(&mut self.awaits_room)
+        has_room && mem::take(&mut self.awaits_room)
     }
 
-    /// Nothing more will come.
-    pub(crate) fn set_read(&mut self) {
-        self.is_read = true;
-    }
-
-    /// Whether nothing is left to tell, now and later.
-    pub(crate) fn is_empty_for_good(&self) -> bool {
-        self.lines.is_empty() && (self.is_read || self.is_over)
-    }
-
-    /// The thread that tells lines ends.
-    pub(crate) fn set_over(&mut self) {
-        self.is_over = true;
-    }
-
-    /// Begins the end. `None`: it is over, or the callback does not return. Otherwise the
-    /// time to look again at the latest.
-    pub(crate) fn end(&mut self) -> Option<Instant> {
+    fn end(&mut self) -> Option<Instant> {
         if self.is_over {
             return None;
         }
@@ -142,7 +198,10 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
+    use crate::sys::poll;
 
     fn line(len: usize) -> Printed {
         Printed {
@@ -156,23 +215,24 @@ mod tests {
 
     #[test]
     fn a_full_queue_has_its_reader_wait() {
-        let mut queue = Queue::default();
-        while queue.has_room() {
+        let queue = Queue::new().unwrap();
+        while queue.next() == Next::Read {
             queue.push(Stream::Out, line(1000));
         }
-        assert!(matches!(queue.next(), Next::Wait(None)));
+        let is_woken = || poll::is_readable(queue.bell.as_fd());
         let mut told = 0;
-        while !queue.has_room() || !matches!(queue.next(), Next::Read(_)) {
+        while !is_woken() {
             assert_eq!(queue.pop().unwrap().1.left_out, 0);
             queue.told();
             told += 1;
         }
-        assert!((1..10).contains(&told), "{told}");
+        assert!(told > 400, "half of the queue is told: {told}");
+        assert_eq!(queue.next(), Next::Read);
     }
 
     #[test]
     fn what_comes_beyond_is_left_out_and_counted() {
-        let mut queue = Queue::default();
+        let mut queue = State::default();
         for _ in 0..10_000 {
             queue.push(Stream::Err, line(1000));
         }

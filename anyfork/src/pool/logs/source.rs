@@ -1,27 +1,21 @@
 //! [`Source`]: the pipe that is a worker's standard output or standard error.
 //! RUNS IN: caller
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::pool::logs::Logs;
 use crate::pool::logs::lines::Lines;
-use crate::pool::logs::printed::Printed;
+use crate::pool::logs::printed::{Printed, Stream};
+use crate::pool::logs::queue::Queue;
 use crate::sys::fd;
 
 /// Number of bytes that are read at once.
-pub(crate) const BUFFER_LEN: usize = 8 * 1024;
+const BUFFER_LEN: usize = 8 * 1024;
 
-/// Number of reads that empty a pipe: it holds 64 KiB.
+/// Maximum number of reads of a pipe whose worker is gone: it holds 64 KiB.
 const READS: usize = 8;
-
-/// A standard stream of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Out,
-    Err,
-}
 
 /// A pipe that a worker prints into.
 pub(crate) struct Source {
@@ -33,12 +27,17 @@ pub(crate) struct Source {
 #[derive(Default)]
 struct State {
     lines: Lines,
+    /// The call of the latest bytes.
+    latest: Option<u64>,
     /// Before it is known, nothing is read.
     pid: Option<u32>,
     /// What the worker has to do.
     call: Option<u64>,
-    /// What is in the pipe may be of an earlier call.
-    is_mixed: bool,
+    /// Of what the pipe holds, how many bytes were printed for which call before the present
+    /// one.
+    earlier: VecDeque<(usize, Option<u64>)>,
+    /// Number of bytes of those.
+    earlier_len: usize,
     /// The worker is gone, and its last line may have no end.
     has_exited: bool,
     /// Nothing more will come.
@@ -101,59 +100,45 @@ impl Source {
         self.state().has_exited = true;
     }
 
-    /// The worker gets a call.
-    pub(crate) fn set_call(&self, call: u64) {
-        self.state().call = Some(call);
-    }
-
-    /// The call is over: what the pipe has is of it.
-    pub(crate) fn end_call(&self, logs: &Logs) {
+    /// The worker gets a call, or has answered it: what the pipe holds is of the one before.
+    pub(crate) fn set_call(&self, call: Option<u64>) {
         let mut state = self.state();
-        let is_read = self.read_all(&mut state, logs);
-        state.call = None;
-        state.is_mixed = !is_read;
+        let held = fd::waiting_in(self.pipe.as_fd()).unwrap_or(0);
+        if let Some(new @ 1..) = held.checked_sub(state.earlier_len) {
+            let before = state.call;
+            state.earlier.push_back((new, before));
+            state.earlier_len = held;
+        }
+        state.call = call;
     }
 
     /// Reads once.
-    pub(crate) fn read(&self, logs: &Logs) {
+    pub(crate) fn read(&self, queue: &Queue) {
         let mut state = self.state();
-        self.read_once(&mut state, logs);
+        self.read_once(&mut state, queue);
     }
 
     /// Reads what is there, and takes a line that has no end for one: its worker is gone.
     /// Others may have the pipe, and go on.
-    pub(crate) fn finish(&self, logs: &Logs) {
+    pub(crate) fn finish(&self, queue: &Queue) {
         let mut state = self.state();
         state.has_exited = false;
         // 0: it never was.
         state.pid.get_or_insert(0);
         for _ in 0..READS {
-            if self.read_once(&mut state, logs) != Read::Part {
+            if self.read_once(&mut state, queue) != Read::Part {
                 break;
             }
         }
-        self.give(&mut state, logs, |lines, give| lines.finish(give));
+        self.give(&mut state, queue, |lines, give| lines.finish(give));
     }
 
-    /// Reads what the pipe had when this began. `false`: there is no room for it.
-    fn read_all(&self, state: &mut State, logs: &Logs) -> bool {
-        for _ in 0..READS {
-            if !logs.has_room() {
-                return false;
-            }
-            if self.read_once(state, logs) != Read::Part {
-                break;
-            }
-        }
-        true
-    }
-
-    fn read_once(&self, state: &mut State, logs: &Logs) -> Read {
+    fn read_once(&self, state: &mut State, queue: &Queue) -> Read {
         let mut buffer = [0; BUFFER_LEN];
         let read = match fd::read(self.pipe.as_fd(), &mut buffer) {
             Ok(0) => Read::End,
             Ok(len) => {
-                self.give(state, logs, |lines, give| lines.push(&buffer[..len], give));
+                self.take(state, &buffer[..len], queue);
                 match len < BUFFER_LEN {
                     true => Read::All,
                     false => Read::Part,
@@ -165,25 +150,42 @@ impl Source {
                 _ => Read::End,
             },
         };
-        match read {
-            Read::All => state.is_mixed = false,
-            Read::Part => {}
-            Read::End => {
-                self.give(state, logs, |lines, give| lines.finish(give));
-                state.is_at_end = true;
-            }
+        if read == Read::End {
+            self.give(state, queue, |lines, give| lines.finish(give));
+            state.is_at_end = true;
         }
         read
+    }
+
+    /// Takes in what was read.
+    fn take(&self, state: &mut State, mut bytes: &[u8], queue: &Queue) {
+        while !bytes.is_empty() {
+            let (len, call) = match state.earlier.front_mut() {
+                None => (bytes.len(), state.call),
+                Some((left, call)) => {
+                    let (len, call) = (bytes.len().min(*left), *call);
+                    *left -= len;
+                    state.earlier_len -= len;
+                    if *left == 0 {
+                        state.earlier.pop_front();
+                    }
+                    (len, call)
+                }
+            };
+            let (part, rest) = bytes.split_at(len);
+            state.latest = call;
+            self.give(state, queue, |lines, give| lines.push(part, give));
+            bytes = rest;
+        }
     }
 
     fn give(
         &self,
         state: &mut State,
-        logs: &Logs,
+        queue: &Queue,
         split: impl FnOnce(&mut Lines, &mut dyn FnMut(Vec<u8>, bool)),
     ) {
-        let call = state.call.filter(|_| !state.is_mixed);
-        let pid = state.pid.unwrap_or(0);
+        let (pid, call) = (state.pid.unwrap_or(0), state.latest);
         split(&mut state.lines, &mut |bytes, goes_on| {
             let line = Printed {
                 pid,
@@ -192,7 +194,7 @@ impl Source {
                 goes_on,
                 left_out: 0,
             };
-            logs.push(self.stream, line);
+            queue.push(self.stream, line);
         });
     }
 
