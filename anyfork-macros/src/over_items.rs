@@ -1,4 +1,4 @@
-//! What a companion has beside `call`: `map` over many items, and `service`.
+//! What a companion has beside `call`: `map` over many items, `each`, and `service`.
 //! RUNS IN: the compiler
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -57,6 +57,8 @@ pub(crate) fn over_items(called: &Called<'_>) -> TokenStream {
             quote!(+ #private::WithoutSender),
         ),
     };
+    let about_each = format!("Calls `{title}` once in every worker of a pool.");
+    let parameters = arguments.iter().map(Argument::parameter);
     let service = cfg!(feature = "tower").then(|| {
         quote! {
             #[doc = #about_service]
@@ -90,6 +92,18 @@ pub(crate) fn over_items(called: &Called<'_>) -> TokenStream {
             #items: I,
         ) -> #private::Map<I::IntoIter, #result> {
             #private::map(#on, #items, Self::#callee())
+        }
+
+        #[doc = #about_each]
+        #deprecated
+        #visibility fn each(
+            #on: impl #private::OnPool #map_bound,
+            #(#parameters),*
+        ) -> #private::Each<#result> {
+            #[allow(unused_mut)]
+            let mut #collected = #private::Arguments::new(Self::NAME);
+            #(#adds)*
+            #private::each(#on, Self::#callee(), #collected)
         }
 
         #service

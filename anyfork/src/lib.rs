@@ -175,6 +175,8 @@ pub mod __private {
     #[cfg(feature = "pool")]
     pub use crate::pool::callee::{Callee, WithoutSender};
     #[cfg(feature = "pool")]
+    pub use crate::pool::each::{Each, each};
+    #[cfg(feature = "pool")]
     pub use crate::pool::map::{Map, map};
     #[cfg(feature = "tower")]
     pub use crate::pool::service::{Service, service};
@@ -223,6 +225,8 @@ const _: () = {
     is_shared::<ChildHandle>();
     is_shared::<(Launch<Worker>, Launch<Child>, Launch<Process>)>();
     is_shared::<(Launch<Exit>, Launch<std::process::Output>)>();
+    #[cfg(feature = "pool")]
+    is_shared::<(pool::Lease, pool::Leasing, pool::Each<()>)>();
 };
 
 /// The README's programs run as they stand there.

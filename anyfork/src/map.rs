@@ -73,7 +73,7 @@
 //! | a typed call | `pool/call.rs` (what its owner has), `pool/fresh.rs` and `pool/pooled.rs` (where it runs), `pool/connection.rs` (one worker), `protocol/call.rs` (the bytes), `child/calls.rs` (the worker) |
 //! | `map` | `pool/map/flights.rs` (what is under way, and what is sent again), `protocol/call/items.rs` (several items in a request) |
 //! | events of a call | `entry/sender.rs` (what the function has), `child/calls/outlet.rs` (how they leave), `pool/arrivals.rs` (what is kept), `pool/recv.rs` (what the owner has) |
-//! | a lease | `pool/lease.rs` (what its owner has), `pool/lease/leasing.rs` (how it is waited for), `pool/state/leases.rs` (whose turn it is) |
+//! | a lease, `each` | `pool/lease.rs` (what its owner has), `pool/lease/leasing.rs` (how it is waited for), `pool/each.rs`, `pool/state/leases.rs` (whose turn it is) |
 //! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |
 //! | a pool hangs | `pool/exchange.rs` (who reads), `pool/inner.rs` (`reading`: when the watcher does), `pool/watcher.rs` |
 //! | lines that workers print | `pool/logs.rs` (the threads), `pool/logs/source.rs` (a pipe, and whose call a line is of), `pool/logs/queue.rs` (what waits, and what is left out) |

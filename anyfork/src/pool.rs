@@ -23,6 +23,7 @@ pub(crate) mod call;
 pub(crate) mod callee;
 pub(crate) mod connection;
 pub(crate) mod core;
+pub(crate) mod each;
 pub(crate) mod ended;
 pub(crate) mod entered;
 pub(crate) mod entry;
@@ -60,6 +61,7 @@ pub(crate) mod watcher;
 pub(crate) mod worker_info;
 
 pub use crate::pool::builder::Builder;
+pub use crate::pool::each::Each;
 pub use crate::pool::lease::Lease;
 pub use crate::pool::lease::leasing::Leasing;
 pub use crate::pool::left::Left;

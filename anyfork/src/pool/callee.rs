@@ -32,7 +32,8 @@ impl<A, R> Clone for Callee<A, R> {
 
 impl<A, R> Copy for Callee<A, R> {}
 
-/// Bound of the `map` and the `service` of functions with a `Sender`: no type has it.
+/// Bound of the `map`, the `each` and the `service` of functions with a `Sender`: no type has
+/// it.
 #[diagnostic::on_unimplemented(
     message = "a function with a `Sender` can be called one by one only",
     label = "its events would have nobody to receive them",

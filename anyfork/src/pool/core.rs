@@ -207,7 +207,7 @@ impl Shared {
                     inner
                         .leases
                         .values_mut()
-                        .for_each(|it| it.note_exit(worker, up));
+                        .for_each(|it| it.note_exit(worker, up.exit.as_ref()));
                 }
                 if let (Live::Up(up), Some(_)) = (&live, &self.options.on_exit)
                     && let Some(exit) = up.exit.clone()

@@ -121,7 +121,7 @@ impl Inner {
         if let LeaseAt::Has(worker) = entry.at {
             entry.at = LeaseAt::Lost(worker, reason);
             if let Some(Live::Up(up)) = self.workers.get(&worker) {
-                entry.note_exit(worker, up);
+                entry.note_exit(worker, up.exit.as_ref());
             }
             self.todo.wakes.extend(entry.wake.take());
         }

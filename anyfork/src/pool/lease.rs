@@ -80,7 +80,7 @@ use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 ///
 /// The worker counts to [`max`](crate::pool::Builder::max): with as many leases as that, calls
 /// with the pool wait. What replaces workers after so many calls, at an age, after a renewal
-/// or a growth, waits for the end of the lease. `each` runs in leased
+/// or a growth, waits for the end of the lease. [`each`](crate::pool::Each) runs in leased
 /// workers, too, between the calls of the lease.
 pub struct Lease {
     shared: Arc<Shared>,

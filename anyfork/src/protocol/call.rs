@@ -43,6 +43,7 @@ pub(crate) mod incoming;
 pub(crate) mod items;
 pub(crate) mod outgoing;
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::failure::Failure;
@@ -82,6 +83,16 @@ impl Payload {
             main,
             ..Payload::default()
         }
+    }
+
+    /// The same again, with duplicates of the descriptors.
+    pub(crate) fn try_clone(&self) -> io::Result<Payload> {
+        let fds: io::Result<Vec<OwnedFd>> = self.fds.iter().map(OwnedFd::try_clone).collect();
+        Ok(Payload {
+            main: self.main.clone(),
+            blobs: self.blobs.clone(),
+            fds: fds?,
+        })
     }
 
     /// Number of its bytes.

@@ -2,6 +2,7 @@
 
 mod calls_are_a_service;
 mod events_come_before_the_result;
+mod every_worker_runs_it_once;
 mod leases_stick_to_their_worker;
 mod maps_take_items_in_turn;
 mod senders_wait_for_their_caller;

@@ -4,7 +4,6 @@
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::pool::entry::Wake;
-use crate::pool::live::Up;
 use crate::pool::state::event::{Reason, WorkerId};
 
 /// A lease, from its request until its owner has dropped it.
@@ -54,9 +53,9 @@ impl LeaseEntry {
     }
 
     /// A worker has left, which may have been this lease's.
-    pub(crate) fn note_exit(&mut self, worker: WorkerId, up: &Up) {
+    pub(crate) fn note_exit(&mut self, worker: WorkerId, exit: Option<&Exit>) {
         if matches!(self.at, LeaseAt::Lost(lost, _) if lost == worker) {
-            self.exit.clone_from(&up.exit);
+            self.exit = exit.cloned();
         }
     }
 }

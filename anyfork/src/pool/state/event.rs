@@ -79,7 +79,6 @@ pub(crate) enum To {
     /// The one of this lease.
     Lease(CallId, WorkerId),
     /// This one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for `each`"))]
     Worker(WorkerId),
 }
 

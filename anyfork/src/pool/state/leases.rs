@@ -103,7 +103,6 @@ impl State {
     }
 
     /// The workers that can take calls.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for `each`"))]
     pub(crate) fn serving(&self) -> impl Iterator<Item = WorkerId> + '_ {
         let serving = self.workers.iter().filter(|(_, it)| it.is_serving());
         serving.map(|(id, _)| *id)

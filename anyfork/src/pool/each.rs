@@ -1,0 +1,268 @@
+//! [`Each`]: a call that runs once in every worker of a pool.
+//! RUNS IN: caller
+
+use std::collections::VecDeque;
+use std::fmt;
+#[cfg(feature = "tokio")]
+use std::future::poll_fn;
+use std::iter;
+#[cfg(feature = "tokio")]
+use std::pin::Pin;
+use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::pool::call::{Arguments, Decode, decoded};
+use crate::pool::callee::Callee;
+use crate::pool::core::Shared;
+use crate::pool::ended;
+use crate::pool::entry::Aim;
+use crate::pool::handle::Pool;
+use crate::pool::map::blocking::Blocking;
+use crate::pool::on::OnPool;
+use crate::pool::pooled::PoolCall;
+use crate::pool::prepared::{Prepared, next_number};
+use crate::pool::state::event::To;
+use crate::protocol::call::Payload;
+
+/// A call that runs once in every worker of a pool that lives: from a companion's `each`.
+///
+/// For what each process has of its own: a cache to clear, a file to open again, counters to
+/// collect. It is under way when it is made. In a worker that is busy it comes after that
+/// worker's call and before all that wait, and in a [leased](crate::pool::Lease) one between
+/// two calls. Workers that are started later, or are being started, do not run it.
+///
+/// The results are taken by [`blocking`](Each::blocking) as an [`Iterator`], or in async code
+/// by [`next`](Each::next), or as a `futures_core::Stream`: one for each worker, the oldest
+/// worker's first.
+///
+/// ```
+/// # mod doctest {
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use anyfork::{Pool, Process};
+///
+/// static SERVED: AtomicU64 = AtomicU64::new(0);
+///
+/// #[anyfork::call]
+/// fn serve() {
+///     SERVED.fetch_add(1, Ordering::Relaxed);
+/// }
+///
+/// /// How many calls this process has served since it was asked last.
+/// #[anyfork::call]
+/// fn take_served() -> u64 {
+///     SERVED.swap(0, Ordering::Relaxed)
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::builder(Process::new()?).max(3).build()?;
+/// let calls: Vec<_> = (0..10).map(|_| serve::call(&pool)).collect();
+/// calls.into_iter().try_for_each(|call| call.blocking())?;
+///
+/// let each = take_served::each(&pool);
+/// assert_eq!(each.pids().len(), pool.workers().len());
+/// assert_eq!(each.blocking().sum::<anyfork::Result<u64>>()?, 10);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
+/// Dropped, it undoes what is not done: workers that run it are killed. See
+/// [`detach`](Each::detach).
+///
+/// # Errors
+///
+/// Each result is a call's: see [`Call`](crate::Call). A worker that dies or leaves before it
+/// has run the call gives [`ErrorKind::Died`], and no other worker runs it instead.
+///
+/// One error in place of all results, if no worker is called:
+/// [`ErrorKind::BadArgument`] for an argument that does not encode, [`ErrorKind::Closed`] after
+/// a shutdown, and [`ErrorKind::Io`] if a descriptor cannot be duplicated for every worker.
+///
+/// # Caveats
+///
+/// The arguments are encoded once, and every worker gets a copy. The copies of a descriptor
+/// share what dup(2) shares: the position in a file, and a pipe's end.
+///
+/// [`ErrorKind::Died`]: crate::ErrorKind::Died
+/// [`ErrorKind::BadArgument`]: crate::ErrorKind::BadArgument
+/// [`ErrorKind::Closed`]: crate::ErrorKind::Closed
+/// [`ErrorKind::Io`]: crate::ErrorKind::Io
+#[must_use = "a call that is dropped is undone: take its results, or `detach` it"]
+pub struct Each<R> {
+    name: &'static str,
+    decode: Decode<R>,
+    /// Why no worker is called.
+    error: Option<Error>,
+    /// Those whose results were not taken.
+    calls: VecDeque<OfWorker>,
+}
+
+/// The call of one worker.
+struct OfWorker {
+    pid: u32,
+    call: PoolCall,
+}
+
+/// What a companion's `each` does.
+pub fn each<A, R>(on: impl OnPool, callee: Callee<A, R>, arguments: Arguments) -> Each<R> {
+    let started = arguments
+        .into_payload()
+        .and_then(|arguments| start(&on.pool(), &callee, arguments));
+    let (error, calls) = match started {
+        Ok(calls) => (None, calls),
+        Err(error) => (Some(error.before_entry()), VecDeque::new()),
+    };
+    Each {
+        name: callee.name,
+        decode: callee.decode,
+        error,
+        calls,
+    }
+}
+
+fn start<A, R>(
+    pool: &Pool,
+    callee: &Callee<A, R>,
+    arguments: Payload,
+) -> Result<VecDeque<OfWorker>> {
+    let shared = pool.shared()?;
+    let aims = aims(&shared)?;
+    let copies: Result<Vec<Payload>> = iter::repeat_with(|| arguments.try_clone())
+        .take(aims.len())
+        .map(|copy| {
+            let what = format!("duplicate the descriptors of `{}`", callee.name);
+            copy.map_err(|error| Error::io(what, error))
+        })
+        .collect();
+    let calls = aims.into_iter().zip(copies?).map(|(aim, arguments)| {
+        let call = Prepared {
+            number: next_number(),
+            name: callee.name,
+            fingerprint: callee.fingerprint,
+            arguments,
+            items: None,
+        };
+        OfWorker {
+            pid: aim.pid,
+            call: PoolCall::start_at(Arc::clone(&shared), call, aim),
+        }
+    });
+    Ok(calls.collect())
+}
+
+/// The workers that live.
+fn aims(shared: &Shared) -> Result<Vec<Aim>> {
+    let mut inner = shared.lock();
+    if inner.state.is_closed() {
+        return Err(ended::closed());
+    }
+    let workers: Vec<_> = inner.state.serving().collect();
+    let aims = workers.into_iter().filter_map(|worker| {
+        let pid = inner.up(worker)?.watch.pid();
+        let to = To::Worker(worker);
+        Some(Aim { to, pid })
+    });
+    Ok(aims.collect())
+}
+
+impl<R> Each<R> {
+    /// The process ids of the workers whose results are to come, in the order of those.
+    pub fn pids(&self) -> Vec<u32> {
+        self.calls.iter().map(|it| it.pid).collect()
+    }
+
+    /// Limits the time in each worker, as [`Call::timeout`](crate::Call::timeout): a worker
+    /// that takes longer is killed, also a leased one.
+    pub fn timeout(mut self, limit: Duration) -> Each<R> {
+        self.calls
+            .iter_mut()
+            .for_each(|it| it.call.set_timeout(limit));
+        self
+    }
+
+    /// Lets it go on without anybody, as [`Call::detach`](crate::Call::detach).
+    pub fn detach(self) {
+        self.calls.into_iter().for_each(|it| it.call.detach());
+    }
+
+    /// The results for code without async.
+    pub fn blocking(self) -> Blocking<Each<R>> {
+        Blocking(self)
+    }
+
+    /// The next result; `None` after the last.
+    ///
+    /// Cancel-safe: dropped before it resolves, it has taken no result.
+    #[cfg(feature = "tokio")]
+    pub async fn next(&mut self) -> Option<Result<R>> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    #[cfg(feature = "tokio")]
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<R>>> {
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(first) = self.calls.front_mut() else {
+            return Poll::Ready(None);
+        };
+        let payload = ready!(first.call.poll(context));
+        self.calls.pop_front();
+        Poll::Ready(Some(self.result(payload)))
+    }
+
+    fn result(&self, payload: Result<Payload>) -> Result<R> {
+        decoded("result", self.name, self.decode, payload?)
+    }
+
+    /// Number of results to come.
+    fn left(&self) -> (usize, Option<usize>) {
+        let left = self.calls.len() + usize::from(self.error.is_some());
+        (left, Some(left))
+    }
+}
+
+impl<R> Iterator for Blocking<Each<R>> {
+    type Item = Result<R>;
+
+    fn next(&mut self) -> Option<Result<R>> {
+        if let Some(error) = self.0.error.take() {
+            return Some(Err(error));
+        }
+        let payload = self.0.calls.pop_front()?.call.blocking();
+        Some(self.0.result(payload))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.left()
+    }
+}
+
+impl<R> ExactSizeIterator for Blocking<Each<R>> {}
+
+#[cfg(feature = "tokio")]
+impl<R> futures_core::Stream for Each<R> {
+    type Item = Result<R>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<R>>> {
+        self.poll(context)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.left()
+    }
+}
+
+impl<R> fmt::Debug for Each<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Each")
+            .field("name", &self.name)
+            .field("pids", &self.pids())
+            .finish_non_exhaustive()
+    }
+}
