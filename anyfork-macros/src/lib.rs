@@ -307,16 +307,17 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// An empty type of the function's name and visibility, with
 ///
 /// - `NAME: &'static str`, the name that the function is registered under, and
-/// - `call(on, …) -> Call<R, E>`, which takes where to run it, such as a `&Pool`, or a
-///   `Process` for a fresh process of its own, and the function's parameters. The call is
+/// - `call(on, …) -> Call<R, E>`, which takes where to run it, such as a `&Pool`, a
+///   `&mut Lease`, or a `Process` for a fresh process of its own, and the function's parameters. The call is
 ///   under way when it is made;
 /// - `map(&pool, items) -> pool::Map<I, R>`: a call for each item, which is the parameter, the
-///   tuple of them, or `()`; and
+///   tuple of them, or `()`;
+/// - `each(&pool, …) -> pool::Each<R>`: once in every worker that lives; and
 /// - with anyfork's feature `tower`, `service(&pool)`: the calls as a `tower_service::Service`.
 ///
 /// One parameter may be an `anyfork::Sender<E>`, known by that name: the function sends
 /// events of type `E` with it while it runs, and the caller receives them with `Call::recv`.
-/// `call` does not have that parameter, and `map` and `service` are refused.
+/// `call` does not have that parameter, and `map`, `each` and `service` are refused.
 ///
 /// # Keys
 ///

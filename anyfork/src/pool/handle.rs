@@ -47,8 +47,8 @@ use crate::pool::worker_info::{Worker, WorkerState};
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// When the last handle is dropped, idle workers end at once, and calls whose
-/// [`Call`](crate::Call) lives finish.
+/// [`lease`](Pool::lease) gives a worker to one caller alone. When the last handle is dropped,
+/// idle workers end at once, and calls whose [`Call`](crate::Call) lives finish.
 ///
 /// # Caveats
 ///

@@ -42,6 +42,29 @@ impl Pool {
     /// A worker for the caller alone, until the [`Lease`] is dropped. It waits in turn with the
     /// calls for a worker that is free, or for a new one.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let mut lease = pool.lease().blocking()?;
+    /// for _ in 0..3 {
+    ///     assert_eq!(whoami::call(&mut lease).blocking()?, lease.pid());
+    /// }
+    /// lease.retire();
+    /// assert_eq!(pool.stats().leased, 0);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Full`], and [`ErrorKind::TimedOut`] after the pool's

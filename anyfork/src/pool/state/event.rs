@@ -185,7 +185,7 @@ pub enum Reason {
     Died,
     /// It was idle for too long, or one too many.
     Idle,
-    /// It had served long enough, or panicked, or asked for it.
+    /// It had served long enough, or panicked, or it or its lease asked for it.
     Retired,
     /// Its call took too long.
     TimedOut,
