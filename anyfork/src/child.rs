@@ -30,4 +30,6 @@ pub(crate) mod settings;
 pub(crate) mod spare;
 pub(crate) mod surroundings;
 pub(crate) mod title;
+#[cfg(all(feature = "pool", feature = "tracing"))]
+pub(crate) mod trace;
 pub(crate) mod trust;

@@ -77,6 +77,7 @@
 //! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |
 //! | a pool hangs | `pool/exchange.rs` (who reads), `pool/inner.rs` (`reading`: when the watcher does), `pool/watcher.rs` |
 //! | lines that workers print | `pool/logs.rs` (the threads), `pool/logs/source.rs` (a pipe, and whose call a line is of), `pool/logs/queue.rs` (what waits, and what is left out) |
+//! | spans and events of workers | `child/trace.rs` (the worker's subscriber), `protocol/trace.rs` (the bytes), `pool/logs/retold.rs` (they are told here), `pool/logs/sites.rs` (their callsites), `pool/trace.rs` (`Home`: whose they are) |
 //! | a setting of a pool | `pool/builder.rs`, `pool/limits.rs` (if the state goes by it) or `pool/core.rs` (`Options`) |
 //! | a value that crosses with a call | `value/probe.rs` (which codec a type has), `value/parts.rs` (tuples and the like), `value/codecs.rs`; the text of a compile error is at `value/probe.rs` (`Crosses`) |
 //! | a call in a fresh process | `pool/fresh/course.rs` (what happens), `pool/fresh.rs` (how it is waited for), `pool/failed.rs` (what its caller is told) |
@@ -135,6 +136,8 @@
 //! | `child::plugin::LOADED`, `child::plugin::guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |
 //! | `entry::collected::COLLECTED` | an init function's run | empty: no fork while an init function runs, but by user's code |
 //! | `pool::watcher::WATCHER` (the pools, and the thread that watches them) | the first pool, the watcher | of another process, so replaced |
+//! | `pool::logs::sites::SITES` (callsites of workers' events) | the thread that tells of them | stays: callsites are for ever |
+//! | `child::trace::ENTERED` (thread-local: the spans that a thread is in) | the worker's subscriber | as the subscriber's, which a copy keeps silent |
 //! | `pool::call::LATEST` (the number of the latest call) | every call | stays: numbers only rise |
 //! | `entry::call::RETIRES` (whether the worker leaves) | `anyfork::retire` | stays; no worker of a pool is forked from |
 //! | `args::failure` (thread-local) | whoever collects arguments | empty outside of a collection |
@@ -194,6 +197,7 @@
 //! - **fingerprint**: the digest of a function's name and signature.
 //! - **fresh process**: one that is started for one call.
 //! - **generation**: the number of our forks since the exec.
+//! - **home**: the observer and the span that a worker's reports belong to.
 //! - **init**: a registered function that prepares a process.
 //! - **launch**: a start as the user sees it; **spawn**: the same inside.
 //! - **line**: the conversation with one worker of a pool, which one thread at a time has.

@@ -189,6 +189,8 @@ pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod setting;
 pub(crate) mod status;
+#[cfg(all(feature = "pool", feature = "tracing"))]
+pub(crate) mod trace;
 
 use std::fmt;
 

@@ -5,9 +5,13 @@
 use crate::child::calls;
 #[cfg(feature = "plugin")]
 use crate::child::plugin::{self, PluginFunction};
+#[cfg(all(feature = "pool", feature = "tracing"))]
+use crate::child::trace;
 use crate::entry::Kind;
 use crate::error::Result;
 use crate::registry::{self, Function, find};
+#[cfg(all(feature = "pool", feature = "tracing"))]
+use crate::spec::name::TRACE_INIT;
 #[cfg(feature = "pool")]
 use crate::spec::name::{CALL_LOOP, ONE_CALL};
 use crate::spec::name::{FunctionName, Identity};
@@ -40,6 +44,10 @@ pub(crate) fn find_function(kind: Kind, wanted: &FunctionName<'_>) -> Result<Fou
     #[cfg(feature = "pool")]
     if let (Kind::Worker, Some(worker)) = (kind, library_worker(wanted)) {
         return Ok(Found::Own(worker));
+    }
+    #[cfg(all(feature = "pool", feature = "tracing"))]
+    if kind == Kind::Init && wanted.identity.is_some() && wanted.name == TRACE_INIT {
+        return Ok(Found::Own(&trace::INIT));
     }
     #[cfg(feature = "plugin")]
     let (loaded, loaded_others) = (plugin::functions(kind), plugin::functions(kind.other()));

@@ -16,6 +16,8 @@ use crate::pool::limits::Limits;
 use crate::pool::logs::printed::{Callbacks, Printed};
 use crate::pool::prepared::MAX_RESULT;
 use crate::pool::recipe::Recipe;
+#[cfg(feature = "tracing")]
+use crate::pool::trace::Home;
 
 /// The settings of a pool, from [`Pool::builder`](crate::Pool::builder).
 #[must_use = "`build` makes the pool"]
@@ -318,6 +320,54 @@ impl Builder {
     /// says: as [`stdout`](Builder::stdout).
     pub fn stderr(mut self, on_line: impl Fn(&Printed) + Send + Sync + 'static) -> Builder {
         self.printed.stderr = Some(Box::new(on_line));
+        self
+    }
+
+    /// Workers' spans and events come home: to the observer that is set where a call is made,
+    /// inside the span `call` of that call (target `anyfork`), with their level, target,
+    /// fields, file and line. What a worker does beside its calls, as in an init function,
+    /// is in a span `worker`.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn resize(width: u32) {
+    ///     tracing::info!(width, "in the log of the program that has called");
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// // The program's subscriber is set before, as by `tracing_subscriber::fmt::init()`.
+    /// let pool = Pool::builder(Process::new()?).tracing().build()?;
+    /// resize::call(&pool, 40).blocking()?;
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// A worker sends what is as severe as the program wanted to know of when the worker was
+    /// started; the program's filters then decide. An event comes a moment later, and a
+    /// [`shutdown`](crate::Pool::shutdown) waits until all are there. Where the program is
+    /// behind, the worker waits, as for a line of [`stdout`](Builder::stdout).
+    ///
+    /// Values are cut after 16 KiB an event, and say so. An event that has to be left out,
+    /// because the observer does not return for a second, or there are more than 4,096 open
+    /// spans or places in the source, is counted in a warning.
+    ///
+    /// # Errors
+    ///
+    /// A worker whose template has set a subscriber, as in a preload, cannot be started
+    /// ([`ErrorKind::InitFailed`](crate::ErrorKind::InitFailed)): there is one for a process.
+    ///
+    /// # Caveats
+    ///
+    /// At most 32 fields of a span or an event come. That a span is entered does not, nor
+    /// `follows_from`. What a plugin reports stays there: it has a `tracing` of its own.
+    #[cfg(feature = "tracing")]
+    pub fn tracing(mut self) -> Builder {
+        self.printed.home = Some(Home::here());
         self
     }
 

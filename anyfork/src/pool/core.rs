@@ -106,6 +106,11 @@ impl Shared {
         self.mark.is_copy()
     }
 
+    /// Whether workers' spans and events come home.
+    pub(crate) fn has_home(&self) -> bool {
+        self.logs.as_ref().is_some_and(|it| it.has_home())
+    }
+
     /// The pool has ended: what its workers have printed is told. `None`: nothing is left.
     /// Otherwise the time to look again at the latest.
     pub(crate) fn end_logs(&self) -> Option<Instant> {
@@ -252,7 +257,7 @@ impl Shared {
         up.unread_since = None;
         up.is_watched = false;
         if let Some(outputs) = &up.outputs {
-            outputs.set_call(Some(call.0));
+            outputs.set_call(call.0, &entry.home);
         }
         entry.worker = Some(worker);
         entry.number = first;

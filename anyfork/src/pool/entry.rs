@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::pool::arrivals::Arrivals;
 use crate::pool::request::Request;
 use crate::pool::state::event::{CallId, To, WorkerId};
+use crate::pool::trace::Home;
 use crate::protocol::call::Payload;
 
 /// A call, until its owner has taken the result.
@@ -27,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) owner: Owner,
     /// Before the result.
     pub(crate) arrivals: Arrivals,
+    /// Where what its worker reports belongs.
+    pub(crate) home: Home,
 }
 
 impl Entry {
@@ -38,7 +41,8 @@ impl Entry {
     /// Whether its drop may run others' code, or system calls.
     pub(crate) fn has_others(&self) -> bool {
         let is_simple = matches!(self.owner, Owner::Away | Owner::Gone | Owner::Reads);
-        self.request.is_some() || self.result.is_some() || !self.arrivals.is_empty() || !is_simple
+        let is_empty = self.request.is_none() && self.result.is_none();
+        !is_empty || !self.arrivals.is_empty() || !is_simple || self.home.is_somewhere()
     }
 }
 

@@ -49,7 +49,7 @@ impl Line {
 
     fn stepped(&mut self, progress: Result<Progress>, shared: &Shared) -> Stepped {
         if let (Ok(Progress::Reply(_)), Some(outputs)) = (&progress, &self.outputs) {
-            outputs.set_call(None);
+            drop(outputs.end_call());
         }
         let has_grown = match (&progress, shared.options.retire_growth) {
             (Ok(Progress::Reply(_)), Some(limit)) => {
@@ -256,7 +256,8 @@ impl Shared {
     /// A worker has exited, and its connection is here. What it has answered counts.
     fn on_death(&self, inner: &mut Inner, worker: WorkerId) {
         if let Some(outputs) = inner.up(worker).and_then(|up| up.outputs.as_ref()) {
-            outputs.set_call(None);
+            let homes = outputs.end_call();
+            inner.todo.trash.push(Trash::Homes(homes));
         }
         while let Some(up) = inner.up(worker)
             && up.call.is_some()

@@ -17,6 +17,7 @@ use crate::pool::request::Request;
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, Event, Reason, WorkerId};
 use crate::pool::table::Table;
+use crate::pool::trace::Home;
 use crate::protocol::call::Payload;
 use crate::sys::rights::Rights;
 
@@ -86,6 +87,7 @@ pub(crate) enum Trash {
     Wake(Wake),
     Base(Arc<Base>),
     Line(Box<Line>),
+    Homes(Vec<Home>),
     Arrived(Vec<Outcome>),
     Arrivals(VecDeque<Result<Payload>>),
 }

@@ -32,7 +32,7 @@ use crate::pool::request::Request;
 #[cfg(feature = "tokio")]
 use crate::pool::state::event::WorkerId;
 use crate::pool::state::event::{CallId, Event};
-use crate::pool::trace::CallTrace;
+use crate::pool::trace::{CallTrace, Home};
 use crate::protocol::call::{Payload, Terms};
 
 /// A call in a pool. Dropped, it is undone.
@@ -67,6 +67,11 @@ impl PoolCall {
             arguments: call.arguments,
             items: call.items,
         };
+        let trace = CallTrace::begin(call.name, call.number);
+        let home = match shared.has_home() {
+            true => trace.home(),
+            false => Home::default(),
+        };
         let entry = Entry {
             name: call.name,
             aim,
@@ -78,8 +83,8 @@ impl PoolCall {
             result: None,
             owner: Owner::Away,
             arrivals: Arrivals::default(),
+            home,
         };
-        let trace = CallTrace::begin(call.name, call.number);
         shared.call(id, entry);
         PoolCall {
             shared,

@@ -46,7 +46,11 @@ pub(crate) const CALL_LOOP: &str = "anyfork::pool";
 #[cfg(feature = "pool")]
 pub(crate) const ONE_CALL: &str = "anyfork::call";
 
-/// What stands in for the companion of these workers.
+/// The name of the library's own init function that sends a worker's spans and events home.
+#[cfg(all(feature = "pool", feature = "tracing"))]
+pub(crate) const TRACE_INIT: &str = "anyfork::tracing";
+
+/// What stands in for the companion of these.
 #[cfg(feature = "pool")]
 pub(crate) enum CallLoop {}
 

@@ -1,5 +1,6 @@
-//! Promises about what workers of a pool print.
+//! Promises about what workers of a pool print, and about their spans and events.
 
+mod events_come_home;
 mod lines_have_their_call;
 mod slow_callbacks_harm_logs_only;
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::pool::logs::queue::Queue;
 use crate::pool::logs::source::Source;
+use crate::pool::logs::told::Current;
+use crate::pool::trace::Home;
 
 /// The pipes of one worker. Dropped when the worker is gone, or was never there.
 pub(crate) struct Outputs {
@@ -19,18 +21,27 @@ impl Outputs {
 
     /// The worker's pid is known: from now on its pipes are read.
     pub(crate) fn set_pid(&self, pid: u32) {
-        let is_news = self
-            .sources
-            .iter()
-            .fold(false, |it, source| it | source.set_pid(pid));
-        if is_news {
+        let news = self.sources.iter().filter(|it| it.set_pid(pid));
+        if news.count() > 0 {
             self.queue.bell().signal();
         }
     }
 
-    /// The worker gets this call, or has answered the one before, or is gone.
-    pub(crate) fn set_call(&self, call: Option<u64>) {
-        self.sources.iter().for_each(|it| it.set_call(call));
+    /// The worker gets this call.
+    pub(crate) fn set_call(&self, id: u64, home: &Home) {
+        for source in &self.sources {
+            let home = home.clone();
+            // The call before is over, and its home is not here any more.
+            drop(source.set_call(Some(Current { id, home })));
+        }
+    }
+
+    /// The worker has answered its call, or is gone. Gives what is to be dropped without a
+    /// lock: it may run others' code.
+    #[must_use = "it is dropped without a lock"]
+    pub(crate) fn end_call(&self) -> Vec<Home> {
+        let ended = self.sources.iter().filter_map(|it| it.set_call(None));
+        ended.map(|call| call.home).collect()
     }
 }
 

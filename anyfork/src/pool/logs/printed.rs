@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::panic::RefUnwindSafe;
 
+#[cfg(feature = "tracing")]
+use crate::pool::trace::Home;
+
 /// A standard stream of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -15,17 +18,33 @@ pub(crate) enum Stream {
 /// A callback for lines.
 pub(crate) type OnLine = Box<dyn Fn(&Printed) + Send + Sync>;
 
-/// The callbacks for lines.
+/// Who is told what workers print, and their spans and events.
 #[derive(Default)]
 pub(crate) struct Callbacks {
     pub(crate) stdout: Option<OnLine>,
     pub(crate) stderr: Option<OnLine>,
+    /// The observer from when the pool was made.
+    #[cfg(feature = "tracing")]
+    pub(crate) home: Option<Home>,
 }
 
 /// A panic of a callback is caught, and leaves nothing half done here.
 impl RefUnwindSafe for Callbacks {}
 
 impl Callbacks {
+    /// Whether nobody is told anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stdout.is_none() && self.stderr.is_none() && !self.has_home()
+    }
+
+    /// Whether workers' spans and events come home.
+    pub(crate) fn has_home(&self) -> bool {
+        #[cfg(feature = "tracing")]
+        return self.home.is_some();
+        #[cfg(not(feature = "tracing"))]
+        return false;
+    }
+
     pub(crate) fn of(&self, stream: Stream) -> Option<&OnLine> {
         match stream {
             Stream::Out => self.stdout.as_ref(),

@@ -12,7 +12,7 @@ use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::pool::logs::printed::{Printed, Stream};
+use crate::pool::logs::told::Told;
 use crate::sys::eventfd::EventFd;
 
 /// Maximum number of bytes of lines that wait to be told.
@@ -36,11 +36,14 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    lines: VecDeque<(Stream, Printed)>,
+    waiting: VecDeque<Told>,
     /// Number of bytes of those.
     len: usize,
     /// Number of lines for which there was no room, since the last that was told.
-    left_out: u64,
+    lines_left_out: u64,
+    /// Number of frames for which there was no room, since the last that was told.
+    #[cfg(feature = "tracing")]
+    frames_left_out: u64,
     /// The callback has had its present line since then.
     busy_since: Option<Instant>,
     last_told: Option<Instant>,
@@ -92,20 +95,24 @@ impl Queue {
         Next::Wait(state.busy_since.map(|since| since + TIMEOUT_CALLBACK))
     }
 
-    /// Takes a line in, or leaves it out.
-    pub(crate) fn push(&self, stream: Stream, line: Printed) {
-        self.state().push(stream, line);
+    /// Takes something in, or gives back what is left out.
+    pub(crate) fn push(&self, told: Told) -> Option<Told> {
+        let left_out = self.state().push(told);
         self.changed.notify_one();
+        left_out
     }
 
-    /// Waits for the line that is told next. `None`: there will be none.
-    pub(crate) fn pop(&self) -> Option<(Stream, Printed)> {
+    /// Waits for what is told next. `None`: there will be nothing.
+    pub(crate) fn pop(&self) -> Option<Told> {
         let mut state = self.state();
         loop {
-            if let Some(line) = state.pop() {
-                return Some(line);
+            if state.is_over {
+                return None;
             }
-            if state.is_read || state.is_over {
+            if let Some(told) = state.pop() {
+                return Some(told);
+            }
+            if state.is_read {
                 state.is_over = true;
                 return None;
             }
@@ -114,7 +121,7 @@ impl Queue {
         }
     }
 
-    /// The line is told.
+    /// It is told.
     pub(crate) fn told(&self) {
         if self.state().told() {
             self.bell.signal();
@@ -152,24 +159,42 @@ impl State {
         self.busy_since.is_some_and(is_long)
     }
 
-    fn push(&mut self, stream: Stream, line: Printed) {
+    fn push(&mut self, told: Told) -> Option<Told> {
         let is_full = self.len >= MAXIMUM_WAITING && self.ending.is_none();
         // Who was told of room may bring a bit more.
         let is_too_full = is_full && (self.len >= 2 * MAXIMUM_WAITING || self.is_stuck());
         if is_too_full || self.is_over {
-            self.left_out += 1;
-            return;
+            match told {
+                Told::Line(..) => self.lines_left_out += 1,
+                #[cfg(feature = "tracing")]
+                Told::Frame(_) => self.frames_left_out += 1,
+                // It is as small as its worker was large.
+                #[cfg(feature = "tracing")]
+                Told::Gone(_) => {
+                    self.len += OVERHEAD;
+                    self.waiting.push_back(told);
+                    return None;
+                }
+            }
+            return Some(told);
         }
-        self.len += line.bytes.len() + OVERHEAD;
-        self.lines.push_back((stream, line));
+        self.len += told.len() + OVERHEAD;
+        self.waiting.push_back(told);
+        None
     }
 
-    fn pop(&mut self) -> Option<(Stream, Printed)> {
-        let (stream, mut line) = self.lines.pop_front()?;
-        self.len -= line.bytes.len() + OVERHEAD;
-        line.left_out = mem::take(&mut self.left_out);
+    fn pop(&mut self) -> Option<Told> {
+        let mut told = self.waiting.pop_front()?;
+        self.len -= told.len() + OVERHEAD;
+        match &mut told {
+            Told::Line(_, line) => line.left_out = mem::take(&mut self.lines_left_out),
+            #[cfg(feature = "tracing")]
+            Told::Frame(frame) => frame.left_out = mem::take(&mut self.frames_left_out),
+            #[cfg(feature = "tracing")]
+            Told::Gone(_) => {}
+        }
         self.busy_since = Some(Instant::now());
-        Some((stream, line))
+        Some(told)
     }
 
     /// Whether the reader is to be woken.
@@ -190,8 +215,8 @@ impl State {
         if now < until {
             return Some(until);
         }
+        // What waits is dropped with the queue: that may run others' code.
         self.is_over = true;
-        self.lines.clear();
         None
     }
 }
@@ -201,15 +226,25 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::pool::logs::printed::{Printed, Stream};
     use crate::sys::poll;
 
-    fn line(len: usize) -> Printed {
-        Printed {
+    fn line(len: usize) -> Told {
+        let line = Printed {
             pid: 1,
             call: None,
             bytes: vec![b'x'; len],
             goes_on: false,
             left_out: 0,
+        };
+        Told::Line(Stream::Out, line)
+    }
+
+    fn left_out(told: Told) -> u64 {
+        match told {
+            Told::Line(_, line) => line.left_out,
+            #[cfg(feature = "tracing")]
+            _ => unreachable!("lines alone"),
         }
     }
 
@@ -217,12 +252,12 @@ mod tests {
     fn a_full_queue_has_its_reader_wait() {
         let queue = Queue::new().unwrap();
         while queue.next() == Next::Read {
-            queue.push(Stream::Out, line(1000));
+            queue.push(line(1000));
         }
         let is_woken = || poll::is_readable(queue.bell.as_fd());
         let mut told = 0;
         while !is_woken() {
-            assert_eq!(queue.pop().unwrap().1.left_out, 0);
+            assert_eq!(left_out(queue.pop().unwrap()), 0);
             queue.told();
             told += 1;
         }
@@ -234,15 +269,15 @@ mod tests {
     fn what_comes_beyond_is_left_out_and_counted() {
         let mut queue = State::default();
         for _ in 0..10_000 {
-            queue.push(Stream::Err, line(1000));
+            queue.push(line(1000));
         }
         assert!(queue.len < 2 * MAXIMUM_WAITING + 2000);
-        let (mut told, mut left_out) = (0, 0);
-        while let Some((_, line)) = queue.pop() {
+        let (mut told, mut others) = (0, 0);
+        while let Some(line) = queue.pop() {
             told += 1;
-            left_out += line.left_out;
+            others += left_out(line);
         }
-        assert_eq!(told + left_out, 10_000);
+        assert_eq!(told + others, 10_000);
         assert_eq!(queue.len, 0);
     }
 }

@@ -1,47 +1,67 @@
-//! [`Source`]: the pipe that is a worker's standard output or standard error.
+//! [`Source`]: a pipe that a worker prints into, or the socket of its spans and events.
 //! RUNS IN: caller
+//!
+//! No lock is held where a [`Home`] is dropped, which may run an observer's code.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "tracing")]
+use crate::pool::logs::frames::Frames;
 use crate::pool::logs::lines::Lines;
 use crate::pool::logs::printed::{Printed, Stream};
 use crate::pool::logs::queue::Queue;
+#[cfg(feature = "tracing")]
+use crate::pool::logs::told::Frame;
+use crate::pool::logs::told::{Current, Told};
+use crate::pool::trace::Home;
 use crate::sys::fd;
 
 /// Number of bytes that are read at once.
 const BUFFER_LEN: usize = 8 * 1024;
 
-/// Maximum number of reads of a pipe whose worker is gone: it holds 64 KiB.
-const READS: usize = 8;
+/// Maximum number of reads of what a worker that is gone has left: a pipe holds 64 KiB, a
+/// socket some 200.
+const READS: usize = 64;
 
-/// A pipe that a worker prints into.
+/// What comes from a worker.
 pub(crate) struct Source {
-    stream: Stream,
     pipe: OwnedFd,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    lines: Lines,
-    /// The call of the latest bytes.
-    latest: Option<u64>,
+    content: Content,
     /// Before it is known, nothing is read.
     pid: Option<u32>,
     /// What the worker has to do.
-    call: Option<u64>,
-    /// Of what the pipe holds, how many bytes were printed for which call before the present
-    /// one.
-    earlier: VecDeque<(usize, Option<u64>)>,
+    call: Option<Current>,
+    /// Of what the pipe holds, how many bytes are of which call before the present one.
+    earlier: VecDeque<(usize, Option<Current>)>,
     /// Number of bytes of those.
     earlier_len: usize,
     /// The worker is gone, and its last line may have no end.
     has_exited: bool,
     /// Nothing more will come.
     is_at_end: bool,
+}
+
+/// How the bytes are divided.
+pub(crate) enum Content {
+    Lines {
+        stream: Stream,
+        lines: Lines,
+        /// The call of the latest bytes.
+        latest: Option<u64>,
+    },
+    #[cfg(feature = "tracing")]
+    Frames {
+        frames: Frames,
+        /// The worker's number among those of the pool.
+        worker: u64,
+    },
 }
 
 /// What is to be done with a pipe.
@@ -66,33 +86,42 @@ enum Read {
     End,
 }
 
+/// Where things are told, and what is to be dropped without the lock.
+struct Sink<'a> {
+    queue: &'a Queue,
+    over: Vec<Home>,
+}
+
 impl Source {
-    /// Reads from a pipe that does not block.
-    pub(crate) fn new(stream: Stream, pipe: OwnedFd) -> Source {
+    /// Reads from a descriptor that does not block.
+    pub(crate) fn new(content: Content, pipe: OwnedFd) -> Source {
         Source {
-            stream,
             pipe,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                content,
+                pid: None,
+                call: None,
+                earlier: VecDeque::new(),
+                earlier_len: 0,
+                has_exited: false,
+                is_at_end: false,
+            }),
         }
     }
 
     pub(crate) fn need(&self) -> Need {
-        match *self.state() {
-            State {
-                is_at_end: true, ..
-            } => Need::Closing,
-            State {
-                has_exited: true, ..
-            } => Need::Finishing,
-            State { pid: None, .. } => Need::Nothing,
-            _ => Need::Reading,
+        let state = self.state();
+        match state.pid {
+            _ if state.is_at_end => Need::Closing,
+            _ if state.has_exited => Need::Finishing,
+            None => Need::Nothing,
+            Some(_) => Need::Reading,
         }
     }
 
     /// Notes the worker's pid. Whether it is news.
     pub(crate) fn set_pid(&self, pid: u32) -> bool {
-        let mut state = self.state();
-        state.pid.replace(pid) != Some(pid)
+        self.state().pid.replace(pid) != Some(pid)
     }
 
     /// The worker is gone.
@@ -101,44 +130,55 @@ impl Source {
     }
 
     /// The worker gets a call, or has answered it: what the pipe holds is of the one before.
-    pub(crate) fn set_call(&self, call: Option<u64>) {
+    /// Gives what is to be dropped without a lock.
+    pub(crate) fn set_call(&self, call: Option<Current>) -> Option<Current> {
         let mut state = self.state();
         let held = fd::waiting_in(self.pipe.as_fd()).unwrap_or(0);
-        if let Some(new @ 1..) = held.checked_sub(state.earlier_len) {
-            let before = state.call;
-            state.earlier.push_back((new, before));
-            state.earlier_len = held;
+        let before = std::mem::replace(&mut state.call, call);
+        match held.checked_sub(state.earlier_len) {
+            Some(new @ 1..) => {
+                state.earlier.push_back((new, before));
+                state.earlier_len = held;
+                None
+            }
+            _ => before,
         }
-        state.call = call;
     }
 
     /// Reads once.
     pub(crate) fn read(&self, queue: &Queue) {
-        let mut state = self.state();
-        self.read_once(&mut state, queue);
+        let mut sink = Sink::new(queue);
+        self.state().read_once(self.pipe.as_fd(), &mut sink);
     }
 
     /// Reads what is there, and takes a line that has no end for one: its worker is gone.
     /// Others may have the pipe, and go on.
     pub(crate) fn finish(&self, queue: &Queue) {
+        let mut sink = Sink::new(queue);
         let mut state = self.state();
         state.has_exited = false;
         // 0: it never was.
         state.pid.get_or_insert(0);
         for _ in 0..READS {
-            if self.read_once(&mut state, queue) != Read::Part {
+            if state.read_once(self.pipe.as_fd(), &mut sink) != Read::Part {
                 break;
             }
         }
-        self.give(&mut state, queue, |lines, give| lines.finish(give));
+        state.end(&mut sink);
     }
 
-    fn read_once(&self, state: &mut State, queue: &Queue) -> Read {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn read_once(&mut self, pipe: BorrowedFd<'_>, sink: &mut Sink<'_>) -> Read {
         let mut buffer = [0; BUFFER_LEN];
-        let read = match fd::read(self.pipe.as_fd(), &mut buffer) {
+        let read = match fd::read(pipe, &mut buffer) {
             Ok(0) => Read::End,
             Ok(len) => {
-                self.take(state, &buffer[..len], queue);
+                self.take(&buffer[..len], sink);
                 match len < BUFFER_LEN {
                     true => Read::All,
                     false => Read::Part,
@@ -151,55 +191,114 @@ impl Source {
             },
         };
         if read == Read::End {
-            self.give(state, queue, |lines, give| lines.finish(give));
-            state.is_at_end = true;
+            self.end(sink);
+            self.is_at_end = true;
         }
         read
     }
 
     /// Takes in what was read.
-    fn take(&self, state: &mut State, mut bytes: &[u8], queue: &Queue) {
-        while !bytes.is_empty() {
-            let (len, call) = match state.earlier.front_mut() {
-                None => (bytes.len(), state.call),
-                Some((left, call)) => {
-                    let (len, call) = (bytes.len().min(*left), *call);
-                    *left -= len;
-                    state.earlier_len -= len;
-                    if *left == 0 {
-                        state.earlier.pop_front();
-                    }
-                    (len, call)
-                }
-            };
-            let (part, rest) = bytes.split_at(len);
-            state.latest = call;
-            self.give(state, queue, |lines, give| lines.push(part, give));
+    fn take(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) {
+        while let Some((len, call)) = self.earlier.front_mut() {
+            let (part, rest) = bytes.split_at(bytes.len().min(*len));
+            *len -= part.len();
+            self.earlier_len -= part.len();
             bytes = rest;
+            let is_over = *len == 0;
+            self.content.push(part, self.pid, call.as_ref(), sink);
+            if !is_over {
+                return;
+            }
+            let over = self.earlier.pop_front().and_then(|(_, call)| call);
+            sink.over.extend(over.map(|call| call.home));
+        }
+        self.content.push(bytes, self.pid, self.call.as_ref(), sink);
+    }
+
+    /// No more comes from the worker itself.
+    fn end(&mut self, sink: &mut Sink<'_>) {
+        match &mut self.content {
+            Content::Lines {
+                stream,
+                lines,
+                latest,
+            } => {
+                let (stream, pid, call) = (*stream, self.pid, *latest);
+                lines.finish(|bytes, goes_on| sink.line(stream, pid, call, bytes, goes_on));
+            }
+            #[cfg(feature = "tracing")]
+            Content::Frames { worker, .. } => sink.push(Told::Gone(*worker)),
+        }
+    }
+}
+
+impl Content {
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        pid: Option<u32>,
+        call: Option<&Current>,
+        sink: &mut Sink<'_>,
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self {
+            Content::Lines {
+                stream,
+                lines,
+                latest,
+            } => {
+                *latest = call.map(|call| call.id);
+                let (stream, call) = (*stream, *latest);
+                lines.push(bytes, |bytes, goes_on| {
+                    sink.line(stream, pid, call, bytes, goes_on);
+                });
+            }
+            #[cfg(feature = "tracing")]
+            Content::Frames { frames, worker } => frames.push(bytes, |bytes| {
+                sink.push(Told::Frame(Frame {
+                    worker: *worker,
+                    pid: pid.unwrap_or(0),
+                    home: call.map(|call| call.home.clone()),
+                    bytes,
+                    left_out: 0,
+                }));
+            }),
+        }
+    }
+}
+
+impl Sink<'_> {
+    fn new(queue: &Queue) -> Sink<'_> {
+        let over = Vec::new();
+        Sink { queue, over }
+    }
+
+    fn push(&mut self, told: Told) {
+        match self.queue.push(told) {
+            #[cfg(feature = "tracing")]
+            Some(Told::Frame(frame)) => self.over.extend(frame.home),
+            _ => {}
         }
     }
 
-    fn give(
-        &self,
-        state: &mut State,
-        queue: &Queue,
-        split: impl FnOnce(&mut Lines, &mut dyn FnMut(Vec<u8>, bool)),
+    fn line(
+        &mut self,
+        stream: Stream,
+        pid: Option<u32>,
+        call: Option<u64>,
+        bytes: Vec<u8>,
+        goes_on: bool,
     ) {
-        let (pid, call) = (state.pid.unwrap_or(0), state.latest);
-        split(&mut state.lines, &mut |bytes, goes_on| {
-            let line = Printed {
-                pid,
-                call,
-                bytes,
-                goes_on,
-                left_out: 0,
-            };
-            queue.push(self.stream, line);
-        });
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let line = Printed {
+            pid: pid.unwrap_or(0),
+            call,
+            bytes,
+            goes_on,
+            left_out: 0,
+        };
+        self.push(Told::Line(stream, line));
     }
 }
 

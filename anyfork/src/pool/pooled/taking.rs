@@ -30,13 +30,19 @@ impl PoolCall {
 
     /// Waits for the next result of several items.
     pub(crate) fn blocking_next(&mut self) -> Next {
-        self.wait(PoolCall::take_next)
+        let next = self.wait(PoolCall::take_next);
+        self.report(&next);
+        next
     }
 
     /// Waits for the next result of several items, in a task.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        self.poll_for(context, PoolCall::take_next)
+        let next = self.poll_for(context, PoolCall::take_next);
+        if let Poll::Ready(next) = &next {
+            self.report(next);
+        }
+        next
     }
 
     /// The next result of several items, if it is there. Otherwise this thread is woken
@@ -53,7 +59,17 @@ impl PoolCall {
             inner.watcher.is_wanted = true;
         }
         shared.finish(inner);
+        if let Some(next) = &next {
+            self.report(next);
+        }
         next
+    }
+
+    /// Tells the observer of the last result.
+    fn report(&self, next: &Next) {
+        if let Next::Last(result, _) = next {
+            self.trace.ended(result);
+        }
     }
 
     /// What has arrived before the result, or `None` if the result is there.
