@@ -1,49 +1,48 @@
-//! What workers print comes to one place, a line at a time, with the name of who has
-//! printed it. A worker's own descriptor 1 and 2 are pipes that `main` reads.
+//! A server's log that has its workers in it: their `tracing` events, each in the span of the
+//! call that it belongs to, and what they print, a line at a time.
 //!
 //! `cargo run --example logging`
 //!
-//! It prints lines like `[worker 2, process 4711] 3 jobs to do`.
+//! It prints lines like
+//! `INFO request{path="/cat.png"}:call{function="logging::thumbnail" id=1 pid=4711}: resized width=400`,
+//! and for the third request, whose worker panics, what the panic has printed.
 
-use std::io::{BufRead, BufReader, Read};
-use std::thread;
+use std::time::Duration;
 
-use anyfork::{Process, Stdio};
+use anyfork::{Pool, Process};
+use tracing::{debug, error, info, info_span};
 
-/// Whatever prints, prints into the pipe: this program's code, libraries in C, and
-/// programs that it starts.
-#[anyfork::worker]
-fn job(jobs: u32) {
-    println!("{jobs} jobs to do");
-    eprintln!("warning: a job that takes long");
-    println!("done");
-}
-
-/// Reads to the end, which comes when the worker and all it has started are gone. A
-/// log that is not read stops who writes it, once the pipe is full.
-fn log(name: &str, output: impl Read) {
-    for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-        println!("[{name}] {}", String::from_utf8_lossy(&line));
-    }
+/// Reports as code does that knows nothing of processes.
+#[anyfork::call]
+fn thumbnail(path: String, width: u32) -> u32 {
+    println!("decoding {path}"); // as a library might, also one in C
+    assert!(width > 0, "an image without pixels");
+    debug!("nobody has asked for this, so it is not sent");
+    info!(width, "resized");
+    width / 2
 }
 
 #[anyfork::early]
 fn main() -> anyfork::Result<()> {
-    let template = Process::new()?
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    thread::scope(|threads| {
-        for number in 1..=3 {
-            let mut worker = job::run(template.fork(), number).blocking()?;
-            let name = format!("worker {number}, process {}", worker.pid());
-            let out = worker.child.stdout.take().expect("it is piped");
-            let err = worker.child.stderr.take().expect("it is piped");
-            let too = name.clone();
-            threads.spawn(move || log(&name, out));
-            threads.spawn(move || log(&too, err));
-            // How it ends is told apart from what it has printed.
-            threads.spawn(move || assert!(worker.wait().is_ok_and(|exit| exit.success())));
+    // This program's subscriber. A worker has none, but the pool's, which sends home.
+    tracing_subscriber::fmt()
+        .without_time()
+        .with_target(false)
+        .init();
+    let pool = Pool::builder(Process::new()?)
+        .max(2)
+        .tracing()
+        .stdout(|line| info!(pid = line.pid(), call = line.call(), "printed: {line}"))
+        .stderr(|line| error!(pid = line.pid(), call = line.call(), "printed: {line}"))
+        .build()?;
+    for (path, width) in [("/cat.png", 400), ("/dog.png", 300), ("/empty.png", 0)] {
+        let request = info_span!("request", path).entered();
+        match thumbnail::call(&pool, path.to_owned(), width).blocking() {
+            Ok(width) => info!(width, "answered"),
+            Err(_) => info!("refused"), // the call's span has the error
         }
-        Ok(())
-    })
+        drop(request);
+    }
+    // Waits for the last lines, too.
+    pool.shutdown(Duration::from_secs(10)).blocking()
 }

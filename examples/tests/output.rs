@@ -81,17 +81,3 @@ fn a_template_is_handed_over() {
     let text = without_numbers(&output("hand_over", &[]));
     assert_eq!(text, "process # has a dictionary of # words, by way of #\n");
 }
-
-#[test]
-fn logs_come_to_one_place() {
-    let text = output("logging", &[]);
-    let mut lines: Vec<_> = text.lines().map(without_numbers).collect();
-    lines.sort_unstable();
-    let line = |text: &str| format!("[worker #, process #] {text}");
-    let expected = ["# jobs to do", "done", "warning: a job that takes long"];
-    let expected: Vec<_> = expected
-        .iter()
-        .flat_map(|text| [line(text), line(text), line(text)])
-        .collect();
-    assert_eq!(lines, expected);
-}
