@@ -16,7 +16,9 @@ use anyfork::{Pool, Process};
 fn preload() {}
 
 fn process() -> Process {
-    Process::new().expect("a template")
+    // Workers that panic on purpose would look for the names of their functions.
+    let process = Process::new().expect("a template");
+    process.env("RUST_BACKTRACE", "0")
 }
 
 /// A pool of so many workers.
