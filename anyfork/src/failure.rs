@@ -150,6 +150,33 @@ fn some(text: &str) -> Option<&str> {
 }
 
 /// `panicked at src/main.rs:12:5: out of luck`, or the error's text.
+/// `?` passes it on, as the error of a function whose errors cross as text:
+///
+/// ```
+/// # #[cfg(feature = "pool")]
+/// # mod doctest {
+/// use std::error::Error;
+///
+/// #[anyfork::call(text_errors)]
+/// fn parse(number: String) -> Result<u32, Box<dyn Error>> {
+///     Ok(number.parse()?)
+/// }
+///
+/// fn parsed(number: &str) -> Result<u32, Box<dyn Error>> {
+///     let call = parse::call(anyfork::Process::new()?, number.into());
+///     Ok(call.blocking()??) // of the process; of the function
+/// }
+///
+/// # pub fn main() {
+/// assert_eq!(parsed("12").unwrap(), 12);
+/// assert_eq!(parsed("x").unwrap_err().to_string(), "invalid digit found in string");
+/// # }
+/// # }
+/// # #[cfg(feature = "pool")]
+/// # fn main() { doctest::main() }
+/// ```
+impl std::error::Error for Failure {}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_panic() {
