@@ -71,7 +71,7 @@
 //! | a backtrace lacks names | `child/report/frames.rs` (what is sent), `failure/names.rs` (names) |
 //! | a template does not start | `boot/constructor.rs`, `boot/double_fork.rs`, `caller/templates/exec.rs` |
 //! | a typed call | `pool/call.rs` (what its owner has), `pool/fresh.rs` and `pool/pooled.rs` (where it runs), `pool/connection.rs` (one worker), `protocol/call.rs` (the bytes), `child/calls.rs` (the worker) |
-//! | `map` | `pool/map/flights.rs` (what is under way, and what is sent again), `protocol/call/items.rs` (several items in a request) |
+//! | `map` | `pool/map/flights.rs` (what is under way, and what is sent again), `pool/map/pace.rs` (how much is under way), `protocol/call/items.rs` (several items in a request) |
 //! | events of a call | `entry/sender.rs` (what the function has), `child/calls/outlet.rs` (how they leave), `pool/arrivals.rs` (what is kept), `pool/recv.rs` (what the owner has) |
 //! | a lease, `each` | `pool/lease.rs` (what its owner has), `pool/lease/leasing.rs` (how it is waited for), `pool/each.rs`, `pool/state/leases.rs` (whose turn it is) |
 //! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |

@@ -3,6 +3,7 @@
 
 pub(crate) mod blocking;
 pub(crate) mod flights;
+pub(crate) mod pace;
 pub(crate) mod unordered;
 
 use std::fmt;
@@ -76,16 +77,42 @@ pub fn map<I: IntoIterator, R>(
 
 impl<I: Iterator, R> Map<I, R> {
     /// Items that are taken and have no result that was asked for, at most: twice as many as
-    /// the pool may have workers, times [`chunk`](Map::chunk), unless set.
+    /// the pool may have workers, times [`chunk`](Map::chunk), unless set. With more of them
+    /// tiny items go several with a message.
     pub fn in_flight(mut self, items: usize) -> Map<I, R> {
         self.flights.set_in_flight(items);
         self
     }
 
-    /// Sends so many items with each message, to one worker: 1, unless set.
+    /// Sends so many items with each message, to one worker.
     ///
-    /// For tiny items, whose calls take less time than their ways. Each result comes back as
-    /// soon as it is there. When a worker dies, the item that it has entered fails, and
+    /// For tiny items, whose calls take less time than their ways. Unless set, the number is
+    /// chosen by the time that items take, between 1 and a half of each worker's share of
+    /// [`in_flight`](Map::in_flight): so it is 1 where that is not set, either.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn square(n: u64) -> u64 {
+    ///     n * n
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let by_hand = square::map(&pool, 0..1000).chunk(50).blocking();
+    /// let chosen = square::map(&pool, 0..1000).in_flight(500).blocking();
+    /// for squares in [by_hand, chosen] {
+    ///     assert_eq!(squares.sum::<anyfork::Result<u64>>()?, 332_833_500);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// Each result comes back as soon as it is there. When a worker dies, the item that it has entered fails, and
     /// those that it has not go to another one.
     ///
     /// An item with a descriptor goes alone, and so does each with a

@@ -178,15 +178,20 @@ fn who_looks_too_late_disturbs_nobody() {
 fn an_endless_iterator_is_taken_from_in_turn() {
     let pool = pool_of(2);
     for (in_flight, chunk, window) in [
-        (None, 1, 4),
-        (Some(7), 1, 7),
-        (None, 10, 40),
-        (Some(3), 64, 3),
+        (None, None, 4),
+        (None, Some(1), 4),
+        (Some(7), Some(1), 7),
+        (Some(64), None, 64),
+        (None, Some(10), 40),
+        (Some(3), Some(64), 3),
     ] {
         let taken = Arc::new(AtomicUsize::new(0));
-        let mut map = square::map(&pool, counted(&taken)).chunk(chunk);
+        let mut map = square::map(&pool, counted(&taken));
         if let Some(items) = in_flight {
             map = map.in_flight(items);
+        }
+        if let Some(items) = chunk {
+            map = map.chunk(items);
         }
         let mut results = map.blocking();
         assert_eq!(taken.load(Ordering::Relaxed), 0);
@@ -203,12 +208,29 @@ fn an_endless_iterator_is_taken_from_in_turn() {
     end(pool);
 }
 
+/// Each worker finds another message when it has answered one: so a message has at most 16
+/// items. Fewer, where the machine is too busy to answer soon.
+#[test]
+fn a_message_has_its_share_of_the_items() {
+    let pool = pool_of(2);
+    let map = square::map(&pool, 0..5000).in_flight(64).blocking();
+    let results: Vec<u64> = bounded("a map", || map.map(Result::unwrap).collect());
+    assert!(results.into_iter().eq((0..5000).map(|n| n * n)));
+    let messages = pool.stats().calls;
+    assert!((5000 / 16..=5000).contains(&messages), "{messages}");
+    end(pool);
+}
+
 #[test]
 fn each_item_fails_alone() {
     let pool = pool_of(2);
-    for chunk in [1, 3, 64] {
+    for chunk in [Some(1), Some(3), Some(64), None] {
         for is_ordered in [true, false] {
-            let map = misbehave::map(&pool, 0..400).chunk(chunk);
+            let map = misbehave::map(&pool, 0..400);
+            let map = match chunk {
+                Some(chunk) => map.chunk(chunk),
+                None => map.in_flight(100),
+            };
             let mut results: Vec<_> = bounded("a map", || match is_ordered {
                 true => (0..).zip(map.blocking()).collect(),
                 false => map.unordered().blocking().collect(),

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::iter::Fuse;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::callee::Callee;
 use crate::pool::handle::Pool;
+use crate::pool::map::pace::{Pace, Plan};
 use crate::pool::over::Next;
 use crate::pool::pooled::PoolCall;
 use crate::pool::prepared::{Prepared, next_number};
@@ -33,8 +34,9 @@ pub(crate) struct Flights<I: Iterator, R> {
     items: Fuse<I>,
     callee: Callee<I::Item, R>,
     pool: Pool,
-    in_flight: Option<usize>,
-    chunk: usize,
+    pace: Pace,
+    /// What holds until the next message was answered.
+    plan: Option<Plan>,
     timeout: Option<Duration>,
     /// Number of items that were taken.
     taken: usize,
@@ -90,8 +92,8 @@ impl<I: Iterator, R> Flights<I, R> {
             items: items.fuse(),
             callee,
             pool,
-            in_flight: None,
-            chunk: 1,
+            pace: Pace::default(),
+            plan: None,
             timeout: None,
             taken: 0,
             given: 0,
@@ -102,11 +104,11 @@ impl<I: Iterator, R> Flights<I, R> {
     }
 
     pub(crate) fn set_in_flight(&mut self, items: usize) {
-        self.in_flight = Some(items.max(1));
+        self.pace.set_in_flight(items);
     }
 
     pub(crate) fn set_chunk(&mut self, items: usize) {
-        self.chunk = items.clamp(1, items::MAX_ITEMS);
+        self.pace.set_chunk(items);
     }
 
     pub(crate) fn set_timeout(&mut self, limit: Duration) {
@@ -128,13 +130,7 @@ impl<I: Iterator, R> Flights<I, R> {
 
     /// Takes items as long as there is room.
     pub(crate) fn fill(&mut self) {
-        let chunk = match self.has_timeout() {
-            true => 1,
-            false => self.chunk,
-        };
-        let window = self.in_flight;
-        let window = window.unwrap_or_else(|| 2 * self.max().saturating_mul(chunk));
-        let chunk = chunk.min(window);
+        let Plan { window, chunk } = self.plan();
         while self.taken - self.given + chunk <= window {
             let items = self.gather(chunk);
             if items.is_empty() {
@@ -147,15 +143,19 @@ impl<I: Iterator, R> Flights<I, R> {
         }
     }
 
-    fn has_timeout(&self) -> bool {
-        let pool = self.pool.shared();
-        self.timeout.is_some() || pool.is_ok_and(|pool| pool.options.timeout.is_some())
-    }
-
-    /// The number of workers at most.
-    fn max(&self) -> usize {
-        let pool = self.pool.shared();
-        pool.map_or(1, |pool| pool.lock().state.max())
+    fn plan(&mut self) -> Plan {
+        if let Some(plan) = self.plan {
+            return plan;
+        }
+        let pool = self.pool.shared().ok();
+        let pool = pool.as_ref();
+        if self.timeout.is_some() || pool.is_some_and(|pool| pool.options.timeout.is_some()) {
+            self.pace.set_single();
+        }
+        let workers = pool.map_or(1, |pool| pool.lock().state.max());
+        let plan = self.pace.plan(workers);
+        self.plan = Some(plan);
+        plan
     }
 
     /// Arguments of the next items, of one that goes alone, or why the next does not go.
@@ -249,6 +249,8 @@ impl<I: Iterator, R> Flights<I, R> {
         let Some(mut flight) = self.flights.remove(at) else {
             return;
         };
+        self.pace.answered(flight.answered + 1, Instant::now());
+        self.plan = None;
         // An error of a chunk that no item was entered for is the next item's only if that
         // item is to blame.
         let is_unentered = matches!(&result, Err(error) if error.never_entered());
