@@ -37,6 +37,7 @@ mod report;
 mod series;
 mod server;
 mod singles;
+mod streams;
 mod system;
 
 use std::env;
@@ -61,6 +62,9 @@ const ROUNDS: usize = 15;
 
 /// Length of a turn.
 const SPAN: Duration = Duration::from_millis(50);
+
+/// Number of items of a map, and of events of a call.
+const ITEMS: u64 = 10_000;
 
 /// Times that each of the single things is done.
 const SINGLES: usize = 300;
@@ -106,6 +110,8 @@ fn main() -> Result<()> {
     for threads in [1, workers] {
         singles::retiring(&mut report, &template, threads, rounds, span)?;
     }
+    let items = if given("--bench") { ITEMS } else { ITEMS / 100 };
+    streams::measure(&mut report, &template, workers, rounds, items)?;
     counted::allocations(&mut report)?;
     counted::system_calls(&mut report)?;
     report.print();
