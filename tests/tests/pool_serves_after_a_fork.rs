@@ -1,7 +1,7 @@
 //! A process that the program has forked uses the program's pool with workers of its own, and
 //! touches none of the program's.
 
-use anyfork::{Pool, Process};
+use anyfork::{ErrorKind, Pool, Process};
 use anyfork_tests::{bounded, until};
 use std::fs;
 use std::time::Duration;
@@ -38,19 +38,25 @@ fn a_fork_has_workers_of_its_own_and_one_watcher() {
         .unwrap();
     let worker = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
     bounded("a call", || whoami::call(&other).blocking()).unwrap();
+    let mut lease = bounded("a lease", || other.lease().blocking()).unwrap();
+    let waits = other.lease();
     assert_eq!(watchers(), 1);
     // SAFETY: the other threads of this process wait in system calls, without a lock.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let result = std::panic::catch_unwind(|| {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             assert_eq!(watchers(), 0);
             let first = whoami::call(&pool).blocking().unwrap();
             assert_ne!(first, worker);
             assert_eq!(whoami::call(&pool).blocking().unwrap(), first);
             assert_eq!(watchers(), 1);
             pool.clone().shutdown(Duration::ZERO).blocking().unwrap();
-            drop(other);
-        });
+            let error = whoami::call(&mut lease).blocking().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+            let error = waits.blocking().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+            drop((lease, other));
+        }));
         // SAFETY: takes a number.
         unsafe { libc::_exit(result.is_err().into()) };
     }
@@ -64,7 +70,11 @@ fn a_fork_has_workers_of_its_own_and_one_watcher() {
         bounded("a call", || whoami::call(&pool).blocking()).unwrap(),
         worker
     );
-    bounded("a call", || whoami::call(&other).blocking()).unwrap();
-    drop((pool, other));
+    let leased = bounded("a call", || whoami::call(&mut lease).blocking()).unwrap();
+    assert_eq!(leased, lease.pid());
+    drop(lease);
+    let next = bounded("a lease", || waits.blocking()).unwrap();
+    assert_eq!(next.pid(), leased);
+    drop((next, pool, other));
     until("the watcher is gone", || watchers() == 0);
 }

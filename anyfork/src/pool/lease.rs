@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::caller::child::ChildHandle;
 use crate::caller::child::blocking;
 use crate::caller::child::exit_watch::ExitWatch;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pool::core::Shared;
 use crate::pool::entry::Aim;
 use crate::pool::inner::Trash;
-use crate::pool::pooled::{PoolCall, of_another_process};
+use crate::pool::pooled::PoolCall;
 use crate::pool::prepared::Prepared;
 use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 
@@ -81,7 +81,8 @@ use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 /// The worker counts to [`max`](crate::pool::Builder::max): with as many leases as that, calls
 /// with the pool wait. What replaces workers after so many calls, at an age, after a renewal
 /// or a growth, waits for the end of the lease. [`each`](crate::pool::Each) runs in leased
-/// workers, too, between the calls of the lease.
+/// workers, too, between the calls of the lease. In a process that the program has forked, the
+/// lease is of no use, and does nothing.
 pub struct Lease {
     shared: Arc<Shared>,
     id: CallId,
@@ -108,7 +109,7 @@ impl Lease {
 
     pub(crate) fn call(&mut self, call: Prepared) -> Result<PoolCall> {
         if self.shared.is_copy() {
-            return Err(of_another_process());
+            return Err(of_another_process().before_entry());
         }
         let aim = Aim {
             to: To::Lease(self.id, self.worker),
@@ -165,6 +166,12 @@ impl Lease {
         self.shared.tell(&mut inner, end);
         self.shared.finish(inner);
     }
+}
+
+/// The error for a lease of the process that this one was forked from.
+fn of_another_process() -> Error {
+    let message = "the lease is of the process that this one was forked from";
+    Error::new(ErrorKind::Closed, message)
 }
 
 impl Drop for Lease {

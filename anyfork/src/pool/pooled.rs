@@ -375,7 +375,7 @@ impl Drop for PoolCall {
 }
 
 /// The error for a call of the process that this one was forked from.
-pub(crate) fn of_another_process() -> Error {
+fn of_another_process() -> Error {
     let message = "the call is of the process that this one was forked from, and its result goes \
                    there";
     Error::new(ErrorKind::Closed, message)

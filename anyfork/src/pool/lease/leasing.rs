@@ -16,9 +16,8 @@ use crate::pool::ended;
 use crate::pool::entry::Wake;
 use crate::pool::handle::Pool;
 use crate::pool::inner::{Inner, Trash};
-use crate::pool::lease::Lease;
 use crate::pool::lease::entry::{LeaseAt, LeaseEntry};
-use crate::pool::pooled::of_another_process;
+use crate::pool::lease::{Lease, of_another_process};
 use crate::pool::prepared::next_number;
 use crate::pool::state::event::{CallId, Event, Reason, Return};
 
@@ -99,7 +98,9 @@ impl Leasing {
     /// Limits the time for which it waits for a worker; replaces the pool's
     /// [`queue_timeout`](crate::pool::Builder::queue_timeout).
     pub fn queue_timeout(self, limit: Duration) -> Leasing {
-        if let Ok(shared) = &self.shared {
+        if let Ok(shared) = &self.shared
+            && !shared.is_copy()
+        {
             shared.tell_alone(Event::QueueTimeout(self.id, limit));
         }
         self
