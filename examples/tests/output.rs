@@ -81,3 +81,10 @@ fn a_template_is_handed_over() {
     let text = without_numbers(&output("hand_over", &[]));
     assert_eq!(text, "process # has a dictionary of # words, by way of #\n");
 }
+
+#[test]
+fn lines_come_while_the_program_runs() {
+    let text = output("lines", &[]);
+    let expected = "fetch\nbuild\ntest\n[the server] listening on port 8080\n";
+    assert_eq!(text, expected);
+}
