@@ -9,6 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::limits;
 use crate::rates::window;
 use crate::server::Server;
 use crate::system::{Result, System, time};
@@ -62,6 +63,10 @@ pub(crate) fn serve() -> Result<()> {
         let order = order?;
         let (what, count) = order.split_once(' ').ok_or("an order has two words")?;
         let count: usize = count.parse()?;
+        if let Some(times) = limits::serve(what, count) {
+            println!("{}", nanos(&times?).join(" "));
+            continue;
+        }
         let answer = match what.split_once('-') {
             None if what == "starts" => nanos(&time(count, || fork(Child::Leaves)?.reap())?),
             None if what == SPACED => {

@@ -6,8 +6,8 @@
 //! cargo bench -p anyfork --bench starts -- --picture # also replaces starts.svg
 //! ```
 //!
-//! The yardstick is a bare `fork` in a freshly exec'ed, empty process. All take
-//! turns in one run, with nothing, 1 GiB and 4 GiB in the memory of the process
+//! The yardstick is a bare `fork` in a freshly exec'ed, empty process. Beside each of
+//! anyfork's ways is its limit, by raw calls (`limits.rs`). All take turns in one run, with nothing, 1 GiB and 4 GiB in the memory of the process
 //! that starts them. AnyEvent::Fork (Debian: libanyevent-fork-perl, libev-perl)
 //! and CPython are measured where they are installed.
 //!
@@ -19,6 +19,7 @@ mod caller;
 #[path = "../shared/chart.rs"]
 mod chart;
 mod functions;
+mod limits;
 #[path = "../shared/machine.rs"]
 mod machine;
 mod memory;
@@ -27,6 +28,7 @@ mod orders;
 mod picture;
 mod programs;
 mod rates;
+mod raw;
 mod report;
 mod room;
 mod series;
@@ -96,6 +98,7 @@ fn main() -> Result<()> {
     systems.extend(workers::systems(&cold, &warm));
     systems.extend(programs::systems()?);
     systems.extend(caller::systems()?);
+    systems.extend(limits::systems()?);
     systems.push(Box::new(functions::Functions::default()));
     for server in server::foreign() {
         systems.push(Box::new(server));

@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::system::{Result, System, slug};
 
 /// Of one system at a time. They share what they have in common among them.
-const IDLE: usize = 50;
+const IDLE: usize = 20;
 
 pub(crate) fn measure(
     report: &mut Report,

@@ -10,8 +10,18 @@ use crate::system::slug;
 pub(crate) struct Report(Vec<(String, f64, &'static str)>);
 
 /// Which is how many times which, at the same heap.
-const RATIOS: [(&str, &str); 12] = [
+const RATIOS: [(&str, &str); 19] = [
     ("anyfork warm, ready, 1 ms apart", "bare fork, 1 ms apart"),
+    ("raw waiting process", "bare fork"),
+    ("raw waiting process, 1 ms apart", "bare fork, 1 ms apart"),
+    ("anyfork warm, ready", "raw waiting process"),
+    (
+        "anyfork warm, ready, 1 ms apart",
+        "raw waiting process, 1 ms apart",
+    ),
+    ("anyfork cold, ready", "raw template, ready"),
+    ("anyfork cold, status", "raw template, status"),
+    ("anyfork Command", "raw vfork and exec"),
     ("AnyEvent::Fork", "anyfork cold, octet"),
     ("AnyEvent::Fork", "anyfork cold, ready"),
     ("CPython forkserver", "anyfork cold, octet"),
