@@ -21,6 +21,7 @@ pub(crate) mod own_limits;
 pub(crate) mod plugin;
 pub(crate) mod prepare;
 pub(crate) mod privacy;
+pub(crate) mod rehearsal;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod request;

@@ -61,9 +61,12 @@ pub(crate) struct Early {
 /// and in all processes that are forked from them.
 pub(crate) static EARLY: OnceLock<Early> = OnceLock::new();
 
-/// Number of forks by this library between the process that was exec'ed and this
-/// one.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// One more than the number of forks by this library between the process that was exec'ed
+/// and this one.
+///
+/// The first is 1, not 0: so the linker puts it beside the other statics that every child
+/// writes to, and the child has a page less of its own.
+static GENERATION: AtomicU32 = AtomicU32::new(1);
 
 /// The process's generation. What an object of another generation owns is not this
 /// process's: the descriptors are closed, and their numbers may be others' now.

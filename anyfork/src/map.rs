@@ -60,7 +60,7 @@
 //! | add an argument type | `args/convert.rs` (the traits are in `args/value.rs`), for a descriptor `args/descriptor.rs`, of tokio's `args/tokio.rs` |
 //! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/spawn/wait_for.rs` (the event), `caller/wait/` (how), `caller/spawn/template_lost.rs` (when nobody answers) |
 //! | a wrong exit code or status | `caller/child/exit_watch.rs` (where a status comes from), `caller/child/status.rs` and `protocol/status.rs` (the bytes), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
-//! | starts got slower | `template.rs` (the system calls of a start), `child/fast_path.rs`, `template/server.rs` |
+//! | starts got slower | `template.rs` (the system calls of a start), `child/fast_path.rs`, `template/server.rs`; for spares `child/rehearsal.rs` |
 //! | a process is started differently | `caller/process/start.rs` (a worker), `caller/process/fork.rs` (a template), `caller/command/start.rs` (a program) |
 //! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
 //! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
@@ -82,7 +82,7 @@
 //! | a value that crosses with a call | `value/probe.rs` (which codec a type has), `value/parts.rs` (tuples and the like), `value/codecs.rs`; the text of a compile error is at `value/probe.rs` (`Crosses`) |
 //! | a call in a fresh process | `pool/fresh/course.rs` (what happens), `pool/fresh.rs` (how it is waited for), `pool/failed.rs` (what its caller is told) |
 //! | a function is not found, or refused | `child/calls.rs`, `value/fingerprint.rs`; in a plugin `child/plugin.rs` |
-//! | spares | `template/spares.rs` (how many), `template/patience.rs` (when they take nothing), `child/spare.rs` (what one does) |
+//! | spares | `template/spares.rs` (how many), `template/patience.rs` (when they take nothing), `child/spare.rs` (what one does), `child/rehearsal.rs` (what it pays in advance) |
 //!
 //! # Between the fork and the worker
 //!

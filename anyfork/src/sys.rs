@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod attributes;
+pub(crate) mod code;
 pub(crate) mod constructors;
 pub(crate) mod crash;
 pub(crate) mod deliver;

@@ -110,7 +110,9 @@ const MAX_PAUSES: u32 = 1000;
 /// Sends the answer of [`say_ready`].
 #[inline]
 pub(crate) fn send_ready(socket: &UnixStream, pidfd: &OwnedFd) -> Result<()> {
-    if TIED_TO_CALLER.swap(false, Ordering::Relaxed) {
+    // Written to only if it is set: in a child that costs a page.
+    if TIED_TO_CALLER.load(Ordering::Relaxed) {
+        TIED_TO_CALLER.store(false, Ordering::Relaxed);
         peer::outlive_peer(socket.as_fd()).map_err(not_told)?;
     }
     let bytes = frame::ready(fork::current_pid());

@@ -5,8 +5,8 @@
 //! receiver, so that a spare takes it without the template.
 //!
 //! A spare has done all that a child can do before it knows its role: it has closed the
-//! descriptors of the template and of other children, and has written to most of the memory
-//! that a request will write to, so that the pages are its own. It runs no user code.
+//! descriptors of the template and of other children, and has played a request to itself
+//! ([`rehearsal`]). It runs no user code.
 //!
 //! When a spare has taken a request, it sends a notice to the template, which takes over the
 //! status pipe and forks the next spare. The notice is sent before anybody can know of the
@@ -14,11 +14,11 @@
 //! might take long: until then the caller is to have the processors. A process that exits
 //! before that wakes the template by its exit.
 
-use std::hint::black_box;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use crate::child::rehearsal;
 use crate::child::request::{Arrival, Request};
 use crate::child::role::{self, Inherited, Next};
 use crate::child::{reply, title};
@@ -60,7 +60,7 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
         fork::exit_now(1);
     }
     title::spare(one_thread);
-    rehearse(buffer);
+    rehearsal::play(buffer, &inherited);
     loop {
         let arrival = Request::receive(
             control.as_fd(),
@@ -108,22 +108,6 @@ pub(crate) fn wait_for_role(one_thread: OneThread, context: SpareContext<'_>) ->
                 return role::take_on(one_thread, request, inherited);
             }
         }
-    }
-}
-
-/// Writes to the memory that a request will write to, so that its pages are this
-/// process's own by then.
-fn rehearse(buffer: &mut [u8]) {
-    const PAGE: usize = 4096;
-    if let Some(byte) = buffer.first_mut() {
-        *byte = black_box(0);
-    }
-    // The stack, as deep as a request uses it.
-    let mut stack = [0u8; 2 * PAGE];
-    black_box(&mut stack);
-    // The heap, where small allocations come from.
-    for size in [32, 128, 512, 2048] {
-        black_box(vec![1u8; size]);
     }
 }
 

@@ -96,30 +96,32 @@ impl Surroundings {
     }
 
     /// What the process takes of it, in this order: what its template does not own.
-    pub(crate) fn taken(&self) -> Vec<Taken<'_>> {
-        let mut all = Vec::with_capacity(4);
-        for number in 0..=2 {
+    ///
+    /// It is no `Vec`: a child that allocates pays for pages of its own.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = Taken<'_>> {
+        let stream = |number: u8| {
             let owned = owns(number);
             if owned && !self.sent.replaces_streams {
-                continue;
+                return None;
             }
             match &self.streams[usize::from(number)] {
-                Some(stream) => all.push(Taken::Stream(number, stream.as_fd())),
-                None if owned => all.push(Taken::Null(number)),
+                Some(stream) => Some(Taken::Stream(number, stream.as_fd())),
+                None if owned => Some(Taken::Null(number)),
                 // The template is on `/dev/null` there.
-                None => {}
+                None => None,
             }
-        }
-        if let Some(directory) = &self.directory
-            && ((self.sent.replaces_directory && !owns(ROOT)) || !owns(DIRECTORY))
-        {
-            all.push(Taken::Directory(directory.as_fd()));
-        }
-        all
+        };
+        let directory = self
+            .directory
+            .as_ref()
+            .filter(|_| (self.sent.replaces_directory && !owns(ROOT)) || !owns(DIRECTORY));
+        let directory = directory.map(|directory| Taken::Directory(directory.as_fd()));
+        let all = [stream(0), stream(1), stream(2), directory];
+        all.into_iter().flatten()
     }
 
     fn take_over(&self) -> Result<()> {
-        self.taken().into_iter().try_for_each(|taken| {
+        self.taken().try_for_each(|taken| {
             match taken {
                 Taken::Stream(number, stream) => fd::set_standard_stream(number, stream),
                 Taken::Null(number) => fd::open_null(number)

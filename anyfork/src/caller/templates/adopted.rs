@@ -29,7 +29,7 @@ struct Left {
 }
 
 static LEFT: Mutex<Left> = Mutex::new(Left {
-    generation: 0,
+    generation: 1,
     pidfds: Vec::new(),
 });
 

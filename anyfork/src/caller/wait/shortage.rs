@@ -23,13 +23,16 @@ struct State {
     active: usize,
     /// Number of operations that have ended.
     ended: u64,
+    /// Number of threads that wait, which a notification wakes.
+    waiting: usize,
     wakers: Vec<Waker>,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
-    generation: 0,
+    generation: 1,
     active: 0,
     ended: 0,
+    waiting: 0,
     wakers: Vec::new(),
 });
 
@@ -42,6 +45,7 @@ fn state() -> MutexGuard<'static, State> {
         // The operations of the process that this one was forked from.
         state.generation = generation;
         state.active = 0;
+        state.waiting = 0;
         std::mem::forget(std::mem::take(&mut state.wakers));
     }
     state
@@ -64,16 +68,19 @@ impl Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        let wakers = {
+        let (is_awaited, wakers) = {
             let mut state = state();
             if state.generation != self.generation {
                 return;
             }
             state.active -= 1;
             state.ended += 1;
-            std::mem::take(&mut state.wakers)
+            (state.waiting > 0, std::mem::take(&mut state.wakers))
         };
-        ENDED.notify_all();
+        // Otherwise it would be a system call for nobody.
+        if is_awaited {
+            ENDED.notify_all();
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 }
@@ -121,12 +128,17 @@ fn is_full_table(errno: Option<i32>) -> bool {
 pub(crate) fn wait(ended: u64, deadline: Option<Instant>) -> bool {
     let mut state = state();
     while state.active > 0 && state.ended <= ended {
-        let waited = match deadline.map(|it| it.saturating_duration_since(Instant::now())) {
-            Some(rest) if rest.is_zero() => return false,
+        let rest = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        if rest.is_some_and(|rest| rest.is_zero()) {
+            return false;
+        }
+        state.waiting += 1;
+        let waited = match rest {
             Some(rest) => ENDED.wait_timeout(state, rest).map(|it| it.0).ok(),
             None => ENDED.wait(state).ok(),
         };
         state = waited.unwrap_or_else(self::state);
+        state.waiting -= 1;
     }
     true
 }
