@@ -101,6 +101,18 @@ fn each_call_has_a_span() {
     let call = half::call(&pool, 5);
     let second = call.id().to_string();
     runtime().block_on(call).unwrap_err();
+    let results = half::map(&pool, [2, 4, 5, 6]).chunk(2).blocking();
+    let failed = bounded("a map", || results.filter(Result::is_err).count());
+    assert_eq!(failed, 1);
+    // A span for each chunk, and for the item behind the one that has failed.
+    let of_map = |all: &BTreeMap<u64, Told>| {
+        let later = all
+            .values()
+            .filter(|it| it.fields["id"] != first && it.fields["id"] != second);
+        let counts = later.map(|it| (it.events, it.handles, it.fields.contains_key("micros")));
+        counts.collect::<Vec<_>>()
+    };
+    assert_eq!(of_map(&told()), [(0, 0, true), (1, 0, true), (0, 0, true)]);
     for (id, events) in [(first, 0), (second, 1)] {
         let all = told();
         let mut of_call = all.values().filter(|it| it.fields["id"] == id);

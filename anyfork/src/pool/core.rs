@@ -257,7 +257,7 @@ impl Shared {
         up.unread_since = None;
         up.is_watched = false;
         if let Some(outputs) = &up.outputs {
-            outputs.set_call(call.0, &entry.home);
+            outputs.begin_call(call.0, &entry.home);
         }
         entry.worker = Some(worker);
         entry.number = first;

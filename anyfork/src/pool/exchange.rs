@@ -48,9 +48,6 @@ impl Line {
     }
 
     fn stepped(&mut self, progress: Result<Progress>, shared: &Shared) -> Stepped {
-        if let (Ok(Progress::Reply(_)), Some(outputs)) = (&progress, &self.outputs) {
-            drop(outputs.end_call());
-        }
         let has_grown = match (&progress, shared.options.retire_growth) {
             (Ok(Progress::Reply(_)), Some(limit)) => {
                 let now = memory::private_of(self.pid).unwrap_or_default();
@@ -193,6 +190,7 @@ impl Shared {
         let Some(call) = inner.up(worker).and_then(|up| up.call.take()) else {
             return;
         };
+        inner.end_output(worker, Some(call));
         let answer = match &reply.outcome {
             Outcome::Returned(_) => Answer::Returned,
             Outcome::Panicked(_) => Answer::Panicked,
@@ -255,10 +253,7 @@ impl Shared {
 
     /// A worker has exited, and its connection is here. What it has answered counts.
     fn on_death(&self, inner: &mut Inner, worker: WorkerId) {
-        if let Some(outputs) = inner.up(worker).and_then(|up| up.outputs.as_ref()) {
-            let homes = outputs.end_call();
-            inner.todo.trash.push(Trash::Homes(homes));
-        }
+        inner.end_output(worker, None);
         while let Some(up) = inner.up(worker)
             && up.call.is_some()
             && let Some(mut line) = up.line.take()

@@ -259,6 +259,17 @@ impl Inner {
         }
     }
 
+    /// A worker has answered a call, or is gone with all that it has: what it has printed is of
+    /// them.
+    pub(crate) fn end_output(&mut self, worker: WorkerId, call: Option<CallId>) {
+        if let Some(up) = self.up(worker)
+            && let Some(outputs) = &up.outputs
+        {
+            let homes = outputs.end_call(call.map(|call| call.0));
+            self.todo.trash.push(Trash::Homes(homes));
+        }
+    }
+
     /// Puts a connection back that a thread has had.
     pub(crate) fn return_line(&mut self, worker: WorkerId, line: Box<Line>, wait: WaitFor) {
         match self.up(worker) {

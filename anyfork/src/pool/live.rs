@@ -46,7 +46,7 @@ pub(crate) struct Up {
     pub(crate) watch: ExitWatch,
     pub(crate) page: EnteredPage,
     /// What it prints. `None`: nobody wants to know.
-    pub(crate) outputs: Option<Arc<Outputs>>,
+    pub(crate) outputs: Option<Outputs>,
     pub(crate) call: Option<CallId>,
     /// Its socket was readable then, and its call's owner has not read.
     pub(crate) unread_since: Option<Instant>,
@@ -66,7 +66,6 @@ pub(crate) struct Up {
 /// The conversation with a worker. One thread at a time has it.
 pub(crate) struct Line {
     pub(crate) connection: Connection,
-    pub(crate) outputs: Option<Arc<Outputs>>,
     pub(crate) pid: u32,
     /// Number of private bytes after its init.
     pub(crate) memory: u64,

@@ -138,7 +138,6 @@ impl Shared {
         } = launch;
         let socket = Arc::new(spawn.into_socket());
         let pid = watch.pid();
-        let outputs = outputs.map(Arc::new);
         if let Some(outputs) = &outputs {
             outputs.set_pid(pid);
         }
@@ -148,7 +147,6 @@ impl Shared {
         };
         let line = Line {
             connection: Connection::new(Arc::clone(&socket)),
-            outputs: outputs.clone(),
             pid,
             memory,
         };

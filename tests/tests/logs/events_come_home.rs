@@ -15,7 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::{end, process};
+use crate::{end, process, until_no_thread_is_left};
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -312,7 +312,8 @@ fn what_is_left_out_is_counted() {
         let call = flood::call(&pool, EVENTS);
         bounded("a call", || call.blocking()).unwrap();
         until("some are told", || keep.events().len() >= 3);
-        drop(pool);
+        end(pool);
+        until_no_thread_is_left();
     });
     let events = keep.events();
     let left_out = events

@@ -48,3 +48,13 @@ fn end(pool: Pool) {
     drop(pool);
     anyfork_tests::bounded("a shutdown", || ended.blocking()).expect("it ends");
 }
+
+/// Waits until no thread of a pool is left, also of one whose callback did not return in time.
+fn until_no_thread_is_left() {
+    anyfork_tests::until("the pools' threads are gone", || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("a process");
+        let names =
+            tasks.filter_map(|it| std::fs::read_to_string(it.ok()?.path().join("comm")).ok());
+        !names.into_iter().any(|name| name.starts_with("anyfork-"))
+    });
+}

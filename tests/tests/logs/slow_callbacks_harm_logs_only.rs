@@ -8,7 +8,7 @@ use anyfork::{ErrorKind, Pool};
 use anyfork_tests::resources::memory;
 use anyfork_tests::{alone, bounded, until};
 
-use crate::{Log, end, process};
+use crate::{Log, end, process, until_no_thread_is_left};
 
 /// Prints lines of 1,000 bytes.
 #[anyfork::call]
@@ -82,6 +82,7 @@ fn a_callback_that_hangs_at_the_end_is_left() {
     bounded("a call", || flood::call(&pool, 2).blocking()).unwrap();
     end(pool);
     drop(gate);
+    until_no_thread_is_left();
 }
 
 #[test]

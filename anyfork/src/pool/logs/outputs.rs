@@ -27,20 +27,19 @@ impl Outputs {
         }
     }
 
-    /// The worker gets this call.
-    pub(crate) fn set_call(&self, id: u64, home: &Home) {
+    /// The worker gets a call.
+    pub(crate) fn begin_call(&self, id: u64, home: &Home) {
         for source in &self.sources {
             let home = home.clone();
-            // The call before is over, and its home is not here any more.
-            drop(source.set_call(Some(Current { id, home })));
+            source.begin_call(Current { id, home });
         }
     }
 
-    /// The worker has answered its call, or is gone. Gives what is to be dropped without a
-    /// lock: it may run others' code.
+    /// The worker has answered that call, or is gone with all that it has. Gives what is to
+    /// be dropped without a lock: it may run others' code.
     #[must_use = "it is dropped without a lock"]
-    pub(crate) fn end_call(&self) -> Vec<Home> {
-        let ended = self.sources.iter().filter_map(|it| it.set_call(None));
+    pub(crate) fn end_call(&self, id: Option<u64>) -> Vec<Home> {
+        let ended = self.sources.iter().flat_map(|it| it.end_call(id));
         ended.map(|call| call.home).collect()
     }
 }

@@ -74,7 +74,7 @@ impl Printed {
     }
 
     /// The call that the worker had when the line was printed, as
-    /// [`Call::id`](crate::Call::id) has it. `None`: it had none, as in an init function, or between
+    /// [`Call::id`](crate::Call::id) has it; of several, the one that it got first. `None`: it had none, as in an init function, or between
     /// two calls.
     pub fn call(&self) -> Option<u64> {
         self.call

@@ -36,8 +36,8 @@ struct State {
     content: Content,
     /// Before it is known, nothing is read.
     pid: Option<u32>,
-    /// What the worker has to do.
-    call: Option<Current>,
+    /// What the worker has to do, in the order in which it got it.
+    calls: Vec<Current>,
     /// Of what the pipe holds, how many bytes are of which call before the present one.
     earlier: VecDeque<(usize, Option<Current>)>,
     /// Number of bytes of those.
@@ -100,7 +100,7 @@ impl Source {
             state: Mutex::new(State {
                 content,
                 pid: None,
-                call: None,
+                calls: Vec::new(),
                 earlier: VecDeque::new(),
                 earlier_len: 0,
                 has_exited: false,
@@ -129,20 +129,20 @@ impl Source {
         self.state().has_exited = true;
     }
 
-    /// The worker gets a call, or has answered it: what the pipe holds is of the one before.
-    /// Gives what is to be dropped without a lock.
-    pub(crate) fn set_call(&self, call: Option<Current>) -> Option<Current> {
+    /// The worker gets a call.
+    pub(crate) fn begin_call(&self, call: Current) {
         let mut state = self.state();
-        let held = fd::waiting_in(self.pipe.as_fd()).unwrap_or(0);
-        let before = std::mem::replace(&mut state.call, call);
-        match held.checked_sub(state.earlier_len) {
-            Some(new @ 1..) => {
-                state.earlier.push_back((new, before));
-                state.earlier_len = held;
-                None
-            }
-            _ => before,
-        }
+        state.mark(self.pipe.as_fd());
+        state.calls.push(call);
+    }
+
+    /// The worker has answered that call, or is gone with all: what the pipe holds was sent
+    /// before. Gives what is to be dropped without a lock.
+    pub(crate) fn end_call(&self, id: Option<u64>) -> Vec<Current> {
+        let mut state = self.state();
+        state.mark(self.pipe.as_fd());
+        let ends = |call: &mut Current| id.is_none_or(|id| call.id == id);
+        state.calls.extract_if(.., ends).collect()
     }
 
     /// Reads once.
@@ -173,6 +173,16 @@ impl Source {
 }
 
 impl State {
+    /// Notes whose the bytes are that the pipe holds. Of several calls that a worker has, the
+    /// first is the one that runs, unless all run at once.
+    fn mark(&mut self, pipe: BorrowedFd<'_>) {
+        let held = fd::waiting_in(pipe).unwrap_or(0);
+        if let Some(new @ 1..) = held.checked_sub(self.earlier_len) {
+            self.earlier.push_back((new, self.calls.first().cloned()));
+            self.earlier_len = held;
+        }
+    }
+
     fn read_once(&mut self, pipe: BorrowedFd<'_>, sink: &mut Sink<'_>) -> Read {
         let mut buffer = [0; BUFFER_LEN];
         let read = match fd::read(pipe, &mut buffer) {
@@ -212,7 +222,7 @@ impl State {
             let over = self.earlier.pop_front().and_then(|(_, call)| call);
             sink.over.extend(over.map(|call| call.home));
         }
-        self.content.push(bytes, self.pid, self.call.as_ref(), sink);
+        self.content.push(bytes, self.pid, self.calls.first(), sink);
     }
 
     /// No more comes from the worker itself.
