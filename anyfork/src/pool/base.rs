@@ -2,7 +2,7 @@
 //! RUNS IN: caller
 
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::args::Args;
 use crate::caller::process::Process;
@@ -13,6 +13,7 @@ use crate::pool::launched::Launched;
 use crate::pool::logs::Logs;
 use crate::spec::name::{CALL_LOOP, CallLoop};
 use crate::sys::poll::Interest;
+use crate::sys::rights::Rights;
 
 /// A panic of `remake` is caught, and leaves nothing half done here.
 impl RefUnwindSafe for Base {}
@@ -25,15 +26,39 @@ pub(crate) type Init = Arc<dyn Fn(Process) -> Process + Send + Sync>;
 
 /// The process whose forks are workers, and what each of them is prepared by.
 pub(crate) struct Base {
-    process: Mutex<Arc<Process>>,
+    made: Mutex<Made>,
     inits: Arc<[Init]>,
     remake: Option<Remake>,
+}
+
+/// The process, and the rights that the program had when it was made: its template keeps
+/// them. `None`: they cannot be looked at.
+#[derive(Clone)]
+struct Made {
+    process: Arc<Process>,
+    rights: Option<Rights>,
+}
+
+impl Made {
+    fn now(process: Process) -> Made {
+        Made {
+            process: Arc::new(process),
+            rights: Rights::now().ok(),
+        }
+    }
+
+    fn has_present_rights(&self) -> bool {
+        match (&self.rights, Rights::now()) {
+            (Some(then), Ok(now)) => now.are_those_of(then),
+            _ => true,
+        }
+    }
 }
 
 impl Base {
     pub(crate) fn new(process: Process, inits: Vec<Init>, remake: Option<Remake>) -> Base {
         Base {
-            process: Mutex::new(Arc::new(process)),
+            made: Mutex::new(Made::now(process)),
             inits: inits.into(),
             remake,
         }
@@ -43,7 +68,7 @@ impl Base {
     /// first one makes no other.
     pub(crate) fn with(&self, process: Process) -> Base {
         Base {
-            process: Mutex::new(Arc::new(process)),
+            made: Mutex::new(Made::now(process)),
             inits: Arc::clone(&self.inits),
             remake: None,
         }
@@ -54,35 +79,41 @@ impl Base {
         self.remake.is_some()
     }
 
-    /// Starts a worker. A template that is gone is made again.
+    /// Starts a worker. The base is made again if its template is gone, or has other rights
+    /// than the program.
     pub(crate) fn start(&self, logs: Option<&Arc<Logs>>) -> Result<Box<Launched>> {
-        let process = self.process();
-        match (self.start_from(&process, logs), &self.remake) {
+        let mut made = self.lock().clone();
+        if let Some(remake) = &self.remake
+            && !made.has_present_rights()
+        {
+            made = self.remade(&made, remake)?;
+        }
+        match (self.start_from(&made.process, logs), &self.remake) {
             (Err(error), Some(remake)) if error.kind() == ErrorKind::TemplateGone => {
-                let process = self.remade(&process, remake)?;
-                self.start_from(&process, logs)
+                let made = self.remade(&made, remake)?;
+                self.start_from(&made.process, logs)
             }
             (started, _) => started,
         }
     }
 
-    fn process(&self) -> Arc<Process> {
-        Arc::clone(&self.process.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another process in place of `gone`, which one thread makes for all.
-    fn remade(&self, gone: &Arc<Process>, remake: &Remake) -> Result<Arc<Process>> {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&process, gone) {
-            let made = catch_unwind(AssertUnwindSafe(|| remake()));
-            let made = made.unwrap_or_else(|_| {
+    /// Another process in place of `before`, which one thread makes for all.
+    fn remade(&self, before: &Made, remake: &Remake) -> Result<Made> {
+        let mut made = self.lock();
+        if Arc::ptr_eq(&made.process, &before.process) {
+            let process = catch_unwind(AssertUnwindSafe(|| remake()));
+            let process = process.unwrap_or_else(|_| {
                 let message = "the function of `remake` has panicked";
                 Err(Error::new(ErrorKind::TemplateGone, message))
             });
-            let made = made.map_err(|error| error.during("make a pool's base again"))?;
-            *process = Arc::new(made);
+            let process = process.map_err(|error| error.during("make a pool's base again"))?;
+            *made = Made::now(process);
         }
-        Ok(Arc::clone(&process))
+        Ok(made.clone())
     }
 
     fn start_from(&self, process: &Process, logs: Option<&Arc<Logs>>) -> Result<Box<Launched>> {

@@ -232,7 +232,8 @@ impl Builder {
     }
 
     /// Makes the process that workers are forks of again, when its template is gone, as when
-    /// an administrator has killed it.
+    /// an administrator has killed it, or when the program has given up rights, which the
+    /// template keeps.
     ///
     /// Unless set, a process that came from [`Process::new`] and was given no descriptor is
     /// made again with the same settings and init functions. For any other, calls that then

@@ -56,8 +56,9 @@ use crate::pool::worker_info::{Worker, WorkerState};
 /// of all starts the template: [`prepare`](Pool::prepare) does that ahead.
 ///
 /// Workers have the rights that the program has when they are started. A program that gives
-/// rights up does so before [`build`](Builder::build). If it does so later, idle workers leave
-/// at the next start.
+/// rights up does so before [`build`](Builder::build). If it does so later, the other workers
+/// leave at the next start, and the base is made again as for a template that is gone (see
+/// [`remake`](Builder::remake)): one that is not made again keeps its rights.
 ///
 /// In a process that the program has forked itself, a handle leads to a pool of that
 /// process's own: its workers, with the same settings, are started at the first call.

@@ -22,7 +22,7 @@ use crate::sys::rights::Rights;
 impl Shared {
     /// Asks the template for a worker.
     pub(crate) fn start(&self, worker: WorkerId, base: &Arc<Base>) {
-        let started = match self.adopt_rights() {
+        let started = match self.adopt_rights(worker) {
             Ok(()) => base.start(self.logs.as_ref()),
             Err(error) => Err(error),
         };
@@ -31,9 +31,9 @@ impl Shared {
         self.finish(inner);
     }
 
-    /// Notes the rights of the program, which the next worker will have. The watcher notes
+    /// Notes the rights of the program, which this worker will have. The watcher notes
     /// none: it starts workers only with rights that another thread has had.
-    fn adopt_rights(&self) -> Result<()> {
+    fn adopt_rights(&self, worker: WorkerId) -> Result<()> {
         // Where they cannot be looked at, nobody can change them.
         let Ok(rights) = Rights::now() else {
             return Ok(());
@@ -48,7 +48,7 @@ impl Shared {
         }
         inner.rights = Some(rights);
         if has_changed {
-            self.tell(&mut inner, Event::NewRights);
+            self.tell(&mut inner, Event::NewRights(worker));
         }
         self.finish(inner);
         Ok(())

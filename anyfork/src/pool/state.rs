@@ -123,7 +123,7 @@ struct Worker {
     age: Option<Instant>,
     /// The time of [`Timer::Kill`].
     kill: Option<Instant>,
-    /// It takes no more calls, once it is free.
+    /// It takes no more calls, once it is free or ready.
     retires: bool,
     /// It is the replacement of this one.
     replaces: Option<WorkerId>,
@@ -205,7 +205,7 @@ impl State {
             } => self.on_answer(worker, call, answer, then),
             Event::Died { worker, entered } => self.on_death(worker, entered),
             Event::Prepare => self.on_prepare(),
-            Event::NewRights => self.on_new_rights(),
+            Event::NewRights(worker) => self.on_new_rights(worker),
             Event::Tick => {}
             Event::Renew => self.on_renew(),
             Event::SetMax(max) => self.on_max(max),

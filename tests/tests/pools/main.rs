@@ -4,6 +4,8 @@ mod calls_are_served;
 mod deaths_cost_one_call;
 mod limits_hold;
 mod pools_end;
+mod programs_change;
+mod storms;
 mod workers_are_replaced;
 
 use std::io::{PipeReader, PipeWriter, Read, Write};

@@ -340,13 +340,18 @@ impl State {
         }
     }
 
-    /// No worker from before serves again.
-    pub(super) fn on_new_rights(&mut self) {
+    /// No worker from before serves again: neither those that are idle, nor those that have
+    /// a call or are still being started. The first with the new rights is `new`.
+    pub(super) fn on_new_rights(&mut self, new: WorkerId) {
         for id in self.idle.clone() {
             self.close(id, Reason::Retired);
         }
-        for worker in self.workers.values_mut() {
-            worker.retires |= matches!(worker.phase, Phase::Busy(_) | Phase::Leased);
+        for (id, worker) in &mut self.workers {
+            let may_serve = matches!(
+                worker.phase,
+                Phase::Busy(_) | Phase::Leased | Phase::Starting
+            );
+            worker.retires |= may_serve && *id != new;
         }
     }
 

@@ -57,8 +57,9 @@ pub(crate) enum Event {
     Died { worker: WorkerId, entered: Entered },
     /// Somebody waits for workers: there is one at least, or why not.
     Prepare,
-    /// The program has other rights now: the workers have those from before.
-    NewRights,
+    /// The program has other rights now: all workers have those from before, but for this
+    /// one, which is about to be started.
+    NewRights(WorkerId),
     /// Time has passed.
     Tick,
     /// Workers are to be forks of another base.

@@ -55,6 +55,9 @@ const FAULTS: [Fault; 20] = [
     Fault::Collect,
 ];
 
+/// No worker of these tests.
+const NOBODY: WorkerId = WorkerId(u64::MAX);
+
 fn first_lease(world: &World) -> Option<(CallId, WorkerId)> {
     let mut leases = world.leases.iter();
     leases.next().map(|(lease, worker)| (*lease, *worker))
@@ -124,7 +127,10 @@ fn apply(world: &mut World, fault: Fault) {
         Fault::Deadline => world.pass(2 * SECOND),
         Fault::SetMax(max) => world.tell(Event::SetMax(max)),
         Fault::Renew => world.tell(Event::Renew),
-        Fault::NewRights => world.tell(Event::NewRights),
+        Fault::NewRights => {
+            let new = world.starting.last().copied();
+            world.tell(Event::NewRights(new.unwrap_or(NOBODY)));
+        }
         Fault::Shutdown => world.tell(Event::Shutdown(SECOND)),
         Fault::LastHandle => world.tell(Event::LastHandle),
         Fault::Collect => {
@@ -266,7 +272,7 @@ fn what_replaces_a_worker_waits_for_the_end_of_its_lease() {
         world.answer(worker, Then::Retire);
     }
     world.pass(2 * SECOND);
-    world.tell(Event::NewRights);
+    world.tell(Event::NewRights(NOBODY));
     world.tell(Event::Renew);
     world.start_all();
     assert_eq!(world.renewed, [true]);
@@ -283,7 +289,7 @@ fn a_leased_worker_keeps_its_place_until_it_is_given_back() {
     let mut world = World::new(limits(1));
     let (lease, worker) = leased(&mut world);
     world.call_on(lease, worker);
-    world.tell(Event::NewRights);
+    world.tell(Event::NewRights(NOBODY));
     let waits = world.call(None);
     assert!(world.starting.is_empty(), "one is the maximum");
     world.answer(worker, Then::Stay);

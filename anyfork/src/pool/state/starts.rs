@@ -12,15 +12,17 @@ impl State {
     /// The number of workers that count: all but those that leave.
     pub(super) fn slots(&self) -> usize {
         let counts = |it: &&Worker| match it.phase {
-            Phase::Starting | Phase::Idle { .. } | Phase::Leased => true,
+            Phase::Idle { .. } | Phase::Leased => true,
+            Phase::Starting => !it.retires,
             Phase::Busy(_) => !it.retires || it.lease.is_some(),
             Phase::Retiring | Phase::Leaving { .. } => false,
         };
         self.workers.values().filter(counts).count()
     }
 
+    /// The number of workers that are being started, and will serve.
     pub(super) fn starting(&self) -> usize {
-        let is_starting = |it: &&Worker| it.phase == Phase::Starting;
+        let is_starting = |it: &&Worker| it.phase == Phase::Starting && !it.retires;
         self.workers.values().filter(is_starting).count()
     }
 
@@ -186,6 +188,8 @@ impl State {
         let is_old = self.workers[&id].base != self.base && self.renewing.is_none();
         if is_old {
             self.close(id, Reason::Renewed);
+        } else if self.workers[&id].retires {
+            self.close(id, Reason::Retired);
         }
         self.leave_replaced(replaces);
     }

@@ -3,7 +3,7 @@
 
 use crate::error::ErrorKind;
 use crate::pool::limits::Limits;
-use crate::pool::state::event::{CallId, Event, Then};
+use crate::pool::state::event::{CallId, Event, Then, WorkerId};
 use crate::pool::state::world::{SECOND, World, limits};
 
 #[derive(Clone, Copy, Debug)]
@@ -258,5 +258,37 @@ fn a_new_base_comes_first_and_its_failure_changes_nothing() {
     assert_eq!(world.renewed, [false, true]);
     assert_eq!(world.doomed.len(), 1);
     world.call(None);
+    world.settle();
+}
+
+/// What a start was asked for before comes up with the rights from before.
+#[test]
+fn with_new_rights_no_worker_from_before_serves() {
+    let mut world = World::new(limits(3));
+    let idle = world.call(None);
+    let busy = world.call(None);
+    world.start_all();
+    let [idle_worker, busy_worker] = [idle, busy].map(|it| world.worker_of(it).unwrap());
+    world.answer(idle_worker, Then::Stay);
+    let taken = world.call(None);
+    assert_eq!(world.worker_of(taken), Some(idle_worker));
+    world.call(None);
+    let old = *world.starting.first().unwrap();
+    world.answer(idle_worker, Then::Stay);
+    assert_eq!(world.live[&idle_worker], Some(CallId(4)));
+    world.answer(idle_worker, Then::Stay);
+    let new = WorkerId(old.0 + 1);
+    world.tell(Event::NewRights(new));
+    assert!(world.doomed.contains(&idle_worker));
+    let next = world.call(None);
+    assert!(world.starting.contains(&new));
+    world.start_one();
+    assert!(world.doomed.contains(&old));
+    assert_eq!(world.worker_of(next), None);
+    world.start_one();
+    assert_eq!(world.worker_of(next), Some(new));
+    world.answer(busy_worker, Then::Stay);
+    assert!(world.doomed.contains(&busy_worker));
+    assert!(!world.doomed.contains(&new));
     world.settle();
 }
