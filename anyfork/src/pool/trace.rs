@@ -21,7 +21,7 @@ mod imp {
 
         #[inline]
         pub(crate) fn home(&self) -> Home {
-            Home
+            Home {}
         }
 
         #[inline]
@@ -30,7 +30,7 @@ mod imp {
 
     /// Nowhere.
     #[derive(Clone, Default)]
-    pub(crate) struct Home;
+    pub(crate) struct Home {}
 
     impl Home {
         #[inline]
