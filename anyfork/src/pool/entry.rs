@@ -155,4 +155,14 @@ impl Owner {
             _ => None,
         }
     }
+
+    /// The worker has exited that has had the call: a task that waits for its socket is to
+    /// wait for another one.
+    pub(crate) fn lose_worker(&mut self) -> Option<Wake> {
+        match self {
+            #[cfg(feature = "tokio")]
+            Owner::Awaits(_, Until::Readable) => self.wake(),
+            _ => None,
+        }
+    }
 }

@@ -298,6 +298,10 @@ impl Shared {
                 None => {}
             }
             entry.worker = None;
+            // The runtime forgets who waits for a socket that is dropped.
+            if let Some(wake) = entry.owner.lose_worker() {
+                inner.todo.wakes.push(wake);
+            }
         }
         self.tell(inner, Event::Died { worker, entered });
     }
