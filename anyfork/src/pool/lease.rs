@@ -71,10 +71,10 @@ use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 /// # Errors
 ///
 /// A call with a lease whose worker is gone, or takes no more calls, fails with
-/// [`ErrorKind::Died`](crate::ErrorKind::Died), and was never entered. The worker is gone when
+/// [`ErrorKind::Died`], and was never entered. The worker is gone when
 /// it has died, when a call took too long or was dropped, and when it has retired: after a
 /// panic, or by [`anyfork::retire`](crate::retire). After a
-/// [`shutdown`](crate::Pool::shutdown) calls fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+/// [`shutdown`](crate::Pool::shutdown) calls fail with [`ErrorKind::Closed`].
 ///
 /// # Caveats
 ///
