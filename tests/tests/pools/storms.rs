@@ -153,7 +153,7 @@ fn workers_that_are_killed_at_random_cost_what_they_had_entered() {
     );
     assert!(stats.died >= died, "{stats:?}");
     assert_stats_add_up(&pool);
-    end(pool);
+    pool.kill();
 }
 
 #[test]
