@@ -183,7 +183,10 @@ impl Inner {
         }
         let until = self.watcher.until;
         let is_before = |at: Instant| until.is_none_or(|until| at < until);
+        // Where nothing is left to end, no event follows.
+        let has_ended = self.state.is_ending() && self.state.is_over();
         let is_wanted = self.watcher.is_wanted
+            || has_ended
             || self.state.next_time().is_some_and(is_before)
             || (self.has_waiters() && self.is_unread_before(until));
         if is_wanted {

@@ -95,3 +95,14 @@ fn a_pool_that_never_served_ends() {
     let pool = pool_of(1);
     end(pool);
 }
+
+#[test]
+fn a_pool_whose_workers_are_all_gone_ends() {
+    for _ in 0..20 {
+        let pool = pool_of(1);
+        let pid = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
+        crate::kill(pid);
+        until("its exit is known", || pool.stats().workers == 0);
+        end(pool);
+    }
+}

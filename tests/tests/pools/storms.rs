@@ -153,7 +153,7 @@ fn workers_that_are_killed_at_random_cost_what_they_had_entered() {
     );
     assert!(stats.died >= died, "{stats:?}");
     assert_stats_add_up(&pool);
-    pool.kill();
+    end(pool);
 }
 
 #[test]
@@ -187,6 +187,29 @@ fn a_deadline_that_fires_as_the_answer_comes_kills_no_other_call() {
     let stats = pool.stats();
     assert_eq!((stats.timed_out, stats.died), (timed_out, 0), "{stats:?}");
     assert!(timed_out > 0 && stats.returned == results.len() as u64 - timed_out);
+    end(pool);
+}
+
+#[test]
+fn calls_whose_idle_workers_were_all_killed_feel_nothing() {
+    let pool = builder().max(3).idle(2).build().unwrap();
+    bounded("workers", || pool.prepare().blocking()).unwrap();
+    for n in 0..many(100) as u64 {
+        for worker in pool.workers() {
+            // Idle since the last call, and so not reaped by anybody.
+            crate::kill(worker.pid());
+        }
+        let calls = [(); 3].map(|()| square::call(&pool, n));
+        for (place, call) in calls.into_iter().enumerate() {
+            let result = bounded("a call", || match place {
+                0 => call.blocking(),
+                _ => runtime().block_on(call),
+            });
+            assert_eq!(result.unwrap(), n * n);
+        }
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.returned, stats.died), (stats.calls, 0), "{stats:?}");
     end(pool);
 }
 
