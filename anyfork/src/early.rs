@@ -66,7 +66,10 @@ pub(crate) static EARLY: OnceLock<Early> = OnceLock::new();
 ///
 /// The first is 1, not 0: so the linker puts it beside the other statics that every child
 /// writes to, and the child has a page less of its own.
-static GENERATION: AtomicU32 = AtomicU32::new(1);
+static GENERATION: AtomicU32 = AtomicU32::new(FIRST_GENERATION);
+
+/// The generation of the process that was exec'ed.
+pub(crate) const FIRST_GENERATION: u32 = 1;
 
 /// The process's generation. What an object of another generation owns is not this
 /// process's: the descriptors are closed, and their numbers may be others' now.

@@ -163,7 +163,9 @@ fn early_for(rights: Option<&Rights>) -> Result<Arc<TemplateHandle>> {
     let gone = |why: &str| Err(Error::new(ErrorKind::TemplateGone, why));
     let Some(early) = EARLY.get() else {
         return gone(match early::generation() {
-            0 => "no early template: nothing in this program is annotated with `#[anyfork::early]`",
+            early::FIRST_GENERATION => {
+                "no early template: nothing in this program is annotated with `#[anyfork::early]`"
+            }
             _ => FORKED,
         });
     };

@@ -29,7 +29,7 @@ struct Left {
 }
 
 static LEFT: Mutex<Left> = Mutex::new(Left {
-    generation: 1,
+    generation: early::FIRST_GENERATION,
     pidfds: Vec::new(),
 });
 
