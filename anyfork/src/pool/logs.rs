@@ -185,11 +185,11 @@ fn read(logs: &Logs) {
         };
         let mut wanted = vec![(queue.bell().as_fd(), Interest::Readable)];
         wanted.extend(sources.iter().map(|it| (it.as_fd(), Interest::Readable)));
-        let Ok(ready) = poll::wait_each(&wanted, until) else {
-            // As without memory: the next look is worth a try.
+        // Where nothing can be waited for, all is read after a while: as the watcher does.
+        let ready = poll::wait_each(&wanted, until).unwrap_or_else(|_| {
             thread::sleep(INTERVAL);
-            continue;
-        };
+            vec![true; wanted.len()]
+        });
         queue.bell().clear();
         for (source, _) in sources.iter().zip(&ready[1..]).filter(|it| *it.1) {
             source.read(queue);

@@ -145,35 +145,35 @@ fn watch(bell: &EventFd) {
         // Wakers, observers and closures are others' code: a panic there has been reported,
         // and the other pools go on.
         let looked = catch_unwind(AssertUnwindSafe(|| look_once(bell, &pools)));
-        if !looked.is_ok_and(|looked| looked) {
+        if looked.is_err() {
             thread::sleep(INTERVAL);
         }
     }
 }
 
-/// Does what is due, waits once, and deals with what has happened. `false`: the wait failed,
-/// as without memory, and the next look is worth a try.
-fn look_once(bell: &EventFd, pools: &[Arc<Shared>]) -> bool {
+/// Does what is due, waits once, and deals with what has happened.
+fn look_once(bell: &EventFd, pools: &[Arc<Shared>]) {
     let mut watch = Watch::default();
     for (pool, shared) in pools.iter().enumerate() {
         watch.gather(pool, shared);
     }
     let mut wanted = vec![(bell.as_fd(), Interest::Readable)];
     wanted.extend(watch.sources.iter().map(Source::wanted));
-    let ready = poll::wait_each(&wanted, watch.until);
+    // Where nothing can be waited for, all is looked at after a while: without memory, and
+    // under a limit of descriptors that was lowered below their number (EINVAL, poll(2)).
+    let ready = poll::wait_each(&wanted, watch.until).unwrap_or_else(|_| {
+        thread::sleep(INTERVAL);
+        vec![true; wanted.len()]
+    });
     for shared in pools {
         shared.lock().watcher.is_awake = true;
     }
     bell.clear();
-    let Ok(ready) = ready else {
-        return false;
-    };
     let ready = watch.sources.iter().zip(&ready[1..]).filter(|it| *it.1);
     for (source, _) in ready {
         serve(&pools[source.pool], source);
     }
     pools.iter().for_each(|it| tell_left(it));
-    true
 }
 
 /// Deals with what has happened.

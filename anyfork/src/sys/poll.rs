@@ -63,14 +63,16 @@ pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
     is_any_ready(&[(fd, Interest::HungUp)], Duration::ZERO)
 }
 
-/// Whether the other end of a socket sends no more (`POLLRDHUP`, poll(2)).
+/// Whether the other end of a socket sends no more (`POLLRDHUP`, poll(2)). So it is where
+/// nothing can be asked, as under a limit of no descriptors (`EINVAL`): whoever asks has
+/// read what looks like the end.
 pub(crate) fn is_at_end(fd: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(
         fd,
         PollFlags::from_bits_retain(libc::POLLRDHUP),
     )];
     let polled = poll_until(&mut fds, Some(Instant::now()));
-    polled.is_ok_and(|ready| ready)
+    polled.unwrap_or(true)
 }
 
 /// Whether there is something to read, or the end (poll(2)).

@@ -125,7 +125,9 @@ impl Waiting {
                         (set.as_fd(), Interest::Readable),
                         (end.as_fd(), Interest::HungUp),
                     ];
-                    let _ = poll::wait_any(&fds, None);
+                    if poll::wait_any(&fds, None).is_err() {
+                        thread::sleep(INTERVAL_WITHOUT_SET);
+                    }
                 }
                 _ => thread::sleep(INTERVAL_WITHOUT_SET),
             }
