@@ -80,7 +80,9 @@ impl Limiter {
     /// Sets a soft limit; gives what it was.
     pub fn set(&mut self, resource: u32, soft: u64) -> u64 {
         let order = [u64::from(resource).to_le_bytes(), soft.to_le_bytes()].concat();
-        self.0.socket.write_all(&order).expect("it runs");
+        if let Err(error) = self.0.socket.write_all(&order) {
+            panic!("{error}: {:?}", self.0.wait());
+        }
         let mut before = [0; 8];
         let read = self.0.socket.read_exact(&mut before);
         read.expect("an answer");

@@ -9,7 +9,9 @@ use std::process::{self, Command, ExitCode, ExitStatus};
 
 use anyfork::{Error, ErrorKind, Process, blocking};
 use anyfork_tests::births::{assert_same_streams, end, kill_now, stop};
-use anyfork_tests::{bounded, children, early_template, end_by, held, new, release, template_of};
+use anyfork_tests::{
+    bounded, children, early_template, end_by, held, new, release, template_of, until,
+};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
@@ -198,7 +200,9 @@ fn adopts() {
         let blocking::Worker {
             socket, mut child, ..
         } = worker;
-        assert_eq!(children(process::id()).get(&child.pid()), Some(&'S'));
+        until("it sleeps, and is this process's", || {
+            children(process::id()).get(&child.pid()) == Some(&'S')
+        });
         drop(socket);
         let exit = bounded("wait", || child.wait()).expect("a status");
         assert_eq!(exit.status(), status);
