@@ -15,24 +15,26 @@
 
 pub(crate) mod delegated;
 pub(crate) mod monitor;
+mod record;
+pub(crate) mod unwatched;
 pub(crate) mod watched;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process;
 use std::time::{Duration, Instant};
 
 use crate::child::fd_limit::Limits;
 use crate::protocol::notice::Returned;
-use crate::protocol::status;
 use crate::sys::epoll::Epoll;
 use crate::sys::fork::Side;
 use crate::sys::threads::OneThread;
-use crate::sys::wait::ExitRecord;
-use crate::sys::{fd, fork, pidfd, socket, wait};
+use crate::sys::{fork, pidfd, socket, wait};
 use crate::template::children::delegated::{Delegated, FromMonitor};
+use crate::template::children::record::report_and_reap;
+use crate::template::children::unwatched::Unwatched;
 use crate::template::children::watched::Watched;
 use crate::template::token::Token;
 
@@ -68,8 +70,8 @@ pub(crate) struct Children {
     owners_gone: bool,
     /// Children that are nobody's business any more.
     let_go: Vec<Watched>,
-    /// Children that were killed and could not be reaped yet, and their status pipes.
-    killed: Vec<(u32, Option<OwnedFd>)>,
+    /// Children that there was no room to watch. Spares among them were killed for that.
+    unwatched: Vec<Unwatched>,
 }
 
 impl Children {
@@ -83,12 +85,12 @@ impl Children {
             delegated: Delegated::default(),
             owners_gone: false,
             let_go: Vec::new(),
-            killed: Vec::new(),
+            unwatched: Vec::new(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.watched.is_empty() && self.delegated.is_empty() && self.killed.is_empty()
+        self.watched.is_empty() && self.delegated.is_empty() && self.unwatched.is_empty()
     }
 
     /// Whether the template nears its limit of descriptors: one system call.
@@ -125,32 +127,32 @@ impl Children {
     /// Watches a launched child, whose record goes to `status`. With `kill_on_drop`,
     /// also kills the child when nobody holds the read end any more.
     pub(crate) fn add(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool) {
-        match Watched::new(pid, &self.events) {
-            Ok(mut child) => {
-                child.report_to(status, kill_on_drop, &self.events);
-                if self.owners_gone {
-                    let _ = child.watch_caller(&self.events);
-                }
-                self.watched.insert(pid, child);
-            }
-            // Unwatched, the child would become a zombie. Its caller finds the record
-            // of a death by SIGKILL.
-            Err(_) => self.kill_and_reap(pid, Some(status)),
-        }
+        self.watch_or_look(Unwatched {
+            pid,
+            status: Some(status),
+            kill_on_drop,
+        });
     }
 
-    /// Watches a launched child that is lost.
-    fn add_lost(&mut self, pid: u32) {
-        match Watched::new(pid, &self.events) {
-            Ok(child) => drop(self.watched.insert(pid, child)),
-            Err(_) => self.kill_and_reap(pid, None),
+    /// Watches a child. Without room for that it runs on, as it may serve its caller
+    /// already: the template looks at it from time to time, and tries again.
+    fn watch_or_look(&mut self, child: Unwatched) {
+        let Ok(mut watched) = Watched::new(child.pid, &self.events) else {
+            return self.unwatched.push(child);
+        };
+        if let Some(status) = child.status {
+            watched.report_to(status, child.kill_on_drop, &self.events);
         }
+        if self.owners_gone {
+            let _ = watched.watch_caller(&self.events);
+        }
+        self.watched.insert(child.pid, watched);
     }
 
     /// Watches a new spare. On an error the spare is killed and reaped.
     pub(crate) fn add_spare(&mut self, pid: u32) -> io::Result<()> {
         let child = Watched::new(pid, &self.events);
-        let mut child = child.inspect_err(|_| self.kill_and_reap(pid, None))?;
+        let mut child = child.inspect_err(|_| self.kill_and_reap(pid))?;
         child.is_spare = true;
         self.spares += 1;
         self.watched.insert(pid, child);
@@ -266,10 +268,13 @@ impl Children {
         if !self.delegated.remove(pid, matches!(exit, Ok(None))) {
             return;
         }
-        match (exit, status) {
-            (Ok(None), Some(status)) => self.add(pid, status, kill_on_drop),
-            (Ok(None), None) => self.add_lost(pid),
-            (exit, status) => report_and_reap(pid, exit, status.as_ref()),
+        match exit {
+            Ok(None) => self.watch_or_look(Unwatched {
+                pid,
+                status,
+                kill_on_drop,
+            }),
+            exit => report_and_reap(pid, exit, status.as_ref()),
         }
     }
 
@@ -283,7 +288,11 @@ impl Children {
         drop(socket);
         for pid in lost {
             self.delegated.remove(pid, true);
-            self.add_lost(pid);
+            self.watch_or_look(Unwatched {
+                pid,
+                status: None,
+                kill_on_drop: false,
+            });
             self.delegate_excess();
         }
     }
@@ -324,31 +333,40 @@ impl Children {
         Ok(())
     }
 
-    /// Kills a child that cannot be watched, and reaps it: at once, or when
-    /// [`reap_killed`](Children::reap_killed) finds that it can be reaped.
-    fn kill_and_reap(&mut self, pid: u32, status: Option<OwnedFd>) {
+    /// Kills a spare that cannot be watched, and reaps it: at once, or when
+    /// [`look_at_unwatched`](Children::look_at_unwatched) finds that it can be reaped.
+    fn kill_and_reap(&mut self, pid: u32) {
         let _ = pidfd::kill_child(pid);
         match wait::peek_soon(pid) {
-            Ok(None) => self.killed.push((pid, status)),
-            exit => report_and_reap(pid, exit, status.as_ref()),
+            Ok(None) => self.unwatched.push(Unwatched {
+                pid,
+                status: None,
+                kill_on_drop: false,
+            }),
+            exit => report_and_reap(pid, exit, None),
         }
     }
 
-    /// Reaps what was killed and could not be reaped.
-    pub(crate) fn reap_killed(&mut self) {
+    /// Reaps those of the unwatched children that have exited, and watches the others if
+    /// there is room now. Reaps killed monitors, too.
+    pub(crate) fn look_at_unwatched(&mut self) {
         self.delegated.reap_killed();
-        self.killed.retain(|(pid, status)| match wait::peek(*pid) {
-            Ok(None) => true,
-            exit => {
-                report_and_reap(*pid, exit, status.as_ref());
-                false
+        for child in mem::take(&mut self.unwatched) {
+            match wait::peek(child.pid) {
+                Ok(None) => {
+                    if child.is_abandoned() {
+                        let _ = pidfd::kill_child(child.pid);
+                    }
+                    self.watch_or_look(child);
+                }
+                exit => report_and_reap(child.pid, exit, child.status.as_ref()),
             }
-        });
+        }
     }
 
-    /// Interval until the next look at what was killed. `None`: there is nothing.
+    /// Interval until the next look at what is not watched. `None`: there is nothing.
     pub(crate) fn next_reap(&self) -> Option<Duration> {
-        let is_any = !self.killed.is_empty() || self.delegated.has_killed();
+        let is_any = !self.unwatched.is_empty() || self.delegated.has_killed();
         is_any.then_some(INTERVAL_REAP)
     }
 
@@ -356,31 +374,4 @@ impl Children {
     pub(crate) fn kill_monitors(&mut self) {
         self.delegated.kill_monitors();
     }
-}
-
-/// Writes the record of a child that has exited into its status pipe, and reaps it.
-///
-/// In this order: a caller that finds a child reaped and no record takes the template
-/// for dead. There is no record either if the user's code in this process has reaped
-/// the child.
-fn report_and_reap(pid: u32, exit: io::Result<Option<ExitRecord>>, status: Option<&OwnedFd>) {
-    if let Ok(Some(exit)) = exit {
-        if let Some(status) = status {
-            write_record(status, &exit);
-        }
-        let _ = wait::reap(pid);
-    }
-}
-
-/// Writes the record; the caller may be gone. The pipe has room, unless the worker has
-/// filled its own status pipe on purpose: then the record is dropped. The worker may also
-/// have changed the pipe's flags, so the write must not depend on them.
-fn write_record(pipe: &OwnedFd, exit: &ExitRecord) {
-    let record = status::encode_exit(
-        exit.status,
-        exit.user_micros,
-        exit.system_micros,
-        exit.peak_memory,
-    );
-    let _ = fd::write_without_waiting(pipe.as_fd(), &record);
 }

@@ -126,7 +126,7 @@ impl Template {
                 fork::exit_now(1)
             };
             let mut tokens = ready.filter_map(Token::decode).peekable();
-            self.children.reap_killed();
+            self.children.look_at_unwatched();
             let is_quiet = tokens.peek().is_none();
             if self.children.spares() > 0 {
                 self.look_for_unread(is_quiet);
