@@ -174,6 +174,8 @@ fn some(text: &str) -> Option<&str> {
 /// # }
 /// # #[cfg(feature = "pool")]
 /// # fn main() { doctest::main() }
+/// # #[cfg(not(feature = "pool"))]
+/// # fn main() {}
 /// ```
 impl std::error::Error for Failure {}
 
