@@ -29,7 +29,7 @@ struct State {
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
-    generation: 1,
+    generation: early::FIRST_GENERATION,
     active: 0,
     ended: 0,
     waiting: 0,
