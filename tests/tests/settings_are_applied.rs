@@ -231,15 +231,15 @@ fn a_title_is_shown() {
         assert!(!shows_line || line_shown == line, "{line_shown}");
     };
     assert_shown(new().title("short"), "short", "short");
-    let long = "a title of more than 15 octets";
+    let long = "a title of more than 15 bytes";
     assert_shown(new().title(long), &long[..15], long);
     let twice = new().title("one").title("two");
     assert_shown(twice, "two", "two");
     // No character is cut.
     assert_shown(
-        new().title("fourteen octetß"),
-        "fourteen octet",
-        "fourteen octetß",
+        new().title("fourteen bytesß"),
+        "fourteen bytes",
+        "fourteen bytesß",
     );
     let template = new().title("both");
     let pid = serving(&template);

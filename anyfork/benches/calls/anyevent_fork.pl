@@ -23,11 +23,11 @@ my $template = AnyEvent::Fork->new_exec->eval(<<'WORKER');
 sub serve {
     my ($socket) = @_;
     syswrite $socket, pack "N/a*", pack "Q>", $$;
-    my $octets = "";
-    while (sysread $socket, $octets, 4096, length $octets) {
-        while (length $octets >= 4 && length $octets >= 4 + unpack "N", $octets) {
-            my $body = substr $octets, 4, unpack "N", $octets;
-            substr $octets, 0, 4 + length $body, "";
+    my $bytes = "";
+    while (sysread $socket, $bytes, 4096, length $bytes) {
+        while (length $bytes >= 4 && length $bytes >= 4 + unpack "N", $bytes) {
+            my $body = substr $bytes, 4, unpack "N", $bytes;
+            substr $bytes, 0, 4 + length $body, "";
             syswrite $socket, pack "N/a*", pack "Q>", 1 + unpack "Q>", $body;
         }
     }
@@ -51,9 +51,9 @@ sub call {
 # Reads what a worker has answered.
 sub answered {
     my ($worker) = @_;
-    sysread $worker->{socket}, $worker->{octets}, 4096, length $worker->{octets};
-    return if length $worker->{octets} < 12;
-    my $number = unpack "x4 Q>", substr $worker->{octets}, 0, 12, "";
+    sysread $worker->{socket}, $worker->{bytes}, 4096, length $worker->{bytes};
+    return if length $worker->{bytes} < 12;
+    my $number = unpack "x4 Q>", substr $worker->{bytes}, 0, 12, "";
     my $done = delete $worker->{done};
     push @free, $worker;
     call(@{ shift @waiting }) if @waiting;
@@ -63,7 +63,7 @@ sub answered {
 sub start {
     my $started = AE::cv;
     $template->fork->run("serve", sub {
-        my $worker = { socket => $_[0], octets => "" };
+        my $worker = { socket => $_[0], bytes => "" };
         $worker->{done} = sub { $worker->{pid} = $_[0]; $started->send };
         $worker->{watcher} = AE::io $_[0], 0, sub { answered($worker) };
         push @workers, $worker;

@@ -2,9 +2,9 @@
 # Starts processes with AnyEvent::Fork, as `server.rs` orders on standard input:
 # a line each, and a line of answer.
 #
-# starts N     N starts, one after another, each from `fork` to the first octet
+# starts N     N starts, one after another, each from `fork` to the first byte
 #              from the new process: their nanoseconds
-# heap N       has N octets in memory, all written: "ok"
+# heap N       has N bytes in memory, all written: "ok"
 # hold N       N idle processes that stay: their pids
 # release      they end: "ok"
 
@@ -19,7 +19,7 @@ use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 $| = 1;
 
 my $template = AnyEvent::Fork->new_exec->eval(<<'WORKERS');
-sub octet {
+sub byte {
     my ($socket) = @_;
     syswrite $socket, ".";
 }
@@ -40,8 +40,8 @@ sub start {
         my $watcher;
         $watcher = AE::io $socket, 0, sub {
             undef $watcher;
-            sysread $socket, my $octets, 64;
-            $said->send($socket, $octets);
+            sysread $socket, my $byte, 64;
+            $said->send($socket, $byte);
         };
     });
     return $said->recv;
@@ -55,12 +55,12 @@ while (my $order = <STDIN>) {
     if ($what eq "starts") {
         @answer = map {
             my $begun = clock_gettime(CLOCK_MONOTONIC);
-            start("octet");
+            start("byte");
             int((clock_gettime(CLOCK_MONOTONIC) - $begun) * 1e9);
         } 1 .. $count;
     } elsif ($what eq "heap") {
         undef $ballast;
-        # Perl fills what lies before an octet that is written.
+        # Perl fills what lies before a byte that is written.
         vec($ballast, $count - 1, 8) = 1 if $count;
     } elsif ($what eq "hold") {
         @answer = map {

@@ -2,8 +2,8 @@
 input: a line each, and a line of answer.
 
 starts N     N starts, one after another, each from making a Process to the first
-             octet from it: their nanoseconds
-heap N       has N octets in memory, all written: "ok"
+             byte from it: their nanoseconds
+heap N       has N bytes in memory, all written: "ok"
 hold N       N idle processes that stay: their pids
 release      they end: "ok"
 """
@@ -15,7 +15,7 @@ import time
 context = multiprocessing.get_context("forkserver")
 
 
-def octet(connection):
+def byte(connection):
     connection.send_bytes(b".")
 
 
@@ -28,7 +28,7 @@ def idle(connection):
 
 
 def start(function):
-    """Starts one, and waits for its first octet."""
+    """Starts one, and waits for its first byte."""
     connection, theirs = context.Pipe()
     process = context.Process(target=function, args=(theirs,))
     process.start()
@@ -44,7 +44,7 @@ def end(process, connection):
 
 def timed_start():
     begun = time.monotonic_ns()
-    started = start(octet)
+    started = start(byte)
     taken = time.monotonic_ns() - begun
     end(*started)
     return taken

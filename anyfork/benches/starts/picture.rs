@@ -7,8 +7,8 @@ use crate::series::Series;
 /// The systems that are drawn, their names there, and their colours: ours, what others
 /// have for processes of the same program, and external programs.
 const LINES: [(&str, &str, &str); 11] = [
-    ("anyfork warm, ready", "anyfork, warm", OURS),
-    ("anyfork cold, ready", "anyfork, cold", OURS),
+    ("anyfork warm, ready", "anyfork, with a spare", OURS),
+    ("anyfork cold, ready", "anyfork, from a template", OURS),
     ("anyfork new_exec, ready", "anyfork, new_exec", OURS),
     ("anyfork Command", "anyfork Command", OURS),
     (bare::NAME, "fork of an empty process", YARDSTICK),

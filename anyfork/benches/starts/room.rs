@@ -13,7 +13,7 @@ pub(crate) fn huge_pages() -> String {
     chosen.to_owned()
 }
 
-/// Whether so many octets more can be filled.
+/// Whether so many bytes more can be filled.
 pub(crate) fn has_room_for(size: usize) -> bool {
     let available = meminfo("MemAvailable:");
     size == 0 || available.is_none_or(|free| free > size as u64 + RESERVE)

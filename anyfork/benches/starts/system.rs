@@ -14,7 +14,7 @@ pub(crate) trait System {
     /// Starts so many, one after another: what each took.
     fn block(&mut self, starts: usize) -> Result<Vec<Duration>>;
 
-    /// Makes the process that starts them so many octets big. Only for systems
+    /// Makes the process that starts them so many bytes big. Only for systems
     /// that live in another process than this one, which has its ballast already.
     /// `false` if the memory is short.
     fn heap(&mut self, _size: usize) -> Result<bool> {

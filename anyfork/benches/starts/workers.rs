@@ -23,7 +23,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 pub(crate) fn nothing() {}
 
 #[anyfork::worker]
-fn octet(mut socket: UnixStream) -> io::Result<()> {
+fn one_byte(mut socket: UnixStream) -> io::Result<()> {
     socket.write_all(b".")
 }
 
@@ -39,8 +39,8 @@ fn idle(mut socket: UnixStream) -> io::Result<()> {
 enum Until {
     /// The worker is entered.
     Ready,
-    /// Its first octet has arrived.
-    Octet,
+    /// Its first byte has arrived.
+    FirstByte,
     /// It has ended, and its status is known.
     Status,
 }
@@ -69,7 +69,7 @@ pub(crate) fn warm() -> Result<Rc<Process>> {
 }
 
 pub(crate) fn systems(cold: &Rc<Process>, warm: &Rc<Process>) -> [Box<dyn System>; 7] {
-    use Until::{Octet, Ready, Status};
+    use Until::{FirstByte, Ready, Status};
     let system = |name, template: Option<&Rc<Process>>, until, pause| {
         let (template, held) = (template.cloned(), Vec::new());
         Box::new(Workers {
@@ -83,7 +83,7 @@ pub(crate) fn systems(cold: &Rc<Process>, warm: &Rc<Process>) -> [Box<dyn System
     let (cold, warm) = (Some(cold), Some(warm));
     [
         system("anyfork cold, ready", cold, Ready, None),
-        system("anyfork cold, octet", cold, Octet, None),
+        system("anyfork cold, byte", cold, FirstByte, None),
         system("anyfork cold, status", cold, Status, None),
         system("anyfork warm, ready", warm, Ready, None),
         system("anyfork warm, ready, 1 ms apart", warm, Ready, Some(PAUSE)),
@@ -104,13 +104,13 @@ impl Workers {
     /// Starts one, to where the clock stops, and gives it back to be waited for.
     fn start(&self) -> Result<Option<blocking::Worker>> {
         let worker = match self.until {
-            Until::Octet => octet::NAME,
+            Until::FirstByte => one_byte::NAME,
             Until::Ready | Until::Status => nothing::NAME,
         };
         let mut worker = self.launch(worker)?.blocking()?;
         match self.until {
             Until::Ready => Ok(Some(worker)),
-            Until::Octet => {
+            Until::FirstByte => {
                 worker.socket.read_exact(&mut [0])?;
                 Ok(Some(worker))
             }

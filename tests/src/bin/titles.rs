@@ -137,11 +137,11 @@ fn titles() {
     let given: [(&str, &str, &str); 8] = [
         ("pool", "pool", "pool"),
         ("db: connections", "db: connections", "db: connections"),
-        ("fourteen octets ", "fourteen octets ", "fourteen octets"),
+        ("fourteen bytes. ", "fourteen bytes. ", "fourteen bytes."),
         (
-            "fourteen,octet  and more",
-            "fourteen,octet  and more",
-            "fourteen,octet",
+            "fourteen,bytes  and more",
+            "fourteen,bytes  and more",
+            "fourteen,bytes",
         ),
         ("with\0 a NUL", "with a NUL", "with a NUL"),
         (&long, &long[..255], &long[..15]),

@@ -7,7 +7,7 @@ use std::path::Path;
 fn references(
     _socket: &mut UnixStream,
     _text: &str,
-    _octets: &'static [u8],
+    _bytes: &'static [u8],
     _path: &Path,
     _number: &u32,
     _maybe: Option<&str>,
