@@ -181,7 +181,11 @@ impl Entry {
             name, count, args, ..
         } = self;
         let (noun, takes) = (self.kind.noun(), *count - args.len());
-        let message = format!("{noun} `{name}` takes {takes} arguments and got {count}");
+        let arguments = match takes {
+            1 => "argument",
+            _ => "arguments",
+        };
+        let message = format!("{noun} `{name}` takes {takes} {arguments} and got {count}");
         Err(Error::new(ErrorKind::BadArgument, message))
     }
 

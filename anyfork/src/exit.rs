@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// The raw status is kept as `waitpid(2)` gave it, so that real-time signals
 /// and the core-dump bit survive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a failure is no `Err`: `check()` makes one of it"]
+#[must_use = "a process that failed is no `Err` yet: `.check()?` makes it one"]
 pub struct Exit {
     pub(crate) status: i32,
     pub(crate) usage: Usage,

@@ -10,6 +10,7 @@
 //! | [`fork_safety`] | what may be loaded in a template, and what must not |
 //! | [`security`] | who trusts whom |
 //! | [`performance`] | what a start and a call cost, and what makes them cost more |
+//! | [`mistakes`] | the messages that newcomers meet, and what to write instead |
 //! | [`how_it_works`] | the processes, and what is sent between them |
 
 #[doc = include_str!("../docs/from_anyevent_fork.md")]
@@ -32,6 +33,9 @@ pub mod security {}
 
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("../docs/mistakes.md")]
+pub mod mistakes {}
 
 #[doc = include_str!("../docs/how_it_works.md")]
 pub mod how_it_works {}

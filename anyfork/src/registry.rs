@@ -151,6 +151,13 @@ pub(crate) fn find<'a, T>(
     if others.next().is_some() {
         return Err(of_other_kind(kind, name));
     }
+    #[cfg(feature = "pool")]
+    if calls()
+        .iter()
+        .any(|call| is_whole(call.name, name) || is_tail(call.name, name))
+    {
+        return Err(of_a_call(kind, name));
+    }
     let names: Vec<&str> = candidates.map(|(path, _)| path).collect();
     Err(unknown(kind, name, &names))
 }
@@ -198,6 +205,17 @@ fn of_other_kind(kind: Kind, name: &str) -> Error {
             "`{name}` is a worker: `run` starts it, and `init` takes the name of an init function"
         ),
     };
+    Error::new(ErrorKind::UnknownWorker, message)
+}
+
+/// The error for the name of a call's function.
+#[cfg(feature = "pool")]
+fn of_a_call(kind: Kind, name: &str) -> Error {
+    let (noun, attribute) = (kind.noun(), kind.attribute());
+    let message = format!(
+        "`{name}` is the function of a call, which its companion starts (`call(&pool, …)`): \
+         {noun}s have `{attribute}`"
+    );
     Error::new(ErrorKind::UnknownWorker, message)
 }
 

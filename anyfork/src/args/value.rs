@@ -70,7 +70,8 @@ impl Arg {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to a worker",
     label = "not an argument type",
-    note = "arguments are text, bytes, numbers, `bool`, `char`, paths, descriptors and sockets, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
+    note = "arguments are text, bytes, numbers, `bool`, `char`, paths, descriptors and sockets, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`",
+    note = "`send_args` takes several; a value of serde's is `anyfork::Json` or `anyfork::Postcard` (feature `serde`), or an argument of an `#[anyfork::call]`"
 )]
 pub trait IntoArg {
     /// Makes the argument.
@@ -89,7 +90,8 @@ pub trait IntoArg {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a worker",
     label = "not an argument type",
-    note = "parameters are text, bytes, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`"
+    note = "parameters are text, bytes, numbers, `bool`, `char`, paths, owned descriptors and sockets, `Option` of these at the end, `Args` for the rest, or a type that implements `anyfork::IntoArg` and `anyfork::FromArg`",
+    note = "a value of serde's is `anyfork::Json` or `anyfork::Postcard` (feature `serde`), or a parameter of an `#[anyfork::call]`"
 )]
 pub trait FromArg: Sized {
     /// Whether the conversion is the library's own, which comes to an end.

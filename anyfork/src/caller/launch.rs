@@ -13,8 +13,18 @@ use crate::error::{Error, Result};
 
 /// An operation under way.
 ///
-/// Finished with `.await` (feature `tokio`) or [`blocking`](Launch::blocking). A launch
-/// of a worker resolves when the worker is about to be entered: the process exists, the
+/// Finished with `.await` (feature `tokio`) or [`blocking`](Launch::blocking): it is no
+/// result yet, so `?`, `unwrap` and the fields of a [`Worker`](crate::Worker) come after that.
+///
+/// ```
+/// # fn main() -> anyfork::Result<()> {
+/// let output = anyfork::Command::new("echo").arg("hello").output().blocking()?;
+/// assert_eq!(output.stdout, b"hello\n");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A launch of a worker resolves when the worker is about to be entered: the process exists, the
 /// name was found, the arguments were decoded. A launch of an external program resolves
 /// when the program is executed, or, for its [`Exit`] or its [`Output`], when it has
 /// exited.

@@ -161,7 +161,7 @@ impl Process {
     /// last fork.
     ///
     /// AnyEvent::Fork: `send_arg`.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn send_arg(mut self, arg: impl IntoArg) -> Process {
         self.setup().arg(arg.into_arg());
         self
@@ -179,7 +179,7 @@ impl Process {
     /// ```
     ///
     /// AnyEvent::Fork: `send_arg`.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn send_args<I>(mut self, args: I) -> Process
     where
         I: IntoIterator,
@@ -198,7 +198,7 @@ impl Process {
     ///
     /// AnyEvent::Fork: `send_fh`.
     #[doc(alias = "send_fh")]
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn send_fd(mut self, fd: impl Descriptor) -> Process {
         self.setup().push(Step::Arg(Arg::Fd(fd.into_descriptor())));
         self
@@ -208,7 +208,7 @@ impl Process {
     ///
     /// AnyEvent::Fork: `send_fh`.
     #[doc(alias = "send_fh")]
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn send_fds<I>(mut self, fds: I) -> Process
     where
         I: IntoIterator,
@@ -264,7 +264,7 @@ impl Process {
     ///
     /// AnyEvent::Fork: `eval`.
     #[doc(alias = "eval")]
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn init(mut self, name: impl Name, args: impl Into<Args>) -> Process {
         let name = name.to_name();
         self.setup().init(name.into(), args.into());
@@ -286,7 +286,7 @@ impl Process {
     ///
     /// AnyEvent::Fork: `require`.
     #[cfg(feature = "plugin")]
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn require(mut self, path: impl AsRef<Path>) -> Process {
         let path = path.as_ref();
         let absolute = match path.as_os_str().as_encoded_bytes().contains(&b'/') {

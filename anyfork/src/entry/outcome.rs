@@ -20,7 +20,8 @@ pub struct Outcome {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the return type of a worker",
     label = "returned here",
-    note = "workers return `()`, `!`, `std::process::ExitCode`, or a `Result` of these whose error implements `Display` and `Debug`"
+    note = "workers return `()`, `!`, `std::process::ExitCode`, or a `Result` of these whose error implements `Display` and `Debug`",
+    note = "a value that comes back to the caller is the result of an `#[anyfork::call]`"
 )]
 pub trait Report {
     /// Translates the value.

@@ -59,7 +59,7 @@ use crate::pool::on::OnPool;
 /// ```
 ///
 /// Dropped, it cancels what is in flight: the workers that are at it are killed.
-#[must_use = "it takes no item before a result is asked for"]
+#[must_use = "a map is lazy: `.blocking()` makes an iterator of it, `next().await` gives the next result"]
 pub struct Map<I: Iterator, R> {
     flights: Flights<I, R>,
 }

@@ -20,7 +20,7 @@ use crate::pool::inner::{Inner, Renewal};
 ///
 /// It may be awaited in any runtime. Dropped, it waits no longer, and what it waits for goes
 /// on.
-#[must_use = "it waits for nothing before `.await` or `.blocking()`"]
+#[must_use = "nobody waits for it yet: `.await` it or call `.blocking()`"]
 pub struct Wait {
     shared: Result<Arc<Shared>>,
     goal: Goal,

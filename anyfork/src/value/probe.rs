@@ -110,7 +110,8 @@ impl<T> NoLeaf<T> for Probe<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross to another process",
     label = "neither a parameter nor a result of a call",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for it, without borrowed fields",
+    note = "a type of yours crosses if it derives `serde::Serialize` and `serde::Deserialize`, without borrowed fields",
+    note = "an error of any other kind (`anyhow::Error`, `Box<dyn Error>`, `anyfork::Error`) crosses as text: `#[anyfork::call(text_errors)]`",
     note = "bytes, text, paths, descriptors and `Vec`s of descriptors cross as they are; a descriptor inside a structure is `anyfork::Fd`"
 )]
 pub trait Crosses {}

@@ -4,6 +4,7 @@
 mod aborting_program_reports_why;
 mod border_of_a_dylib_is_named;
 mod coverage_counts_workers;
+mod missing_feature_is_named;
 mod statically_linked_program_works;
 
 use std::env;

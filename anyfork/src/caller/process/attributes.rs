@@ -34,14 +34,14 @@ impl Process {
     /// # }
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn umask(self, mask: u32) -> Process {
         self.set(Setting::Umask(mask))
     }
 
     /// Sets whether the process gets a session of its own, and with it a process group of
     /// its own (setsid(2)). It has no terminal then.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn setsid(mut self, setsid: bool) -> Process {
         match setsid {
             true => self.setup().replace(Setting::Session),
@@ -58,7 +58,7 @@ impl Process {
     /// # Errors
     ///
     /// The launch fails if the descriptor is no terminal, or that of another session.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn controlling_terminal(self, terminal: impl Into<OwnedFd>) -> Process {
         let mut process = self.setsid(true);
         process.setup().replace(Setting::Terminal(terminal.into()));
@@ -74,7 +74,7 @@ impl Process {
     ///
     /// No wall against root's rights: see [`uid`](Process::uid). Without a `/proc` in it, the
     /// process cannot be forked from, and has no templates of its own.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn chroot(self, directory: impl AsRef<Path>) -> Process {
         let path = directory.as_ref();
         // A caller without a directory has nothing better than the path itself.
@@ -85,7 +85,7 @@ impl Process {
     /// Sets whether programs that the process executes are kept from having more rights than
     /// it, as by set-user-id bits (`PR_SET_NO_NEW_PRIVS`, prctl(2)). What a template has set
     /// its forks cannot take back.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn no_new_privs(mut self, is_set: bool) -> Process {
         match is_set {
             true => self.setup().replace(Setting::NoNewPrivs),
@@ -99,7 +99,7 @@ impl Process {
     /// # Errors
     ///
     /// The launch fails if there is no such signal, and for SIGKILL and SIGSTOP.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn ignore_signal(self, signal: i32) -> Process {
         self.set(Setting::IgnoreSignal(signal))
     }
@@ -121,7 +121,7 @@ impl Process {
     /// # Errors
     ///
     /// The launch fails if the directory is no cgroup, or the process may not join it.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn cgroup(self, directory: impl AsRef<Path>) -> Process {
         let path = directory.as_ref();
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -130,7 +130,7 @@ impl Process {
 
     /// Sets how likely the kernel ends the process when memory is short: from -1000 (never)
     /// to 1000 (proc_pid_oom_score_adj(5)). To lower it needs root's rights.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn oom_score_adj(self, adjustment: i32) -> Process {
         self.set(Setting::OomScore(adjustment))
     }
@@ -141,7 +141,7 @@ impl Process {
     /// # Errors
     ///
     /// The launch fails if the process may use none of them.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn affinity(self, processors: impl IntoIterator<Item = u32>) -> Process {
         self.set(Setting::Affinity(processors.into_iter().collect()))
     }

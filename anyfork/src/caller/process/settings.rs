@@ -59,14 +59,14 @@ use crate::spec::Setting;
 impl Process {
     /// Sets a variable of the environment, beside those that the template has. The
     /// launch refuses a name that is empty or has a `=` in it, and a NUL in either.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn env(self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Process {
         let value = value.as_ref().to_owned();
         self.set(Setting::Env(name.as_ref().to_owned(), Some(value)))
     }
 
     /// Sets variables of the environment.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn envs<I, K, V>(self, variables: I) -> Process
     where
         I: IntoIterator<Item = (K, V)>,
@@ -79,21 +79,21 @@ impl Process {
 
     /// Removes a variable of the environment. A name that no variable can have is
     /// nothing to remove.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn env_remove(self, name: impl AsRef<OsStr>) -> Process {
         self.set(Setting::Env(name.as_ref().to_owned(), None))
     }
 
     /// Removes all variables of the environment: the template's, and those that were set
     /// before.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn env_clear(self) -> Process {
         self.set(Setting::EnvClear)
     }
 
     /// Sets the working directory. A relative path is taken relative to the caller's
     /// directory at this call.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn current_dir(self, path: impl AsRef<Path>) -> Process {
         let path = path.as_ref();
         // A caller without a directory has nothing better than the path itself.
@@ -103,19 +103,19 @@ impl Process {
 
     /// The standard input. Without it, the process has what its template was given, or
     /// else what the caller has when it starts the process.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn stdin(self, stream: impl Into<Stdio>) -> Process {
         self.stream(0, stream.into())
     }
 
     /// Sets the standard output.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn stdout(self, stream: impl Into<Stdio>) -> Process {
         self.stream(1, stream.into())
     }
 
     /// Sets the standard error.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn stderr(self, stream: impl Into<Stdio>) -> Process {
         self.stream(2, stream.into())
     }
@@ -123,7 +123,7 @@ impl Process {
     /// Sets the process group: 0 for one of its own, else the number of a group in
     /// the caller's session (setpgid(2)). A terminal sends the signal of Ctrl-C to
     /// a group.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn process_group(self, group: i32) -> Process {
         self.set(Setting::ProcessGroup(group))
     }
@@ -131,19 +131,19 @@ impl Process {
     /// Sets the real, effective and saved user id (setuid(2)). If root gives up its
     /// rights by this, and [`groups`](Process::groups) are not set, the process has no
     /// supplementary groups, as with std.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn uid(self, id: u32) -> Process {
         self.set(Setting::User(id))
     }
 
     /// Sets the real, effective and saved group id (setgid(2)).
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn gid(self, id: u32) -> Process {
         self.set(Setting::Group(id))
     }
 
     /// Sets the supplementary groups (setgroups(2)).
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn groups(self, ids: impl AsRef<[u32]>) -> Process {
         self.set(Setting::Groups(ids.as_ref().to_owned()))
     }
@@ -171,7 +171,7 @@ impl Process {
     /// # }
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn rlimit(self, resource: impl Into<Resource>, soft: u64, hard: u64) -> Process {
         self.set(Setting::Limit {
             resource: resource.into().number(),
@@ -181,7 +181,7 @@ impl Process {
     }
 
     /// Adds to the nice value: a higher one is less urgent (nice(2)).
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn nice(self, step: i32) -> Process {
         self.set(Setting::Nice(step))
     }
@@ -195,7 +195,7 @@ impl Process {
     /// When the program has exited, the template kills the process; if the template has
     /// many children, one of its monitors, which are processes of its own. If the
     /// template or that monitor is killed before, the process stays.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn kill_on_drop(mut self, kill: bool) -> Process {
         self.options().kill_on_drop = kill;
         self
@@ -203,7 +203,7 @@ impl Process {
 
     /// Sets the title that `ps` shows, in place of `anyfork: greet of 4711 (myapp)`. Its
     /// first 15 bytes are the short name.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn title(mut self, title: impl Into<String>) -> Process {
         self.options().title = Some(title.into());
         self
@@ -212,7 +212,7 @@ impl Process {
     /// Sets how long a launch may take to be ready, from the call that starts it. A
     /// launch that takes longer fails with
     /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut), and its process is killed.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn timeout(mut self, limit: Duration) -> Process {
         self.options().timeout = Some(limit);
         self

@@ -109,7 +109,7 @@ impl Process {
     /// On a template that serves already this waits for room, as
     /// [`fork`](Process::fork) does. Each spare takes the memory of an idle worker. A
     /// pool larger than your burst wastes memory. Spares exit with their template.
-    #[must_use = "the process is consumed and given back"]
+    #[must_use = "the process moves: use what this gives back"]
     pub fn keep_warm(mut self, count: usize) -> Process {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let state = self.state_mut();

@@ -37,7 +37,7 @@ use crate::pool::map::flights::Flights;
 /// # }
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
-#[must_use = "it takes no item before a result is asked for"]
+#[must_use = "a map is lazy: `.blocking()` makes an iterator of it, `next().await` gives the next result"]
 pub struct Unordered<I: Iterator, R> {
     pub(crate) flights: Flights<I, R>,
 }

@@ -1,0 +1,25 @@
+//! A launch, a call or a map that is not finished is named by its type, whose
+//! documentation begins with how to finish it.
+
+use std::os::unix::net::UnixStream;
+
+use anyfork::{Command, Pool, Process};
+
+#[anyfork::worker]
+fn greet(_socket: UnixStream, _name: String) {}
+
+#[anyfork::call]
+fn double(number: u32) -> u32 {
+    2 * number
+}
+
+fn main() -> anyfork::Result<()> {
+    let pool = Pool::new()?;
+    let _ = Command::new("true").output()?;
+    let _ = greet::run(Process::new()?, "world".into()).socket;
+    let _ = greet::run(Process::new()?, "world".into()).unwrap();
+    let _ = double::call(&pool, 1)?;
+    let _: u32 = double::call(&pool, 1);
+    for _ in double::map(&pool, [1, 2]) {}
+    Ok(())
+}
