@@ -1,11 +1,10 @@
-//! Worker processes from a small template: everything you wanted to use `fork`
-//! for, but couldn't.
+//! Runs functions of your program in processes of their own, and brings their results
+//! home.
 //!
-//! A process that is big or has threads should not fork: the fork is slow, and
-//! unsafe. An exec throws away everything that was loaded. anyfork forks a small
-//! *template* before `main`, or execs one, and the template forks the *workers*:
-//! functions of the program, each entered in a fresh process with a connected
-//! socket, arguments and descriptors.
+//! A program that is big or has threads should not fork: the fork is slow, and unsafe. An
+//! exec throws away everything that was loaded. anyfork forks a small *template* before
+//! `main`, or execs one, and the template forks the *workers*: functions of the program,
+//! each entered in a fresh process with a connected socket, arguments and descriptors.
 //!
 //! ```standalone_crate
 //! use std::io::{Read, Write};
@@ -45,21 +44,58 @@
 //!
 //! # Where to begin
 //!
-//! - The attributes [`worker`](macro@worker), [`early`](macro@early),
-//!   [`init`](macro@init) and [`after_fork`](macro@after_fork) register functions.
-//! - [`Process`] collects what a worker gets, and starts it.
+//! - [`call`](macro@call) is for a function whose result comes back, and a [`Pool`] has the
+//!   processes that serve such calls.
+//! - [`worker`](macro@worker) is for a function that talks over a socket.
+//!   [`Process`] collects what it gets, and starts it.
+//! - [`init`](macro@init), [`early`](macro@early) and [`after_fork`](macro@after_fork) are
+//!   for functions that prepare processes.
 //! - [`Command`] starts external programs.
 //! - [`Worker`] and [`Child`] (in code without async [`blocking::Worker`] and
 //!   [`blocking::Child`]) are running processes, and [`Exit`] is how one ended.
-//! - [`Pool`] has processes that serve calls of functions with [`call`](macro@call).
+//! - [`Error`] has a message for people and an [`ErrorKind`] for code. The page
+//!   [`mistakes`](guide::mistakes) has the messages that newcomers meet.
 //! - The [`guide`] has pages for those who come from AnyEvent::Fork, Python, std's `Command`
 //!   or procspawn, and on fork safety, security and performance.
-//! - [`Error`] has a message for people and an [`ErrorKind`] for code.
+//!
+//! # Which process do I want?
+//!
+//! | | it shares | choose it |
+//! |---|---|---|
+//! | [`Process::new()`](Process::new), with [`early`](macro@early) in programs | what was loaded before `main` | for almost everything |
+//! | [`template.fork()`](Process::fork) of a [`Process`] that you have prepared with [`init`](Process::init) | what its init functions loaded | for many workers that need the same data |
+//! | [`Process::new_exec()`](Process::new_exec) | nothing but the program's file | for an address space of its own |
+//! | [`Process::snapshot()`](Process::snapshot) | all that `main` has built until then | in a program that has one thread |
+//! | [`Process::exec_program(path)`](Process::exec_program) | nothing | for the workers of another program |
+//!
+//! To any of them [`keep_warm`](Process::keep_warm) adds spares, for starts in a hurry, and
+//! `require` (feature `plugin`) a library with further workers.
+//!
+//! # What to know
+//!
+//! - **Linux only**, 5.9 or newer: it needs close_range(2), pidfds, and `/proc`. On other
+//!   systems the crate does not compile.
+//! - **A worker sees nothing that `main` did.** It has the environment and the statics of the
+//!   time before `main`, the standard streams and the directory that its caller has when it
+//!   starts it, and no other descriptor than what it was sent. Give it what it needs as
+//!   arguments, or set it: [`env`](Process::env), [`current_dir`](Process::current_dir),
+//!   [`rlimit`](Process::rlimit) and others are named as in std's `Command`.
+//! - **A worker never has more rights than its caller** when it is started. If the program has
+//!   given some up, the template is executed anew, without what it had preloaded.
+//! - **A preload must leave no thread behind.** Constructors run in the template, too: one that
+//!   starts a thread needs `#[anyfork::early(constructors = false)]`.
+//! - **A call that was entered is never repeated**, and is reported exactly once.
+//!   [`Error::never_entered`] tells which ones are safe to repeat.
+//! - **A crate that is never named in code is not linked**, and neither are its functions:
+//!   `use jobs as _;` names it.
+//! - **A worker may outlive its program**, unless it is a pool's: the end of the program is
+//!   end-of-file on its socket. [`kill_on_drop(true)`](Process::kill_on_drop) ends it with its
+//!   handle, and with the program.
 //!
 //! # Features
 //!
 //! - `tokio` (by default): `.await`, `async fn` workers, tokio's types as arguments.
-//! - `pool` (by default): typed calls, with [`call`](macro@call).
+//! - `pool` (by default): typed calls, with [`call`](macro@call), and pools.
 //! - `serde`: `Json` and `Postcard`.
 //! - `plugin`: workers from libraries that are loaded at run time.
 //! - `tower`: calls as a `tower_service::Service`, with `service` of a companion.
@@ -67,10 +103,6 @@
 //!   `template`, `pid`, `ready_micros`, `exit_micros` and `exit`; and an event for
 //!   each failure; a span for each call in a pool, named `call`, with the fields
 //!   `function`, `id` and `micros`. The target of all is `anyfork`.
-//!
-//! # Platforms
-//!
-//! Linux. On others the crate does not compile.
 
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -3,6 +3,7 @@
 //! here.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use anyfork::{Command, Error, Launch, Pool, Process, Target};
+use anyfork::{Command, Error, Launch, Pool, Process, Resource, Target, Worker};
 use anyfork_tests::bounded;
 
 #[anyfork::worker]
@@ -33,6 +34,17 @@ fn start_thread() {
             thread::park();
         }
     });
+}
+
+#[anyfork::init]
+fn forbid() -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(libc::EPERM))
+}
+
+/// Asks a template that has not the descriptors of a request.
+fn few_descriptors() -> Launch<Worker> {
+    let template = new().rlimit(Resource::NOFILE, 8, 8);
+    template.fork().run("greet")
 }
 
 #[anyfork::call]
@@ -78,6 +90,8 @@ fn said() -> Vec<Error> {
         fail::call(&Pool::new().unwrap()).blocking().unwrap_err(),
         error(Command::new("no-such-program").spawn()),
         error(new().run("jobs::resize")),
+        error(forbid::init(new()).run("greet")),
+        error(few_descriptors()),
     ]
 }
 

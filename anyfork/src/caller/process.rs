@@ -15,9 +15,9 @@ pub(crate) mod origin;
 pub(crate) mod remake;
 pub(crate) mod settings;
 pub(crate) mod start;
+mod state;
 
 use std::fmt;
-use std::mem;
 #[cfg(feature = "plugin")]
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,32 +27,77 @@ use crate::args::Args;
 use crate::args::failure::next_of;
 use crate::args::given::{Descriptor, Name};
 use crate::args::value::{Arg, IntoArg};
-use crate::caller::process::fork::fork_template;
-#[cfg(feature = "pool")]
-use crate::caller::process::origin::Origin;
+use crate::caller::process::state::State;
 use crate::caller::spec::{Options, Setup};
 use crate::caller::templates::handle::TemplateHandle;
-use crate::caller::wait;
 use crate::error::{Error, ErrorKind};
-use crate::spec::{Setting, Step};
+use crate::spec::Step;
 
 /// A process in preparation.
 ///
-/// Collects arguments and descriptors, and then enters a worker with
-/// [`run`](Process::run), or serves as the template of others with
-/// [`fork`](Process::fork). It is `Send + Sync`: one template may be forked from
-/// many threads at once, without a lock that waits for the template.
+/// It is in one of three states:
 ///
-/// Its methods take it by value, because it is consumed by what it becomes: a worker, a
-/// program, or a descriptor. (A [`Command`](crate::Command) can be started again, and
-/// is borrowed, as std's.)
+/// 1. **Collecting.** There is no process yet: arguments, descriptors, settings and init
+///    functions are noted. Dropped now, it leaves nothing behind.
+/// 2. **A template**, after the first [`fork`](Process::fork), or
+///    [`prepare`](Process::prepare): the process exists, has what was collected, and waits to
+///    be forked. What is collected later is for another process, which is forked from it.
+/// 3. **Gone into what it becomes**: a worker ([`run`](Process::run)), a program
+///    ([`exec`](Process::exec)), a descriptor ([`into_fd`](Process::into_fd)), the
+///    template of a [`Pool`](crate::Pool). So its methods take it by value. (A
+///    [`Command`](crate::Command) can be started again, and is borrowed, as std's.)
 ///
-/// Dropped before `run`, it leaves no process behind.
+/// It is `Send + Sync`: one template may be forked from many threads at once, without a
+/// lock that waits for the template.
+///
+/// # Two stages
+///
+/// What is set before `fork` is the template's, and inherited by all that are forked from
+/// it; what is set after it is the fork's alone. In each process the settings are applied
+/// first, then the init functions run: with the limits, and as the
+/// [user](Process::uid), that were set. So what needs root's rights is an init function of
+/// a template, and `uid` comes after `fork`:
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::{Process, Resource};
+///
+/// /// The limit of descriptors in this process.
+/// fn limit() -> u64 {
+///     let limits = std::fs::read_to_string("/proc/self/limits").expect("readable");
+///     let line = limits.lines().find(|line| line.starts_with("Max open files"));
+///     let limit = line.and_then(|line| line.split_whitespace().nth(3));
+///     limit.and_then(|limit| limit.parse().ok()).unwrap_or(u64::MAX)
+/// }
+///
+/// #[anyfork::init]
+/// fn prepare() {
+///     assert!(limit() > 20, "the limit is not the template's");
+/// }
+///
+/// #[anyfork::worker]
+/// fn work() {
+///     assert_eq!(limit(), 20);
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let template = prepare::init(Process::new()?);
+/// let process = template.fork().rlimit(Resource::NOFILE, 20, 20);
+/// assert!(work::run(process).blocking()?.wait()?.success());
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+///
+/// # Rights
 ///
 /// A default template is replaced when the program gives up rights (see
 /// [`early`](macro@crate::early)). A template of one's own is not: it serves whoever holds
 /// it and has its user id, or is root. A program that gives up other rights than its user
 /// drops such a process before.
+///
+/// # Example
 ///
 /// ```
 /// # mod doctest {
@@ -87,22 +132,6 @@ use crate::spec::{Setting, Step};
 /// AnyEvent::Fork: `AnyEvent::Fork`, "FUNCTIONS".
 #[doc(alias = "AnyEvent::Fork")]
 pub struct Process(Mutex<State>);
-
-struct State {
-    /// The template from which this process will be forked, or that it is.
-    base: Arc<TemplateHandle>,
-    /// Whether `base` is this process: it was materialized, exec'ed or handed over.
-    is_base: bool,
-    /// What was collected since, and the first error.
-    setup: Setup,
-    /// Number of spares that this process keeps as a template.
-    spares: u32,
-    /// What holds for this process and all that are forked from it.
-    options: Options,
-    /// How it was made, if it can be made again.
-    #[cfg(feature = "pool")]
-    origin: Option<Arc<Origin>>,
-}
 
 impl Process {
     /// A process that will be forked from `base`, or that is `base`.
@@ -352,40 +381,6 @@ impl Process {
     fn state_mut(&mut self) -> &mut State {
         let state = self.0.get_mut();
         state.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Replaces `base` by a fork of it that has the preparation that was collected, unless
-    /// `base` has it.
-    fn materialize(&mut self) {
-        if self.setup.error().is_some() || (self.is_base && self.setup.is_empty()) {
-            return;
-        }
-        let mut setup = mem::take(&mut self.setup);
-        let moves_spares = self.is_base && self.spares > 0;
-        if moves_spares {
-            setup.set(Setting::Spares(self.spares));
-        }
-        #[cfg(feature = "pool")]
-        {
-            self.origin = Origin::with(self.origin.take(), &setup);
-        }
-        // Nobody else can start anything from the template before.
-        let is_last = Arc::strong_count(&self.base) == 1;
-        match fork_template(&self.base, setup, &self.options) {
-            Ok(template) => {
-                if moves_spares && is_last {
-                    // Its spares do not have the new preparation. If this fails, they
-                    // stay until it exits.
-                    let deadline = self.options.deadline();
-                    let _ = wait::blocking::keep_warm(&self.base, 0, deadline);
-                }
-                self.base = Arc::new(template);
-                self.is_base = true;
-            }
-            Err(error) => self.setup.fail(error),
-        }
     }
 }
 

@@ -67,7 +67,8 @@ impl Limits {
     pub(crate) fn full(&self) -> Error {
         let error = io::Error::from_raw_os_error(libc::EMFILE);
         Error::io(
-            "the template has no room for the descriptors of a request",
+            "the template has no room for the descriptors of a request: an `rlimit` of `NOFILE` \
+             that is set before `fork` is the template's, too",
             error,
         )
     }

@@ -26,7 +26,8 @@ pub(crate) fn why_lost(control: BorrowedFd<'_>) -> Error {
         return Error::died(message, Exit::unknown(None));
     }
     let error = io::Error::from_raw_os_error(libc::EMFILE);
-    let message = "the template has no room for the descriptors of a request";
+    let message = "the template has no room for the descriptors of a request: an `rlimit` of \
+                   `NOFILE` that is set before `fork` is the template's, too";
     Error::io(message, error)
 }
 
