@@ -37,8 +37,9 @@ pub(crate) fn take_steps(
     socket: BorrowedFd<'_>,
 ) -> Result<Args> {
     let runs_code = runs_code(&steps);
-    let before = fd_identity::identity(socket);
+    let mut before = None;
     if runs_code {
+        before = fd_identity::identity(socket);
         baseline::note_user_code();
     }
     let collected = steps.into_iter().try_fold(inherited, |collected, step| {
