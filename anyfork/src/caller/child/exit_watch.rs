@@ -27,6 +27,7 @@ use crate::caller::wait::registration::{Registered, Registry};
 use crate::error::{Error, Result};
 use crate::exit::{Exit, Usage};
 use crate::sys::pidfd::ProcessState;
+use crate::sys::poll::Interest;
 use crate::sys::{pidfd, poll, wait};
 
 /// Interval between two looks at a child that has exited and is not reported, and timeout
@@ -138,6 +139,22 @@ impl ExitWatch {
             .next_look
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The descriptors that report that there is more to learn of a child in this state.
+    pub(crate) fn sources(&self, state: &ExitState) -> Vec<(BorrowedFd<'_>, Interest)> {
+        let reaped = (self.pidfd(), Interest::HungUp);
+        match state {
+            ExitState::Exited(_) => Vec::new(),
+            ExitState::Running => vec![(self.pidfd(), Interest::Readable)],
+            ExitState::AwaitsReap => vec![reaped],
+            // The template reaps the child right after its record, which counts for nothing
+            // before: of the pipe only the end is of interest, where the template is gone.
+            ExitState::AwaitsRecord if pidfd::keeps_exit_status() => {
+                vec![reaped, (self.status(), Interest::HungUp)]
+            }
+            ExitState::AwaitsRecord => vec![reaped, (self.status(), Interest::Readable)],
+        }
     }
 
     /// The exit, if the child has exited and it is known.

@@ -62,24 +62,16 @@ fn event(spawn: &Spawn<UnixStream>, wait: WaitFor, was_last: bool) -> Result<boo
 pub(crate) fn exit(watch: &ExitWatch, deadline: Option<Instant>) -> Result<Option<Exit>> {
     let _operation = Operation::begin();
     loop {
-        let came = match watch.try_wait()? {
+        let state = match watch.try_wait()? {
             ExitState::Exited(exit) => return Ok(Some(exit)),
-            ExitState::Running => poll::wait(watch.pidfd(), Interest::Readable, deadline),
-            state => {
-                let record = (watch.status(), Interest::Readable);
-                let reaped = (watch.pidfd(), Interest::HungUp);
-                let fds = match state {
-                    ExitState::AwaitsReap => &[reaped][..],
-                    _ => &[reaped, record],
-                };
-                let look = watch.next_look();
-                let first = look.into_iter().chain(deadline).min();
-                let came = poll::wait_any(fds, first);
-                // Another look may give the exit without an event.
-                came.map(|came| came || (look.is_some() && first == look))
-            }
+            state => state,
         };
-        if !came.map_err(|error| Error::io("wait for a worker", error))? {
+        let look = watch.next_look();
+        let first = look.into_iter().chain(deadline).min();
+        let came = poll::wait_any(&watch.sources(&state), first);
+        // Another look may give the exit without an event.
+        let may_have_come = look.is_some() && first == look;
+        if !came.map_err(|error| Error::io("wait for a worker", error))? && !may_have_come {
             return Ok(None);
         }
     }

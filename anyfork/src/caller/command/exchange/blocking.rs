@@ -84,16 +84,9 @@ fn wait(
             fds.push((pipe.as_fd(), Interest::Readable));
         }
     }
-    match state {
-        Some(ExitState::Running) => fds.push((watch.pidfd(), Interest::Readable)),
-        Some(ExitState::Exited(_)) | None => {}
-        Some(state) => {
-            fds.push((watch.pidfd(), Interest::HungUp));
-            if !matches!(state, ExitState::AwaitsReap) {
-                fds.push((watch.status(), Interest::Readable));
-            }
-            deadline = watch.next_look().into_iter().chain(deadline).min();
-        }
+    fds.extend(state.iter().flat_map(|state| watch.sources(state)));
+    if let Some(ExitState::AwaitsRecord | ExitState::AwaitsReap) = state {
+        deadline = watch.next_look().into_iter().chain(deadline).min();
     }
     let came = poll::wait_each(&fds, deadline);
     let came =
