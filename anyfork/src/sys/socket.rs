@@ -1,7 +1,7 @@
 //! Pairs of Unix sockets, and messages with descriptors over them (unix(7)).
 //! RUNS IN: any
 //!
-//! `sendmsg` and `recvmsg` are libc's. nix's `recvmsg` returns an error for a message
+//! `send`, `sendmsg` and `recvmsg` are libc's. nix's `recvmsg` returns an error for a message
 //! whose descriptors were cut off (a full descriptor table) and loses those that
 //! did arrive; here every received descriptor is owned before anything can return.
 //! nix's `sendmsg` allocates, for which a process that was just forked pays with
@@ -122,7 +122,7 @@ pub(crate) fn send(
 }
 
 /// Sends `bytes` with `fds` and returns how many bytes were sent, which for a
-/// message socket is all (sendmsg(2)).
+/// message socket is all (send(2), sendmsg(2)).
 ///
 /// Raises no SIGPIPE.
 pub(crate) fn send_or_wait(
@@ -131,6 +131,21 @@ pub(crate) fn send_or_wait(
     bytes: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | wait.flags();
+    if fds.is_empty() {
+        // The kernel has less to copy than with sendmsg.
+        return uninterrupted(|| {
+            // SAFETY: the kernel only reads `bytes`.
+            unsafe {
+                libc::send(
+                    socket.as_raw_fd(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                    flags,
+                )
+            }
+        });
+    }
     assert!(fds.len() <= MAX_FDS, "the kernel takes no more");
     let mut control = Control::new();
     let mut slice = libc::iovec {
@@ -138,40 +153,36 @@ pub(crate) fn send_or_wait(
         iov_len: bytes.len(),
     };
     let mut header = control.header(&mut slice);
-    if fds.is_empty() {
-        header.msg_control = ptr::null_mut();
-        header.msg_controllen = 0;
-    } else {
-        let len = size_of_val(fds) as u32;
-        // SAFETY: CMSG_SPACE only computes.
-        header.msg_controllen = unsafe { libc::CMSG_SPACE(len) } as _;
-        // SAFETY: there is room for a header and so many descriptors, aligned, in
-        // `control`; a borrowed descriptor is its number.
-        unsafe {
-            let first = libc::CMSG_FIRSTHDR(&raw const header);
-            (*first).cmsg_level = libc::SOL_SOCKET;
-            (*first).cmsg_type = libc::SCM_RIGHTS;
-            (*first).cmsg_len = libc::CMSG_LEN(len) as _;
-            ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(first), len as usize);
-            // The kernel copies the padding, too.
-            #[allow(clippy::unnecessary_cast, reason = "it is a u32 with musl")]
-            let padding = (header.msg_controllen - (*first).cmsg_len) as usize;
-            let end = libc::CMSG_DATA(first).add(len as usize);
-            ptr::write_bytes(end, 0, padding);
-        }
+    let len = size_of_val(fds) as u32;
+    // SAFETY: CMSG_SPACE only computes.
+    header.msg_controllen = unsafe { libc::CMSG_SPACE(len) } as _;
+    // SAFETY: there is room for a header and so many descriptors, aligned, in
+    // `control`; a borrowed descriptor is its number.
+    unsafe {
+        let first = libc::CMSG_FIRSTHDR(&raw const header);
+        (*first).cmsg_level = libc::SOL_SOCKET;
+        (*first).cmsg_type = libc::SCM_RIGHTS;
+        (*first).cmsg_len = libc::CMSG_LEN(len) as _;
+        ptr::copy_nonoverlapping(fds.as_ptr().cast(), libc::CMSG_DATA(first), len as usize);
+        // The kernel copies the padding, too.
+        #[allow(clippy::unnecessary_cast, reason = "it is a u32 with musl")]
+        let padding = (header.msg_controllen - (*first).cmsg_len) as usize;
+        let end = libc::CMSG_DATA(first).add(len as usize);
+        ptr::write_bytes(end, 0, padding);
     }
-    let flags = libc::MSG_NOSIGNAL | wait.flags();
+    // SAFETY: the header points to locals and to `bytes`, which are only read.
+    uninterrupted(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) })
+}
+
+/// Makes a system call that returns a number of bytes, again if a signal interrupts it.
+fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     loop {
-        // SAFETY: the header points to locals and to `bytes`, which are only read.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
-        match usize::try_from(sent) {
-            Ok(sent) => return Ok(sent),
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
+        if let Ok(len) = usize::try_from(call()) {
+            return Ok(len);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
 }
@@ -311,18 +322,9 @@ unsafe fn receive_slice(
     let mut header = control.header(slice);
     header.msg_controllen = room.min(ROOM) as _;
     let flags = flags | libc::MSG_CMSG_CLOEXEC;
-    let len = loop {
-        // SAFETY: the header points to memory of the caller's and to `control`, which
-        // live on.
-        let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
-        if let Ok(len) = usize::try_from(len) {
-            break len;
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    };
+    // SAFETY: the header points to memory of the caller's and to `control`, which live on.
+    let len =
+        uninterrupted(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) })?;
     let sender = take_control(&header, fds);
     Ok(Received {
         sender,
