@@ -39,10 +39,19 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 struct Partial {
     head: Head,
-    /// The main part and the blobs: what has arrived, and the whole length.
-    parts: Vec<(Vec<u8>, usize)>,
-    /// The part that arrives.
+    main: Part,
+    blobs: Vec<Part>,
+    /// The number of blobs that have arrived whole.
     at: usize,
+}
+
+/// A main part, or a blob.
+#[derive(Debug)]
+struct Part {
+    /// What has arrived.
+    bytes: Vec<u8>,
+    /// The whole length.
+    len: usize,
 }
 
 /// Where the next bytes of a connection go.
@@ -117,14 +126,14 @@ impl Incoming {
         if partial.missing().is_some() {
             return Ok(None);
         }
-        let (head, parts) = (partial.head, mem::take(&mut partial.parts));
+        let head = partial.head;
+        let main = mem::take(&mut partial.main.bytes);
+        let blobs = mem::take(&mut partial.blobs);
         self.partial = None;
-        let fds = self.take_fds(head.fds)?;
-        let mut parts = parts.into_iter().map(|(bytes, _)| bytes);
         let payload = Payload {
-            main: parts.next().unwrap_or_default(),
-            blobs: parts.collect(),
-            fds,
+            main,
+            blobs: blobs.into_iter().map(|blob| blob.bytes).collect(),
+            fds: self.take_fds(head.fds)?,
         };
         Ok(Some(Frame {
             head,
@@ -146,18 +155,22 @@ impl Incoming {
             let bytes = bytes.try_into().expect("a chunk has eight bytes");
             u64::from_le_bytes(bytes)
         });
-        let (mut sum, mut parts) = (0u64, Vec::new());
-        for length in [head.main].into_iter().chain(lengths) {
+        let (main, mut sum) = (Part::new(head.main)?, head.main);
+        let mut blobs = Vec::new();
+        for length in lengths {
             sum = sum.saturating_add(length);
-            let length = usize::try_from(length);
-            let length = length.map_err(|_| Malformed::Because("a frame announces too much"))?;
-            parts.push((Vec::new(), length));
+            blobs.push(Part::new(length)?);
         }
         if sum > self.limit {
             return Err(Malformed::Because("a frame is longer than its limit"));
         }
         self.taken += HEAD_LEN + 8 * head.blobs;
-        Ok(Some(Partial { head, parts, at: 0 }))
+        Ok(Some(Partial {
+            head,
+            main,
+            blobs,
+            at: 0,
+        }))
     }
 
     /// The next descriptors, or none if some were lost.
@@ -174,16 +187,33 @@ impl Incoming {
     }
 }
 
+impl Part {
+    fn new(len: u64) -> Result<Part, Malformed> {
+        let len = usize::try_from(len);
+        Ok(Part {
+            bytes: Vec::new(),
+            len: len.map_err(|_| Malformed::Because("a frame announces too much"))?,
+        })
+    }
+
+    fn missing(&self) -> usize {
+        self.len - self.bytes.len()
+    }
+}
+
 impl Partial {
     /// The part that arrives, and the number of bytes that it lacks.
     fn missing(&mut self) -> Option<(&mut Vec<u8>, usize)> {
-        let is_whole = |(part, len): &(Vec<u8>, usize)| part.len() == *len;
-        while self.parts.get(self.at).is_some_and(is_whole) {
+        if self.main.missing() > 0 {
+            let missing = self.main.missing();
+            return Some((&mut self.main.bytes, missing));
+        }
+        while self.blobs.get(self.at).is_some_and(|it| it.missing() == 0) {
             self.at += 1;
         }
-        let (part, len) = self.parts.get_mut(self.at)?;
-        let missing = *len - part.len();
-        Some((part, missing))
+        let blob = self.blobs.get_mut(self.at)?;
+        let missing = blob.missing();
+        Some((&mut blob.bytes, missing))
     }
 
     /// Copies bytes of the inbox into the parts. Their number.
@@ -318,7 +348,7 @@ mod tests {
         assert!(feed(&mut incoming, &head, 48).unwrap().is_empty());
         assert!(feed(&mut incoming, &[0; 100_000], 4096).unwrap().is_empty());
         let partial = incoming.partial.as_ref().unwrap();
-        assert!(partial.parts[0].0.capacity() <= 2 * FIRST_STEP);
+        assert!(partial.main.bytes.capacity() <= 2 * FIRST_STEP);
         let too_long = feed(&mut Incoming::new(1000), &head, 48);
         assert_eq!(
             too_long.unwrap_err(),
