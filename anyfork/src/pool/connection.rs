@@ -85,6 +85,8 @@ pub(crate) struct Connection {
     socket: Arc<UnixStream>,
     incoming: Incoming,
     call: Option<Call>,
+    /// Memory of the request before, for the next one.
+    room: Vec<u8>,
     /// Events and answers that have arrived before the last answer.
     arrived: Vec<Outcome>,
     /// A request of which not all items were answered.
@@ -139,6 +141,7 @@ impl Connection {
             socket,
             incoming: Incoming::new(0),
             call: None,
+            room: Vec::new(),
             arrived: Vec::new(),
             rest: None,
             has_ended: false,
@@ -181,7 +184,8 @@ impl Connection {
             None => Kind::Call(terms),
             Some(_) => Kind::Items(terms),
         };
-        let outgoing = Outgoing::new(kind, number, false, name, arguments);
+        let room = std::mem::take(&mut self.room);
+        let outgoing = Outgoing::in_room(room, kind, number, false, name, arguments);
         self.call = Some(Call {
             number,
             name,

@@ -5,6 +5,7 @@
 //! answers with its own copy of this.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,6 +26,11 @@ use crate::sys::fork;
 use crate::sys::fork_mark::ForkMark;
 use crate::sys::socket::{self, Wait};
 use crate::value::{Decoder, Encoder};
+
+thread_local! {
+    /// Memory of the answer before, for the next one.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What the worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +147,9 @@ fn send(answer: Answer, number: u64, terms: &Terms, socket: BorrowedFd<'_>) -> R
         // The caller may be looking for what the function has printed.
         frame::flush_at_exit();
     }
-    let is_read = send_frame(socket, Outgoing::new(kind, number, leaves, "", payload))?;
+    let mut frame = Outgoing::in_room(ROOM.take(), kind, number, leaves, "", payload);
+    let is_read = send_frame(socket, &mut frame)?;
+    ROOM.set(frame.take_room());
     Ok(match leaves || !is_read {
         true => Served::Leaves,
         false => Served::Stays,
@@ -149,7 +157,7 @@ fn send(answer: Answer, number: u64, terms: &Terms, socket: BorrowedFd<'_>) -> R
 }
 
 /// Sends an answer. `false`: nobody reads it.
-fn send_frame(socket: BorrowedFd<'_>, mut frame: Outgoing) -> Result<bool> {
+fn send_frame(socket: BorrowedFd<'_>, frame: &mut Outgoing) -> Result<bool> {
     while let Some((bytes, fds)) = frame.next() {
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         match socket::send_or_wait(socket, Wait::Yes, bytes, &fds) {

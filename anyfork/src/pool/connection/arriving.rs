@@ -54,8 +54,9 @@ impl Connection {
             self.arrived.push(outcome);
             return Ok(None);
         }
-        if let Some(call) = self.call.take() {
+        if let Some(mut call) = self.call.take() {
             self.is_broken |= !call.is_sent;
+            self.room = call.outgoing.take_room();
             if call.items.is_some_and(|items| call.answered < items) {
                 self.rest = call.into_request();
             }

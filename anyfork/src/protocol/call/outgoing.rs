@@ -30,6 +30,19 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// The frame of a request, or of an answer, which has no name.
     pub(crate) fn new(kind: Kind, number: u64, retires: bool, name: &str, it: Payload) -> Outgoing {
+        Outgoing::in_room(Vec::new(), kind, number, retires, name, it)
+    }
+
+    /// As [`new`](Outgoing::new), in memory of a frame before, which has
+    /// [given it back](Outgoing::take_room).
+    pub(crate) fn in_room(
+        room: Vec<u8>,
+        kind: Kind,
+        number: u64,
+        retires: bool,
+        name: &str,
+        it: Payload,
+    ) -> Outgoing {
         let head = Head::of(kind, number, retires, name.len(), &it);
         let joined = if it.main.len() <= MAX_JOINED {
             &it.main[..]
@@ -37,7 +50,9 @@ impl Outgoing {
             &[]
         };
         let len = HEAD_LEN + 8 * it.blobs.len() + name.len() + joined.len();
-        let mut front = Vec::with_capacity(len);
+        let mut front = room;
+        front.clear();
+        front.reserve_exact(len);
         head.encode(&mut front);
         for blob in &it.blobs {
             front.extend((blob.len() as u64).to_le_bytes());
@@ -92,6 +107,11 @@ impl Outgoing {
     /// What the frame carries, of which nothing is sent again.
     pub(crate) fn into_payload(self) -> Payload {
         self.payload
+    }
+
+    /// The memory of its front, for the next frame. Nothing is sent of this one any more.
+    pub(crate) fn take_room(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.front)
     }
 
     /// Closes the descriptors. The number of those that were there.
