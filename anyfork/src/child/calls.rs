@@ -62,26 +62,26 @@ fn serve(entry: &mut Entry) -> Result<Outcome> {
             Kind::Items(terms) => (terms, true),
             _ => return Err(nonsense("a worker was sent an answer")),
         };
-        let request = Request {
-            name: frame.name()?.to_owned(),
-            terms,
-            socket: socket.as_fd(),
-            mark,
-        };
-        let (skip, has_lost_fds) = (frame.head.name, frame.has_lost_fds);
-        let calls = match has_items {
-            false => vec![(frame.payload, skip)],
-            true => {
-                let items = items::split(frame.payload, skip)?;
-                items.into_iter().map(|item| (item, 0)).collect()
-            }
-        };
-        for (number, (payload, skip)) in (frame.head.number..).zip(calls) {
+        let request = Request::of(&frame, terms, socket.as_fd(), mark)?;
+        let answer = |number, payload, skip| {
             entered.store(number);
-            match request.answer(number, payload, skip, has_lost_fds)? {
-                Served::Stays => {}
-                Served::Leaves => return Ok(Outcome::SUCCESS),
+            request.answer(number, payload, skip)
+        };
+        let (first, skip) = (frame.head.number, frame.head.name);
+        let mut served = Served::Stays;
+        if has_items {
+            let items = items::split(frame.payload, skip)?;
+            for (number, item) in (first..).zip(items) {
+                served = answer(number, item, 0)?;
+                if served == Served::Leaves {
+                    break;
+                }
             }
+        } else {
+            served = answer(first, frame.payload, skip)?;
+        }
+        if served == Served::Leaves {
+            break;
         }
     }
     Ok(Outcome::SUCCESS)
@@ -121,18 +121,8 @@ fn serve_one_call(entry: &mut Entry) -> Result<Outcome> {
     };
     let socket = entry.enter_with::<UnixStream>()?;
     entered.store(head.number);
-    let request = Request {
-        name: frame.name()?.to_owned(),
-        terms,
-        socket: socket.as_fd(),
-        mark,
-    };
-    request.answer(
-        frame.head.number,
-        frame.payload,
-        frame.head.name,
-        frame.has_lost_fds,
-    )?;
+    let request = Request::of(&frame, terms, socket.as_fd(), mark)?;
+    request.answer(frame.head.number, frame.payload, frame.head.name)?;
     Ok(Outcome::SUCCESS)
 }
 
@@ -151,43 +141,50 @@ fn prepare(page: Option<Arg>) -> Result<(SharedNumber, ForkMark)> {
 
 /// What the calls of a request have in common.
 struct Request<'a> {
-    name: String,
+    /// Or why it is not called.
+    function: Result<Found, String>,
     terms: Terms,
     socket: BorrowedFd<'a>,
     mark: ForkMark,
 }
 
-impl Request<'_> {
-    /// Answers a call, whose arguments begin behind `skip` bytes of the payload.
-    fn answer(
-        &self,
-        number: u64,
-        payload: Payload,
-        skip: usize,
-        has_lost_fds: bool,
-    ) -> Result<Served> {
-        let Request {
-            name,
+impl<'a> Request<'a> {
+    fn of(
+        frame: &Frame,
+        terms: Terms,
+        socket: BorrowedFd<'a>,
+        mark: ForkMark,
+    ) -> Result<Request<'a>> {
+        let name = frame.name()?;
+        let function = match frame.has_lost_fds {
+            false => find(name, terms.fingerprint),
+            true => Err(format!(
+                "the arguments of `{name}`: descriptors were lost: the descriptor table of the \
+                 worker is full"
+            )),
+        };
+        Ok(Request {
+            function,
             terms,
             socket,
             mark,
-        } = self;
-        if has_lost_fds {
-            let text = "descriptors were lost: the descriptor table of the worker is full";
-            let text = format!("the arguments of `{name}`: {text}");
-            return refuse(text, number, terms, *socket);
-        }
-        match find(name, terms.fingerprint) {
+        })
+    }
+
+    /// Answers a call, whose arguments begin behind `skip` bytes of the payload.
+    fn answer(&self, number: u64, payload: Payload, skip: usize) -> Result<Served> {
+        let (terms, socket) = (&self.terms, self.socket);
+        match &self.function {
             Ok(Found::Own(function)) => {
-                serve_one(function, payload, skip, number, terms, *socket, *mark)
+                serve_one(function, payload, skip, number, terms, socket, self.mark)
             }
             #[cfg(feature = "plugin")]
             Ok(Found::Plugin(function)) => {
                 let mut payload = payload;
                 payload.main.drain(..skip);
-                Ok(function.call(payload, number, terms, *socket))
+                Ok(function.clone().call(payload, number, terms, socket))
             }
-            Err(text) => refuse(text, number, terms, *socket),
+            Err(text) => refuse(text.clone(), number, terms, socket),
         }
     }
 }
