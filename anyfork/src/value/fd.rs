@@ -50,10 +50,16 @@ impl<T: AsFd> AsFd for Fd<T> {
     }
 }
 
+/// What goes beside a value that is being serialized or deserialized.
+struct Aside {
+    /// `None`: the value is not of a call.
+    fds: Option<Vec<Option<OwnedFd>>>,
+    /// Why the value did not cross: postcard drops the text.
+    reason: Option<String>,
+}
+
 thread_local! {
-    static FDS: RefCell<Option<Vec<Option<OwnedFd>>>> = const { RefCell::new(None) };
-    /// Why the last value of this thread did not cross: postcard drops the text.
-    static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
+    static ASIDE: RefCell<Aside> = const { RefCell::new(Aside { fds: None, reason: None }) };
 }
 
 /// Runs `encode`, and appends the descriptors that it serializes to `fds`.
@@ -68,22 +74,33 @@ pub(crate) fn collect<T>(fds: &mut Vec<OwnedFd>, encode: impl FnOnce() -> T) -> 
 pub(crate) fn provide<T>(fds: &mut Vec<Option<OwnedFd>>, decode: impl FnOnce() -> T) -> T {
     /// Also when the user's code panics.
     struct Restore(Option<Vec<Option<OwnedFd>>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            FDS.set(self.0.take());
+    impl Restore {
+        /// What was put beside the value, or what is left of it.
+        fn swap(&mut self) {
+            ASIDE.with_borrow_mut(|aside| mem::swap(&mut aside.fds, &mut self.0));
         }
     }
-    REASON.set(None);
-    let restore = Restore(FDS.replace(Some(mem::take(fds))));
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            self.swap();
+        }
+    }
+    let before = ASIDE.with_borrow_mut(|aside| {
+        aside.reason = None;
+        aside.fds.replace(mem::take(fds))
+    });
+    let mut restore = Restore(before);
     let result = decode();
-    *fds = FDS.take().unwrap_or_default();
-    drop(restore);
+    restore.swap();
+    *fds = restore.0.take().unwrap_or_default();
+    mem::forget(restore);
     result
 }
 
 /// Why a value did not cross, in the words of a descriptor or a format where there are any.
 pub(crate) fn reason(error: postcard::Error) -> String {
-    REASON.take().unwrap_or_else(|| match error {
+    let reason = ASIDE.with_borrow_mut(|aside| aside.reason.take());
+    reason.unwrap_or_else(|| match error {
         postcard::Error::DeserializeUnexpectedEnd => "it ends too early".to_owned(),
         error => error.to_string(),
     })
@@ -92,7 +109,7 @@ pub(crate) fn reason(error: postcard::Error) -> String {
 /// Notes a reason, for a serializer that drops texts.
 pub(crate) fn note(reason: impl fmt::Display) -> String {
     let reason = reason.to_string();
-    REASON.set(Some(reason.clone()));
+    ASIDE.with_borrow_mut(|aside| aside.reason = Some(reason.clone()));
     reason
 }
 
@@ -101,8 +118,8 @@ impl<T: AsFd> Serialize for Fd<T> {
         let failed = |reason: &dyn fmt::Display| ser::Error::custom(note(reason));
         let fd = self.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|error| failed(&error))?;
-        let index = FDS.with_borrow_mut(|fds| {
-            let fds = fds.as_mut()?;
+        let index = ASIDE.with_borrow_mut(|aside| {
+            let fds = aside.fds.as_mut()?;
             fds.push(Some(fd));
             Some(fds.len() as u32 - 1)
         });
@@ -116,7 +133,7 @@ impl<T: AsFd> Serialize for Fd<T> {
 impl<'de, T: Descriptor> Deserialize<'de> for Fd<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fd<T>, D::Error> {
         let index = u32::deserialize(deserializer)? as usize;
-        let fd = FDS.with_borrow_mut(|fds| fds.as_mut()?.get_mut(index)?.take());
+        let fd = ASIDE.with_borrow_mut(|it| it.fds.as_mut()?.get_mut(index)?.take());
         let fd = fd.ok_or_else(|| de::Error::custom(note("a descriptor is missing")))?;
         let value = T::from_arg(Arg::Fd(fd));
         value
