@@ -142,6 +142,7 @@ impl Shared {
             next = inner.events.pop_front();
         }
         inner.actions = actions;
+        inner.watcher.has_news = true;
         inner.changed();
     }
 
@@ -261,7 +262,7 @@ impl Shared {
         }
         entry.worker = Some(worker);
         entry.number = first;
-        entry.sent = Some(Instant::now());
+        entry.sent = Some(inner.state.now());
         let (Some(line), Some(mut request)) = (up.line.take(), entry.request.take()) else {
             debug_assert!(
                 false,

@@ -60,6 +60,8 @@ pub(crate) struct Sleep {
     pub(crate) is_awake: bool,
     /// It has to look, whatever the time is.
     pub(crate) is_wanted: bool,
+    /// The state has changed, and with it maybe the time to wake at.
+    pub(crate) has_news: bool,
 }
 
 /// What is done as soon as the lock is released.
@@ -185,9 +187,10 @@ impl Inner {
         let is_before = |at: Instant| until.is_none_or(|until| at < until);
         // Where nothing is left to end, no event follows.
         let has_ended = self.state.is_ending() && self.state.is_over();
+        let has_news = std::mem::take(&mut self.watcher.has_news);
         let is_wanted = self.watcher.is_wanted
             || has_ended
-            || self.state.next_time().is_some_and(is_before)
+            || (has_news && self.state.next_time().is_some_and(is_before))
             || (self.has_waiters() && self.is_unread_before(until));
         if is_wanted {
             self.watcher.is_awake = true;

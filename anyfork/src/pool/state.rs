@@ -219,6 +219,11 @@ impl State {
         actions.append(&mut self.actions);
     }
 
+    /// The time of the latest event.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
     /// The time at which a [`Event::Tick`] is needed, if nothing happens before.
     pub(crate) fn next_time(&self) -> Option<Instant> {
         let timer = self.timers.first().map(|(at, _)| *at);

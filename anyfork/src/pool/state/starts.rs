@@ -48,15 +48,21 @@ impl State {
     /// Starts what calls wait for, and the floor.
     pub(super) fn start_more(&mut self) {
         let free = |it: &State| it.slots() < it.limits.max && it.may_start();
-        while self.starting() < self.queue.len() && free(self) && self.is_after_interval() {
+        // What costs nothing to see comes first: most events start no worker.
+        while !self.queue.is_empty()
+            && self.starting() < self.queue.len()
+            && free(self)
+            && self.is_after_interval()
+        {
             self.starts.last = Some(self.now);
             self.start(None);
         }
         let may_refill = self.starts.refill.is_none_or(|at| self.now >= at);
         while self.phase == PoolPhase::Open
             && may_refill
-            && free(self)
+            && self.idle.len() < self.queue.len() + self.limits.idle
             && self.idle.len() + self.starting() < self.queue.len() + self.limits.idle
+            && free(self)
         {
             self.start(None);
         }
@@ -69,24 +75,22 @@ impl State {
 
     /// The time at which a start may be made that is not made now.
     pub(super) fn next_start(&self) -> Option<Instant> {
-        let waits = self.starting() < self.queue.len() && self.slots() < self.limits.max;
-        let wanted = self.queue.len() + self.limits.idle;
-        let lacks = self.phase == PoolPhase::Open
-            && self.slots() < self.limits.max
-            && self.idle.len() + self.starting() < wanted;
-        let interval = self
-            .starts
-            .last
-            .and_then(|it| it.checked_add(self.limits.start));
-        let (retry, refill) = (self.starts.retry, self.starts.refill);
-        let for_calls = waits.then(|| retry.max(interval)).flatten();
-        let for_floor = lacks.then(|| retry.max(refill)).flatten();
         let later = |at: &Instant| *at > self.now;
-        [for_calls, for_floor]
-            .into_iter()
-            .flatten()
-            .filter(later)
-            .min()
+        let interval = self.starts.last;
+        let interval = interval.and_then(|it| it.checked_add(self.limits.start));
+        let (retry, refill) = (self.starts.retry, self.starts.refill);
+        let waits =
+            |_: &Instant| self.starting() < self.queue.len() && self.slots() < self.limits.max;
+        let lacks = |_: &Instant| {
+            let wanted = self.queue.len() + self.limits.idle;
+            self.phase == PoolPhase::Open
+                && self.slots() < self.limits.max
+                && self.idle.len() + self.starting() < wanted
+        };
+        // Most often there is no such time, and nothing is counted.
+        let for_calls = retry.max(interval).filter(later).filter(waits);
+        let for_floor = retry.max(refill).filter(later).filter(lacks);
+        [for_calls, for_floor].into_iter().flatten().min()
     }
 
     /// Starts a worker if there is none: so its template and its init are tried.
