@@ -21,7 +21,7 @@ use crate::sys::missing;
 /// A result whose error is anyfork's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation of anyfork that did not succeed.
+/// Why an operation of anyfork failed.
 ///
 /// The message says what was tried, on what, and what to do; [`kind`] says it
 /// to a program. An error is cheap to clone: every launch from a process whose
@@ -108,6 +108,9 @@ pub enum ErrorKind {
     /// location and the backtrace. Whether the panic unwound or aborted makes no
     /// difference.
     Panicked,
+    /// The function of a typed call has returned an error, which `?` has made one of these:
+    /// [`Error::failure`] has it.
+    Failed,
     /// A call was refused, because as many as may wait are waiting.
     Full,
     /// A call was refused, because its pool is shut down.
@@ -168,14 +171,15 @@ impl Error {
         error.change(|inner| inner.output = Some(Arc::new(output)))
     }
 
-    /// The function of a call has panicked. `exit`: and its process has ended so.
+    /// The function of a call has failed. `exit`: and its process has ended so.
     #[cfg(feature = "pool")]
-    pub(crate) fn panicked(
+    pub(crate) fn failed(
+        kind: ErrorKind,
         message: impl Into<String>,
         failure: Failure,
         exit: Option<Exit>,
     ) -> Error {
-        let error = Error::with(ErrorKind::Panicked, message.into(), None, exit);
+        let error = Error::with(kind, message.into(), None, exit);
         let failure = Some(failure);
         error.change(|inner| inner.failure = failure)
     }
@@ -252,12 +256,12 @@ impl Error {
         self.0.exit.as_ref()
     }
 
-    /// What a program printed before it has reached its
+    /// What a program printed before it reached its
     /// [`time_limit`](crate::Command::time_limit) or
-    /// [`output_limit`](crate::Command::output_limit), and how it was ended. The streams
-    /// are empty of [`status`](crate::Command::status), which reads none. `None` for all
-    /// other errors, and if the program was not executed in time. The status has neither
-    /// code nor signal if the program could not be ended.
+    /// [`output_limit`](crate::Command::output_limit), and its status then.
+    /// [`status`](crate::Command::status) reads no streams, so they are empty. `None` for all
+    /// other errors, and if the program was not executed in time. The status has neither code
+    /// nor signal if the program could not be ended.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {

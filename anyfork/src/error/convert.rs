@@ -4,6 +4,8 @@
 use std::io;
 
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "pool")]
+use crate::failure::Failure;
 
 /// The operating system's error where there is one, which has its number
 /// ([`io::Error::raw_os_error`]); else an [`io::Error`] of the fitting kind, with the
@@ -38,6 +40,43 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::Other,
         });
         io::Error::new(kind, error)
+    }
+}
+
+/// What a function with `text_errors` has returned, so that `call.blocking()??` passes it on
+/// from a function that returns anyfork's error, too.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::{ErrorKind, Process};
+///
+/// #[anyfork::call(text_errors)]
+/// fn size(path: String) -> std::io::Result<u64> {
+///     Ok(std::fs::metadata(path)?.len())
+/// }
+///
+/// fn size_elsewhere(path: &str) -> anyfork::Result<u64> {
+///     Ok(size::call(Process::new()?, path.into()).blocking()??)
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let error = size_elsewhere("/no/file").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Failed);
+/// assert!(error.to_string().starts_with("No such file"));
+/// assert_eq!(error.failure().expect("its text").message(), error.to_string());
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
+#[cfg(feature = "pool")]
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        let kind = match failure.is_panic() {
+            true => ErrorKind::Panicked,
+            false => ErrorKind::Failed,
+        };
+        Error::failed(kind, failure.to_string(), failure, None)
     }
 }
 

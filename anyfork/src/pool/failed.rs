@@ -77,5 +77,6 @@ pub(crate) fn too_late(name: &str, pid: u32, limit: Option<Duration>, has_entere
 }
 
 fn panicked(name: &str, failure: Failure, exit: Option<Exit>) -> Error {
-    Error::panicked(format!("`{name}` {failure}"), failure, exit)
+    let message = format!("`{name}` {failure}");
+    Error::failed(ErrorKind::Panicked, message, failure, exit)
 }
