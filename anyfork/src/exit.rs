@@ -16,6 +16,32 @@ use crate::failure::Failure;
 ///
 /// The raw status is kept as `waitpid(2)` gave it, so that real-time signals
 /// and the core-dump bit survive.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::{Command, Process};
+///
+/// #[anyfork::worker]
+/// fn refuse() -> Result<(), String> {
+///     Err("no work today".into())
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let exit = refuse::run(Process::new()?).blocking()?.wait()?;
+/// assert!(!exit.success());
+/// assert_eq!((exit.code(), exit.signal()), (Some(1), None));
+/// assert_eq!(exit.failure().expect("an error").message(), "no work today");
+/// assert!(exit.usage().peak_memory > 0); // in bytes
+/// assert_eq!(exit.to_string(), "exit status: 1");
+/// assert!(exit.check().is_err());
+///
+/// let exit = Command::new("true").status().blocking()?;
+/// assert!(exit.success() && exit.status().success());
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a process that failed is no `Err` yet: `.check()?` makes it one"]
 pub struct Exit {

@@ -11,6 +11,18 @@ use std::os::fd::OwnedFd;
 use crate::error::{Error, ErrorKind};
 
 /// One argument of a worker: bytes, or a descriptor.
+///
+/// ```
+/// use anyfork::{Arg, FromArg, IntoArg};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let arg = 12.into_arg()?;
+/// assert!(matches!(&arg, Arg::Bytes(text) if text == b"12"));
+/// assert_eq!(u8::from_arg(arg.try_clone()?)?, 12);
+/// assert_eq!(String::from_arg(arg)?, "12");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum Arg {
     /// Any bytes; numbers and characters travel as text.
@@ -109,6 +121,15 @@ pub trait FromArg: Sized {
 
 /// Why a value cannot become an argument, or an argument not a value of the type
 /// that was asked for.
+///
+/// ```
+/// use anyfork::{ArgError, FromArg, IntoArg};
+///
+/// let arg = "many".into_arg().expect("a text");
+/// let error = u8::from_arg(arg).unwrap_err();
+/// assert_eq!(error.to_string(), "invalid digit found in string");
+/// assert_eq!(ArgError::new("it is odd").to_string(), "it is odd");
+/// ```
 #[derive(Clone, Debug)]
 pub struct ArgError(String);
 

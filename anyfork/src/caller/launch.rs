@@ -94,7 +94,7 @@ use crate::error::{Error, Result};
 /// [`Died`]: crate::ErrorKind::Died
 /// [`TimedOut`]: crate::ErrorKind::TimedOut
 /// [`Io`]: crate::ErrorKind::Io
-#[must_use = "a launch that is dropped is called off: `.await` it or call `.blocking()`"]
+#[must_use = "a launch that is dropped is cancelled: `.await` it or call `.blocking()`"]
 pub struct Launch<T: Target> {
     pending: Result<T::Pending>,
     trace: Trace,

@@ -59,35 +59,18 @@ use crate::spec::Step;
 /// a template, and `uid` comes after `fork`:
 ///
 /// ```
-/// # mod doctest {
+/// # fn main() -> anyfork::Result<()> {
 /// use anyfork::{Process, Resource};
 ///
-/// /// The limit of descriptors in this process.
-/// fn limit() -> u64 {
-///     let limits = std::fs::read_to_string("/proc/self/limits").expect("readable");
-///     let line = limits.lines().find(|line| line.starts_with("Max open files"));
-///     let limit = line.and_then(|line| line.split_whitespace().nth(3));
-///     limit.and_then(|limit| limit.parse().ok()).unwrap_or(u64::MAX)
-/// }
-///
-/// #[anyfork::init]
-/// fn prepare() {
-///     assert!(limit() > 20, "the limit is not the template's");
-/// }
-///
-/// #[anyfork::worker]
-/// fn work() {
-///     assert_eq!(limit(), 20);
-/// }
-///
-/// # pub fn main() -> anyfork::Result<()> {
-/// let template = prepare::init(Process::new()?);
+/// let template = Process::new()?.env("COLOR", "red");
 /// let process = template.fork().rlimit(Resource::NOFILE, 20, 20);
-/// assert!(work::run(process).blocking()?.wait()?.success());
+/// let show = ["-c", "ulimit -n; echo $COLOR"];
+/// let output = process.exec("sh").args(show).output().blocking()?;
+/// assert_eq!(output.stdout, b"20\nred\n");
+/// let output = template.fork().exec("sh").args(show).output().blocking()?;
+/// assert_ne!(output.stdout, b"20\nred\n"); // no limit of this one
 /// # Ok(())
 /// # }
-/// # }
-/// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
 /// # Rights
@@ -110,9 +93,6 @@ use crate::spec::Step;
 ///     use std::io::Write;
 ///     write!(socket, "{greeting}, {name}")
 /// }
-///
-/// #[anyfork::early]
-/// fn preload() {}
 ///
 /// # pub fn main() -> anyfork::Result<()> {
 /// let template = Process::new()?.send_arg("hello");
@@ -234,6 +214,31 @@ impl Process {
     }
 
     /// Appends descriptors, any number.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::PipeWriter;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn write(first: PipeWriter, second: PipeWriter) -> std::io::Result<()> {
+    ///     use std::io::Write;
+    ///     (&first).write_all(b"1")?;
+    ///     (&second).write_all(b"2")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let process = Process::new()?.send_fds([writer.try_clone()?, writer]);
+    /// let mut worker = process.run(write::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// assert_eq!(std::io::read_to_string(reader)?, "12");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     ///
     /// AnyEvent::Fork: `send_fh`.
     #[doc(alias = "send_fh")]

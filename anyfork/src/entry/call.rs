@@ -21,6 +21,25 @@ static RETIRES: AtomicBool = AtomicBool::new(false);
 /// For code that has found out that its process is spent: a leak in a library, a state that
 /// cannot be reset. Outside of a typed call, and in a process of a call's own, it does
 /// nothing.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::{Pool, Process};
+///
+/// #[anyfork::call]
+/// fn last() -> u32 {
+///     anyfork::retire();
+///     std::process::id()
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::builder(Process::new()?).max(1).build()?;
+/// assert_ne!(last::call(&pool).blocking()?, last::call(&pool).blocking()?);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 pub fn retire() {
     RETIRES.store(true, Ordering::Relaxed);
 }

@@ -154,6 +154,35 @@ impl<E> Sender<E> {
     /// An event of many bytes may fit in part: then it counts as sent, and its rest goes
     /// with the next event, or the result.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Process, Sender};
+    ///
+    /// /// How many events were left out, because the caller was behind.
+    /// #[anyfork::call(text_errors)]
+    /// fn report(count: u32, progress: Sender<[u64; 32]>) -> anyfork::Result<u32> {
+    ///     let mut left_out = 0;
+    ///     for _ in 0..count {
+    ///         if !progress.try_send([0; 32])? {
+    ///             left_out += 1;
+    ///         }
+    ///     }
+    ///     Ok(left_out)
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut call = report::call(Process::new()?, 100);
+    /// let mut received = 0;
+    /// while let Some(_event) = call.recv().blocking() {
+    ///     received += 1;
+    /// }
+    /// assert_eq!(received + call.blocking()??, 100);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`send`](Sender::send).

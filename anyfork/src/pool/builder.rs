@@ -20,6 +20,42 @@ use crate::pool::prepared::MAX_RESULT;
 use crate::pool::recipe::Recipe;
 
 /// The settings of a pool, from [`Pool::builder`](crate::Pool::builder).
+///
+/// ```
+/// # mod doctest {
+/// use std::time::Duration;
+///
+/// use anyfork::{Pool, Process};
+///
+/// #[anyfork::call]
+/// fn parse(text: String) -> usize {
+///     text.split_whitespace().count()
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::builder(Process::new()?)
+///     .max(8) // processes at most,
+///     .idle(1) // one of which always waits
+///     .start(Duration::from_millis(1)) // between two starts
+///     .stop(Duration::from_secs(60)) // idle ones leave then
+///     .queue(1000)
+///     .queue_timeout(Duration::from_secs(5))
+///     .timeout(Duration::from_secs(30))
+///     .grace(Duration::from_secs(1))
+///     .retire_after(10_000)
+///     .retire_age(Duration::from_secs(3600))
+///     .retire_growth(100 << 20)
+///     .keep_after_panic(false)
+///     .max_result(10 << 20)
+///     .remake(Process::new)
+///     .stderr(|line| eprintln!("{}: {line}", line.pid()))
+///     .build()?;
+/// assert_eq!(parse::call(&pool, "one two".into()).blocking()?, 2);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[must_use = "`build` makes the pool"]
 pub struct Builder {
     process: Process,
@@ -49,45 +85,44 @@ impl Builder {
         }
     }
 
-    /// Workers at most, at least 1. The number of CPUs that this process may use, unless
-    /// set.
+    /// The maximum number of workers, at least 1. Default: the number of CPUs that this
+    /// process may use.
     ///
-    /// More, where calls wait for something else than the CPU; fewer, where each needs much
-    /// memory.
+    /// Set more where calls wait for something else than the CPU, and fewer where each needs
+    /// much memory.
     pub fn max(mut self, max: usize) -> Builder {
         self.limits.max = max.max(1);
         self
     }
 
-    /// Workers that wait for calls at least, started ahead. None, unless set.
+    /// The number of workers that are started ahead, and wait for calls. Default: 0.
     ///
-    /// A call that comes after a pause then waits for no start, at the price of their memory.
+    /// A call after a pause then waits for no start. The price is their memory.
     pub fn idle(mut self, idle: usize) -> Builder {
         self.limits.idle = idle;
         self
     }
 
-    /// The time between two starts for calls that wait. None, unless set: a burst starts as
+    /// The time between two starts for calls that wait. Default: none. A burst then starts as
     /// many workers as it has calls, up to [`max`](Builder::max).
     ///
-    /// With short calls, fewer workers are started for a burst that a few can serve.
+    /// A longer time starts fewer workers for a burst of short calls.
     pub fn start(mut self, interval: Duration) -> Builder {
         self.limits.start = interval;
         self
     }
 
-    /// Workers beyond [`idle`](Builder::idle) leave when they have had nothing to do for so
-    /// long: 10 seconds, unless set. The worker that has served last serves next, so that the
-    /// others can leave.
+    /// How long a worker beyond [`idle`](Builder::idle) stays without a call. Default: 10
+    /// seconds. The worker that served last serves next, so that the others can leave.
     ///
-    /// Longer, where a start is dear, as with a long [`init`](Builder::init).
+    /// Set it longer where a start is expensive, as with a long [`init`](Builder::init).
     pub fn stop(mut self, timeout: Duration) -> Builder {
         self.limits.stop = timeout;
         self
     }
 
-    /// Calls that may wait for a worker; the next one fails at once with
-    /// [`ErrorKind::Full`](crate::ErrorKind::Full). No limit, unless set.
+    /// The number of calls that may wait for a worker; the next one fails at once with
+    /// [`ErrorKind::Full`](crate::ErrorKind::Full). Default: no limit.
     ///
     /// A server tells its client to come back later, and does not fill its memory with work
     /// that nobody waits for any more.
@@ -117,17 +152,17 @@ impl Builder {
         self
     }
 
-    /// How long a call may wait for a worker. No limit, unless set, here or with
-    /// [`Call::queue_timeout`](crate::Call::queue_timeout).
+    /// How long a call may wait for a worker, unless it has a
+    /// [`queue_timeout`](crate::Call::queue_timeout) of its own. Default: no limit.
     ///
-    /// For work whose result is of no use later, such as a request's.
+    /// For work whose result is useless later, such as the answer to a request.
     pub fn queue_timeout(mut self, limit: Duration) -> Builder {
         self.options.queue_timeout = Some(limit);
         self
     }
 
-    /// How long a worker may have a call; then the worker is killed. No limit, unless set,
-    /// here or with [`Call::timeout`](crate::Call::timeout).
+    /// How long a worker may have a call before it is killed, unless the call has a
+    /// [`timeout`](crate::Call::timeout) of its own. Default: no limit.
     ///
     /// For functions that may hang, or take longer than anybody waits.
     pub fn timeout(mut self, limit: Duration) -> Builder {
@@ -135,10 +170,10 @@ impl Builder {
         self
     }
 
-    /// The time between SIGTERM and SIGKILL when a call is killed. None, unless set: SIGKILL
-    /// at once.
+    /// The time between SIGTERM and SIGKILL when a call is killed. Default: none, so SIGKILL
+    /// comes at once.
     ///
-    /// For workers that have something to put in order, and handle SIGTERM.
+    /// For workers that handle SIGTERM, to put something in order.
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.limits.grace = grace;
         self
@@ -185,17 +220,17 @@ impl Builder {
         self
     }
 
-    /// Replaces a worker after so many calls, 10 % more or less at random, so that not all
-    /// go at once. The replacement is there before the old one leaves. Never, unless set.
+    /// Replaces a worker after this number of calls, 10 % more or less at random, so that not
+    /// all go at once. The replacement is there before the old one leaves. Default: never.
     ///
-    /// For functions that leak, in libraries that nobody can repair.
+    /// For functions that leak, in libraries that you cannot repair.
     pub fn retire_after(mut self, calls: u64) -> Builder {
         self.limits.retire_after = Some(calls);
         self
     }
 
     /// Replaces a worker of this age, 10 % more or less at random, after its present call.
-    /// Never, unless set.
+    /// Default: never.
     ///
     /// For state that grows stale, such as a cache or a connection.
     pub fn retire_age(mut self, age: Duration) -> Builder {
@@ -203,18 +238,18 @@ impl Builder {
         self
     }
 
-    /// Replaces a worker whose private memory has grown by more than so many bytes since its
-    /// init. It is looked at after each call. Never, unless set.
+    /// Replaces a worker whose private memory has grown by more than this number of bytes
+    /// since its init, measured after each call. Default: never.
     ///
-    /// Counted from what the worker began with, however large that is: no worker is replaced
-    /// for what its template has loaded.
+    /// What the worker began with does not count, and so nothing that its template has
+    /// loaded.
     pub fn retire_growth(mut self, bytes: u64) -> Builder {
         self.options.retire_growth = Some(bytes);
         self
     }
 
-    /// Leaves a worker in use whose function has panicked, if the panic has unwound. It is
-    /// replaced, unless set: a panic may have left anything half done.
+    /// Keeps a worker in use whose function has panicked, if the panic has unwound. Default:
+    /// it is replaced, because a panic may leave anything half done.
     ///
     /// For functions that panic often, and keep nothing between calls.
     pub fn keep_after_panic(mut self, keep: bool) -> Builder {
@@ -222,23 +257,22 @@ impl Builder {
         self
     }
 
-    /// Maximum number of bytes of a result: 1 GiB, unless set. A larger one fails with
+    /// The maximum number of bytes of a result. Default: 1 GiB. A larger one fails with
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
     ///
-    /// So that a worker that has gone astray does not fill this process's memory.
+    /// It keeps a worker that has gone astray from filling this process's memory.
     pub fn max_result(mut self, bytes: u64) -> Builder {
         self.options.max_result = bytes;
         self
     }
 
-    /// Makes the process that workers are forks of again, when its template is gone, as when
-    /// an administrator has killed it, or when the program has given up rights, which the
-    /// template keeps.
+    /// Makes the process that workers are forks of again when its template is gone: because
+    /// somebody has killed it, or because the program has given up rights that the template
+    /// still has.
     ///
-    /// Unless set, a process that came from [`Process::new`] and was given no descriptor is
-    /// made again with the same settings and init functions. For any other, calls that then
-    /// find no worker fail with
-    /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone).
+    /// Default: a process that came from [`Process::new`] and was given no descriptor is made
+    /// again with the same settings and init functions. With any other, calls that then find
+    /// no worker fail with [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone).
     pub fn remake(
         mut self,
         remake: impl Fn() -> Result<Process> + Send + Sync + 'static,
@@ -247,7 +281,7 @@ impl Builder {
         self
     }
 
-    /// Is told of each worker that has left, once it was collected: for a log or a metric.
+    /// Calls `on_exit` for each worker that has left and was reaped: for a log or a metric.
     ///
     /// # Caveats
     ///

@@ -44,8 +44,8 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped before, it is undone: the process in which it runs is killed. It can be awaited
-/// with any executor: in a tokio runtime the runtime waits, elsewhere a thread.
+/// Dropped before that, it is cancelled: the process in which it runs is killed. It can be
+/// awaited with any executor: in a tokio runtime the runtime waits, elsewhere a thread.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 ///
 /// A call that was entered is never repeated. [`Error::never_entered`] tells whether it
 /// surely was not.
-#[must_use = "a call that is dropped is undone: `.await` it or call `.blocking()`"]
+#[must_use = "a call that is dropped is cancelled: `.await` it or call `.blocking()`"]
 pub struct Call<R, E = ()> {
     pub(crate) pending: Pending,
     number: u64,
@@ -208,8 +208,33 @@ impl<R, E> Call<R, E> {
         self
     }
 
-    /// Limits the time for which the call waits for a process. In a process of its own, it
+    /// Limits how long the call waits for a worker of the pool. In a process of its own, it
     /// waits for none.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn hang() {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).max(1).build()?;
+    /// let _hangs = hang::call(&pool);
+    /// let waits = hang::call(&pool).queue_timeout(Duration::from_millis(10));
+    /// let error = waits.blocking().unwrap_err();
+    /// assert_eq!((error.kind(), error.never_entered()), (ErrorKind::TimedOut, true));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn queue_timeout(mut self, limit: Duration) -> Call<R, E> {
         match &mut self.pending {
             // See `Process::timeout` for the start.
@@ -219,8 +244,29 @@ impl<R, E> Call<R, E> {
         self
     }
 
-    /// Lets the call go on without anybody, as long as this program runs. Its result is
-    /// dropped.
+    /// Lets the call run on, as long as this program runs, and drops its result.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::{PipeWriter, Write};
+    ///
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call(text_errors)]
+    /// fn write(mut to: PipeWriter) -> std::io::Result<()> {
+    ///     to.write_all(b"done")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let (reader, writer) = std::io::pipe()?;
+    /// write::call(&pool, writer).detach();
+    /// assert_eq!(std::io::read_to_string(reader)?, "done");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn detach(self) {
         match self.pending {
             Pending::Failed(_) => {}
@@ -244,6 +290,31 @@ impl<R, E> Call<R, E> {
     }
 
     /// The process in which the call runs, once that is known.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Sender};
+    ///
+    /// #[anyfork::call]
+    /// fn hang(started: Sender<u32>) {
+    ///     let _ = started.send(std::process::id()).blocking();
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let mut call = hang::call(&pool);
+    /// let pid = call.recv().blocking();
+    /// assert_eq!(call.pid(), pid);
+    /// assert!(!call.is_finished());
+    /// assert_ne!(call.id(), hang::call(&pool).id());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn pid(&self) -> Option<u32> {
         match &self.pending {
             Pending::Failed(_) => None,
@@ -253,7 +324,7 @@ impl<R, E> Call<R, E> {
     }
 }
 
-/// The future of a call. Dropped before it resolves, it undoes the call.
+/// The future of a call. Dropped before it resolves, it cancels the call.
 #[cfg(feature = "tokio")]
 impl<R, E> Future for Call<R, E> {
     type Output = Result<R>;

@@ -27,7 +27,7 @@ use crate::pool::prepared::{Prepared, next_number};
 use crate::pool::state::event::To;
 use crate::protocol::call::Payload;
 
-/// A call that runs once in every worker of a pool that lives: from a companion's `each`.
+/// A call that runs once in every live worker of a pool: from a companion's `each`.
 ///
 /// For what each process has of its own: a cache to clear, a file to open again, counters to
 /// collect. It is under way when it is made. In a worker that is busy it comes after that
@@ -71,7 +71,7 @@ use crate::protocol::call::Payload;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped, it undoes what is not done: workers that run it are killed. See
+/// Dropped, it cancels what is not done: workers that run it are killed. See
 /// [`detach`](Each::detach).
 ///
 /// # Errors
@@ -92,7 +92,7 @@ use crate::protocol::call::Payload;
 /// [`ErrorKind::BadArgument`]: crate::ErrorKind::BadArgument
 /// [`ErrorKind::Closed`]: crate::ErrorKind::Closed
 /// [`ErrorKind::Io`]: crate::ErrorKind::Io
-#[must_use = "a call that is dropped is undone: take its results, or `detach` it"]
+#[must_use = "a call that is dropped is cancelled: take its results, or `detach` it"]
 pub struct Each<R> {
     name: &'static str,
     decode: Decode<R>,
@@ -178,6 +178,36 @@ impl<R> Each<R> {
 
     /// Limits the time in each worker, as [`Call::timeout`](crate::Call::timeout): a worker
     /// that takes longer is killed, also a leased one.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn hang() {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// #[anyfork::call]
+    /// fn drop_caches() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).idle(1).build()?;
+    /// pool.prepare().blocking()?;
+    /// drop_caches::each(&pool).detach();
+    ///
+    /// let mut results = hang::each(&pool).timeout(Duration::from_millis(10)).blocking();
+    /// let error = results.next().expect("one worker").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Each<R> {
         self.calls
             .iter_mut()
@@ -185,12 +215,12 @@ impl<R> Each<R> {
         self
     }
 
-    /// Lets it go on without anybody, as [`Call::detach`](crate::Call::detach).
+    /// Lets it run on, and drops the results, as [`Call::detach`](crate::Call::detach).
     pub fn detach(self) {
         self.calls.into_iter().for_each(|it| it.call.detach());
     }
 
-    /// The results for code without async.
+    /// The results as an [`Iterator`], for code without async.
     pub fn blocking(self) -> Blocking<Each<R>> {
         Blocking(self)
     }
@@ -198,6 +228,32 @@ impl<R> Each<R> {
     /// The next result; `None` after the last.
     ///
     /// Cancel-safe: dropped before it resolves, it has taken no result.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let pool = Pool::builder(Process::new()?).idle(2).build()?;
+    /// pool.prepare().await?;
+    /// let mut each = whoami::each(&pool);
+    /// for pid in each.pids() {
+    ///     assert_eq!(each.next().await.expect("a result")?, pid);
+    /// }
+    /// assert!(each.next().await.is_none());
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[cfg(feature = "tokio")]
     pub async fn next(&mut self) -> Option<Result<R>> {
         poll_fn(|context| self.poll(context)).await

@@ -1,10 +1,11 @@
 //! [`Pool`]: worker processes that serve calls.
 //! RUNS IN: caller
 
+mod ending;
+
 use std::fmt;
 use std::process;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use crate::caller::process::Process;
 use crate::error::Result;
@@ -82,7 +83,9 @@ impl Pool {
         Pool::builder(Process::new()?).build()
     }
 
-    /// A pool whose workers are forks of this process, with its settings and preparation.
+    /// A pool whose workers are forks of this process, with its settings and preparation. It
+    /// is their template, so its limits hold for it, too: see
+    /// [`Process`](Process#two-stages).
     ///
     /// ```
     /// # mod doctest {
@@ -180,6 +183,25 @@ impl Pool {
     /// Waits until a call would neither be refused nor wait for long. A hint: another thread
     /// may be faster.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn job() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).queue(10).build()?;
+    /// for _ in 0..100 {
+    ///     pool.ready().blocking()?; // takes no more from a client than it can serve
+    ///     job::call(&pool).blocking()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) after a shutdown.
@@ -235,72 +257,39 @@ impl Pool {
         Wait::new(shared, Goal::Renewed(renewal))
     }
 
-    /// Changes the number of workers at most. Workers above it leave after their present
+    /// Changes the maximum number of workers. Workers above it leave after their present
     /// call.
     ///
     /// For programs that share a machine, or that learn how many CPUs they may use only
     /// later.
-    pub fn set_max(&self, max: usize) {
-        if let Ok(shared) = self.shared() {
-            shared.tell_alone(Event::SetMax(max));
-        }
-    }
-
-    /// Takes no new calls, which fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
-    /// The calls that wait and run have `grace`; then they are killed. Waits until every
-    /// worker was collected.
     ///
     /// ```
     /// # mod doctest {
-    /// use std::time::Duration;
-    ///
-    /// use anyfork::{ErrorKind, Pool};
+    /// use anyfork::Pool;
     ///
     /// #[anyfork::call]
-    /// fn job(n: u32) -> u32 {
-    ///     n + 1
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
     /// }
     ///
     /// # pub fn main() -> anyfork::Result<()> {
     /// let pool = Pool::new()?;
-    /// let calls: Vec<_> = (0..10).map(|n| job::call(&pool, n)).collect();
-    /// let shutdown = pool.shutdown(Duration::from_secs(60));
-    /// let error = job::call(&pool, 7).blocking().unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Closed);
-    /// shutdown.blocking()?;
-    /// let sum: u32 = calls.into_iter().map(|call| call.blocking().unwrap()).sum();
-    /// assert_eq!(sum, 55);
+    /// pool.set_max(1);
+    /// let calls: Vec<_> = (0..3).map(|_| whoami::call(&pool)).collect();
+    /// let mut pids = calls.into_iter().map(|call| call.blocking());
+    /// let first = pids.next().expect("a result")?;
+    /// for pid in pids {
+    ///     assert_eq!(pid?, first);
+    /// }
     /// # Ok(())
     /// # }
     /// # }
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// None but what the system refuses in a process that was forked.
-    pub fn shutdown(&self, grace: Duration) -> Wait {
-        let shared = self.shared();
-        if let Ok(shared) = &shared {
-            shared.tell_alone(Event::Shutdown(grace));
+    pub fn set_max(&self, max: usize) {
+        if let Ok(shared) = self.shared() {
+            shared.tell_alone(Event::SetMax(max));
         }
-        Wait::new(shared, Goal::Ended)
-    }
-
-    /// Kills every worker now, and takes no new calls. Calls that wait or run fail with
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
-    pub fn kill(&self) {
-        let Ok(shared) = self.shared() else {
-            return;
-        };
-        let mut inner = shared.lock();
-        shared.tell(&mut inner, Event::Shutdown(Duration::ZERO));
-        for live in inner.workers.values() {
-            if let Live::Up(up) = live {
-                let _ = up.watch.kill();
-            }
-        }
-        shared.finish(inner);
     }
 
     /// The pool's numbers, which belong to one moment.
@@ -331,8 +320,10 @@ impl Pool {
 
     /// The workers that are there now.
     ///
-    /// For people who look: which process hangs, and in what. A program that decides by it
-    /// races with the pool.
+    /// For people who look for the process that hangs, and where. A program that decides by
+    /// it races with the pool.
+    ///
+    /// See [`Worker`] for an example.
     pub fn workers(&self) -> Vec<Worker> {
         let Ok(shared) = self.shared() else {
             return Vec::new();

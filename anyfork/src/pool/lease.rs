@@ -132,6 +132,28 @@ impl Lease {
     }
 
     /// The worker's process, for code without a runtime: see [`child`](Lease::child).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{ErrorKind, Pool};
+    ///
+    /// #[anyfork::call]
+    /// fn hello() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let mut lease = pool.lease().blocking()?;
+    /// let child = lease.blocking_child();
+    /// assert_eq!(child.pid(), lease.pid());
+    /// child.kill()?;
+    /// let error = hello::call(&mut lease).blocking().unwrap_err();
+    /// assert_eq!((error.kind(), error.never_entered()), (ErrorKind::Died, true));
+    /// hello::call(&pool).blocking()?; // another worker
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn blocking_child(&self) -> blocking::handle::ChildHandle {
         blocking::handle::ChildHandle::new(self.watch.clone())
     }

@@ -7,7 +7,40 @@ use crate::exit::Exit;
 use crate::pool::state::event::Reason;
 
 /// A worker that has left its pool: what [`Builder::on_exit`](crate::pool::Builder::on_exit)
-/// is told.
+/// is called with.
+///
+/// ```
+/// # mod doctest {
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+///
+/// use anyfork::pool::Reason;
+/// use anyfork::{Pool, Process};
+///
+/// #[anyfork::call]
+/// fn whoami() -> u32 {
+///     std::process::id()
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let (log, left) = mpsc::channel();
+/// let pool = Pool::builder(Process::new()?)
+///     .on_exit(move |worker| {
+///         let _ = log.send(worker.clone());
+///     })
+///     .build()?;
+/// let pid = whoami::call(&pool).blocking()?;
+/// pool.shutdown(Duration::from_secs(60)).blocking()?;
+///
+/// let worker = left.recv().expect("one worker");
+/// assert_eq!((worker.pid(), worker.calls()), (pid, 1));
+/// assert_eq!(worker.reason(), Reason::ShutDown);
+/// println!("{}", worker.exit());
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Left {
     pid: u32,
@@ -55,9 +88,13 @@ impl fmt::Display for Left {
             reason,
             calls,
         } = self;
+        let noun = match calls {
+            1 => "call",
+            _ => "calls",
+        };
         write!(
             f,
-            "worker {pid} left after {calls} calls ({reason:?}): {exit}"
+            "worker {pid} left after {calls} {noun} ({reason:?}): {exit}"
         )
     }
 }

@@ -24,10 +24,10 @@ use crate::pool::on::OnPool;
 
 /// A function over many items, in the workers of a pool: from a companion's `map`.
 ///
-/// Lazy: an item is taken when it is that item's turn, so that the iterator may be endless,
-/// and open files. The results come in the order of the items; an error is one item's, and
-/// ends nothing. They are taken by [`blocking`](Map::blocking) as an [`Iterator`], or in
-/// async code by [`next`](Map::next), or as a `futures_core::Stream`.
+/// Lazy: an item is taken only when its turn comes, so the iterator may be endless, or open a
+/// file for each item. The results come in the order of the items; an error belongs to one
+/// item, and the others go on. They are taken by [`blocking`](Map::blocking) as an
+/// [`Iterator`], or in async code by [`next`](Map::next), or as a `futures_core::Stream`.
 ///
 /// ```
 /// # mod doctest {
@@ -58,7 +58,7 @@ use crate::pool::on::OnPool;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped, it cancels what is in flight: the workers that are at it are killed.
+/// Dropped, it cancels what is in flight: the workers that have these items are killed.
 #[must_use = "a map is lazy: `.blocking()` makes an iterator of it, `next().await` gives the next result"]
 pub struct Map<I: Iterator, R> {
     flights: Flights<I, R>,
@@ -76,19 +76,19 @@ pub fn map<I: IntoIterator, R>(
 }
 
 impl<I: Iterator, R> Map<I, R> {
-    /// Items that are taken and have no result that was asked for, at most: twice as many as
-    /// the pool may have workers, times [`chunk`](Map::chunk), unless set. With more of them
-    /// tiny items go several with a message.
+    /// The maximum number of items that are taken, and whose results were not asked for yet.
+    /// Default: twice the pool's maximum of workers, times [`chunk`](Map::chunk). With a
+    /// larger number, tiny items travel several with a message.
     pub fn in_flight(mut self, items: usize) -> Map<I, R> {
         self.flights.set_in_flight(items);
         self
     }
 
-    /// Sends so many items with each message, to one worker.
+    /// Sends this number of items with each message, to one worker.
     ///
-    /// For tiny items, whose calls take less time than their ways. Unless set, the number is
-    /// chosen by the time that items take, between 1 and a half of each worker's share of
-    /// [`in_flight`](Map::in_flight): so it is 1 where that is not set, either.
+    /// For tiny items, whose calls take less time than the messages. Default: chosen by the
+    /// time that items take, from 1 to half of each worker's share of
+    /// [`in_flight`](Map::in_flight); 1 where that is not set, either.
     ///
     /// ```
     /// # mod doctest {
@@ -112,10 +112,10 @@ impl<I: Iterator, R> Map<I, R> {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// Each result comes back as soon as it is there. When a worker dies, the item that it has entered fails, and
-    /// those that it has not go to another one.
+    /// Each result comes back as soon as it is there. When a worker dies, the item that it
+    /// had entered fails, and those that it had not go to another worker.
     ///
-    /// An item with a descriptor goes alone, and so does each with a
+    /// An item with a descriptor travels alone, and so does each with a
     /// [`timeout`](Map::timeout). To the pool's limits and [`Stats`](crate::pool::Stats) a
     /// message is one call.
     pub fn chunk(mut self, items: usize) -> Map<I, R> {
@@ -124,6 +124,31 @@ impl<I: Iterator, R> Map<I, R> {
     }
 
     /// Limits the time of each item, as [`Call::timeout`](crate::Call::timeout).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool};
+    ///
+    /// #[anyfork::call]
+    /// fn wait(millis: u64) -> u64 {
+    ///     std::thread::sleep(Duration::from_millis(millis));
+    ///     millis
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let limit = Duration::from_secs(1);
+    /// let mut results = wait::map(&pool, [60_000, 0]).timeout(limit).blocking();
+    /// let late = results.next().expect("the first result");
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// assert_eq!(results.next().expect("the second result")?, 0);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Map<I, R> {
         self.flights.set_timeout(limit);
         self
@@ -136,7 +161,7 @@ impl<I: Iterator, R> Map<I, R> {
         }
     }
 
-    /// The results for code without async.
+    /// The results as an [`Iterator`], for code without async.
     pub fn blocking(self) -> Blocking<Map<I, R>> {
         Blocking(self)
     }
@@ -144,6 +169,36 @@ impl<I: Iterator, R> Map<I, R> {
     /// The next result; `None` after the last.
     ///
     /// Cancel-safe: dropped before it resolves, it has taken no result.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn square(n: u64) -> u64 {
+    ///     n * n
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let pool = Pool::new()?;
+    /// let mut squares = square::map(&pool, 1..=3);
+    /// let mut sum = 0;
+    /// while let Some(square) = squares.next().await {
+    ///     sum += square?;
+    /// }
+    /// assert_eq!(sum, 14);
+    ///
+    /// let mut squares = square::map(&pool, [7]).unordered();
+    /// let (number, square) = squares.next().await.expect("one result");
+    /// assert_eq!((number, square?), (0, 49));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[cfg(feature = "tokio")]
     pub async fn next(&mut self) -> Option<Result<R>> {
         poll_fn(|context| self.poll(context)).await

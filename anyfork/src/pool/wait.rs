@@ -15,11 +15,10 @@ use crate::pool::ended;
 use crate::pool::entry::Wake;
 use crate::pool::inner::{Inner, Renewal};
 
-/// What a pool does that takes time: under way when it is made, and finished with `.await`
-/// or [`blocking`](Wait::blocking).
+/// An operation of a pool that takes time: under way when it is made, and finished with
+/// `.await` or [`blocking`](Wait::blocking).
 ///
-/// It may be awaited in any runtime. Dropped, it waits no longer, and what it waits for goes
-/// on.
+/// It may be awaited in any runtime. Dropped, it only stops waiting: the operation goes on.
 #[must_use = "nobody waits for it yet: `.await` it or call `.blocking()`"]
 pub struct Wait {
     shared: Result<Arc<Shared>>,

@@ -4,6 +4,32 @@
 use std::time::Duration;
 
 /// A worker of a pool, as it was when [`workers`](crate::Pool::workers) was called.
+///
+/// ```
+/// # mod doctest {
+/// use std::time::Duration;
+///
+/// use anyfork::Pool;
+/// use anyfork::pool::WorkerState;
+///
+/// #[anyfork::call]
+/// fn whoami() -> u32 {
+///     std::process::id()
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::new()?;
+/// let pid = whoami::call(&pool).blocking()?;
+/// let workers = pool.workers();
+/// let worker = &workers[0];
+/// assert_eq!((worker.pid(), worker.calls()), (pid, 1));
+/// assert_eq!((worker.state(), worker.function()), (WorkerState::Idle, None));
+/// assert!(worker.age() > Duration::ZERO);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Worker {
     pub(crate) pid: u32,
@@ -39,7 +65,7 @@ impl Worker {
         self.state
     }
 
-    /// The name of the function that it has a call of.
+    /// The name of the function that it runs, while it has a call.
     pub fn function(&self) -> Option<&str> {
         self.function
     }

@@ -30,6 +30,40 @@ use crate::exit::Exit;
 ///
 /// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
 /// process, or kills it with [`kill_on_drop`](crate::Process::kill_on_drop).
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::Process;
+/// use tokio::io::AsyncWriteExt;
+/// use tokio::net::UnixStream;
+///
+/// #[anyfork::worker]
+/// async fn echo(mut socket: UnixStream) -> std::io::Result<()> {
+///     let (mut read, mut write) = socket.split();
+///     tokio::io::copy(&mut read, &mut write).await?;
+///     Ok(())
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// let mut worker = echo::run(Process::new()?).await?;
+/// worker.socket.write_all(b"hello").await?;
+/// assert!(worker.try_wait()?.is_none(), "it waits for more");
+/// let (text, exit) = worker.finish().await?; // ends what it reads, reads, and waits
+/// assert_eq!((&text[..], exit.success()), (&b"hello"[..], true));
+///
+/// let mut worker = echo::run(Process::new()?).await?;
+/// assert_eq!(worker.pid(), worker.handle().pid());
+/// worker.signal(libc::SIGTERM)?;
+/// assert_eq!(worker.wait().await?.signal(), Some(libc::SIGTERM));
+/// worker.kill().await?; // no error, though it has exited
+/// # Ok(())
+/// # })
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Worker {
@@ -44,6 +78,39 @@ pub struct Worker {
 /// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
 /// process, which leaves no zombie when it exits. With
 /// [`kill_on_drop`](crate::Process::kill_on_drop) that kills the process.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::{Command, Stdio};
+/// use tokio::io::AsyncReadExt;
+///
+///
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// let mut command = Command::new("sh");
+/// command.args(["-c", "echo here; sleep 60"]).stdout(Stdio::piped()).process_group(0);
+/// let mut child = command.spawn().await?;
+/// let mut text = [0; 5];
+/// child.stdout.as_mut().expect("piped").read_exact(&mut text).await?;
+/// assert_eq!(&text, b"here\n");
+/// assert!(child.pid() > 0 && child.try_wait()?.is_none());
+///
+/// let handle = child.handle();
+/// let waiting = tokio::spawn(async move { handle.wait().await });
+/// child.signal_group(libc::SIGTERM)?; // also to `sleep`
+/// assert_eq!(waiting.await.expect("no panic")?.signal(), Some(libc::SIGTERM));
+/// assert_eq!(child.wait().await?.signal(), Some(libc::SIGTERM));
+///
+/// let output = Command::new("true").spawn().await?.wait_with_output().await?;
+/// assert!(output.status.success());
+/// # Ok(())
+/// # })
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Debug)]
 pub struct Child {
     /// Writes to the process's standard input, if that is piped.
@@ -73,15 +140,15 @@ impl Worker {
     ///
     /// # Caveats
     ///
-    /// Read first: a worker with more to send than the socket holds (some 200 KiB), or
-    /// that reads to the end of what its caller sends, does not exit while its caller
-    /// waits here. [`finish`](Worker::finish) does all in the order that ends.
+    /// Read first: a worker with more to send than the socket holds (some 200 KiB), or that
+    /// reads to the end of what its caller sends, does not exit while its caller waits here.
+    /// [`finish`](Worker::finish) does all in an order that cannot deadlock.
     pub async fn wait(&mut self) -> Result<Exit> {
         self.child.wait().await
     }
 
-    /// Reads what the worker still sends, and waits for its exit. Shuts down this
-    /// direction of the socket first, so that a worker that reads to the end finds it.
+    /// Reads what the worker still sends, and waits for its exit. Shuts down this direction
+    /// of the socket first, so that a worker that reads to the end gets there.
     /// [`blocking::Worker::finish`](crate::blocking::Worker::finish) has an example.
     ///
     /// Dropping the future drops the worker.
@@ -171,10 +238,10 @@ impl Child {
     ///
     /// # Caveats
     ///
-    /// Read first: a process with more to say than a pipe or socket holds, or that
-    /// reads to the end of what its caller sends, does not exit while its caller waits
-    /// here. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all
-    /// in the order that ends.
+    /// Read first: a process with more to print or send than a pipe or socket holds, or that
+    /// reads to the end of what its caller sends, does not exit while its caller waits here.
+    /// [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all in an
+    /// order that cannot deadlock.
     ///
     /// While its template is stopped (SIGSTOP), the exit of a process that was killed
     /// is not reported.

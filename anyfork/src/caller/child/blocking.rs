@@ -30,6 +30,34 @@ use crate::sys::poll;
 ///
 /// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
 /// process, or kills it with [`kill_on_drop`](crate::Process::kill_on_drop).
+///
+/// ```
+/// # mod doctest {
+/// use std::io::{BufRead, BufReader, Write};
+/// use std::os::unix::net::UnixStream;
+///
+/// use anyfork::Process;
+///
+/// #[anyfork::worker]
+/// fn echo(socket: UnixStream) -> std::io::Result<()> {
+///     std::io::copy(&mut &socket, &mut &socket)?;
+///     Ok(())
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let mut worker = echo::run(Process::new()?).blocking()?;
+/// worker.socket.write_all(b"hello\n")?;
+/// let mut line = String::new();
+/// BufReader::new(&worker.socket).read_line(&mut line)?;
+/// assert_eq!(line, "hello\n");
+/// assert!(worker.try_wait()?.is_none(), "it waits for more");
+/// worker.signal(libc::SIGTERM)?;
+/// assert_eq!(worker.wait()?.signal(), Some(libc::SIGTERM));
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Worker {
@@ -106,15 +134,15 @@ impl Worker {
     ///
     /// # Caveats
     ///
-    /// Read first: a worker with more to send than the socket holds (some 200 KiB), or
-    /// that reads to the end of what its caller sends, does not exit while its caller
-    /// waits here. [`finish`](Worker::finish) does all in the order that ends.
+    /// Read first: a worker with more to send than the socket holds (some 200 KiB), or that
+    /// reads to the end of what its caller sends, does not exit while its caller waits here.
+    /// [`finish`](Worker::finish) does all in an order that cannot deadlock.
     pub fn wait(&mut self) -> Result<Exit> {
         self.child.wait()
     }
 
-    /// Reads what the worker still sends, and waits for its exit. Shuts down this
-    /// direction of the socket first, so that a worker that reads to the end finds it.
+    /// Reads what the worker still sends, and waits for its exit. Shuts down this direction
+    /// of the socket first, so that a worker that reads to the end gets there.
     ///
     /// ```
     /// # mod doctest {
@@ -230,10 +258,10 @@ impl Child {
     ///
     /// # Caveats
     ///
-    /// Read first: a process with more to say than a pipe or socket holds, or that
-    /// reads to the end of what its caller sends, does not exit while its caller waits
-    /// here. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all
-    /// in the order that ends.
+    /// Read first: a process with more to print or send than a pipe or socket holds, or that
+    /// reads to the end of what its caller sends, does not exit while its caller waits here.
+    /// [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all in an
+    /// order that cannot deadlock.
     ///
     /// While its template is stopped (SIGSTOP), the exit of a process that was killed
     /// is not reported.
@@ -269,6 +297,20 @@ impl Child {
     /// same time, so that the process never waits for its reader. A stream that is not
     /// piped gives nothing. A piped standard input is closed before.
     ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::{Command, Stdio};
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "echo out; echo err >&2; exit 3"]);
+    /// command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// let output = command.spawn().blocking()?.wait_with_output()?;
+    /// assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+    /// assert_eq!(output.status.code(), Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`Child::wait`]; and if reading fails.
@@ -294,6 +336,23 @@ impl Child {
 
     /// Sends SIGKILL to the process, and to the process group that it leads, and does not
     /// wait for the exit. A process that has exited already is no error.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::Command;
+    ///
+    /// let mut child = Command::new("sleep").arg("60").process_group(0).spawn().blocking()?;
+    /// assert!(child.pid() > 0);
+    /// assert!(child.try_wait()?.is_none());
+    /// child.signal_group(libc::SIGSTOP)?; // to it, and to what it has started
+    /// child.start_kill()?;
+    /// let exit = child.wait_timeout(Duration::from_secs(60))?.expect("it is killed");
+    /// assert_eq!(exit.signal(), Some(libc::SIGKILL));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

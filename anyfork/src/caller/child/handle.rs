@@ -9,7 +9,7 @@ use crate::caller::wait;
 use crate::error::Result;
 use crate::exit::Exit;
 
-/// A further handle of a [`Child`](crate::Child), without its streams.
+/// Another handle of a [`Child`](crate::Child), without its streams.
 ///
 /// Each handle can wait, also at the same time as others in another task, and gets the
 /// same [`Exit`]. Dropping the last one of the [`Child`](crate::Child) and its handles

@@ -86,9 +86,9 @@ impl Command {
     ///
     /// The program leads a process group of its own, unless
     /// [`process_group`](Command::process_group) is set. So a terminal's Ctrl-C does not
-    /// reach it, nor may it read from that terminal. If a group is set that the program
-    /// does not lead, only the program itself is ended. So is who has left the group: a
-    /// daemon, a shell's jobs.
+    /// reach it, nor may it read from that terminal. If a group is set that the program does
+    /// not lead, only the program itself is ended. A process that has left the group (a
+    /// daemon, a shell's job) is not ended.
     ///
     /// A program of another user, such as `sudo`, may not be ended by this one. It goes on
     /// then, and the launch fails all the same. The same holds for a program that the kernel

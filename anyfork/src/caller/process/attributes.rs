@@ -41,6 +41,27 @@ impl Process {
 
     /// Sets whether the process gets a session of its own, and with it a process group of
     /// its own (setsid(2)). It has no terminal then.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// /// Whether this process leads a session, as the kernel shows it.
+    /// #[anyfork::call(text_errors)]
+    /// fn leads() -> std::io::Result<bool> {
+    ///     let stat = std::fs::read_to_string("/proc/self/stat")?;
+    ///     let fields = stat.rsplit(')').next().unwrap_or_default();
+    ///     let session = fields.split_whitespace().nth(3).and_then(|it| it.parse().ok());
+    ///     Ok(session == Some(std::process::id()))
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// assert!(leads::call(Process::new()?.setsid(true)).blocking()??);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn setsid(mut self, setsid: bool) -> Process {
         match setsid {
@@ -52,8 +73,8 @@ impl Process {
 
     /// Makes the terminal the controlling one of the process, which gets a
     /// [session](Process::setsid) of its own for that: Ctrl-C there signals the process, and
-    /// the end of the terminal does, too (`TIOCSCTTY`, ioctl_tty(2)). The
-    /// standard streams are set apart from that.
+    /// the end of the terminal does, too (`TIOCSCTTY`, ioctl_tty(2)). The standard streams
+    /// are settings of their own.
     ///
     /// # Errors
     ///
@@ -70,6 +91,14 @@ impl Process {
     /// opens later, such as `/dev/null` for a stream that
     /// is set then. The path itself is taken relative to the caller's directory.
     ///
+    /// ```no_run
+    /// # fn main() -> anyfork::Result<()> {
+    /// let process = anyfork::Process::new()?.chroot("/srv/empty").uid(65534);
+    /// # drop(process);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Caveats
     ///
     /// No wall against root's rights: see [`uid`](Process::uid). Without a `/proc` in it, the
@@ -85,6 +114,28 @@ impl Process {
     /// Sets whether programs that the process executes are kept from having more rights than
     /// it, as by set-user-id bits (`PR_SET_NO_NEW_PRIVS`, prctl(2)). What a template has set
     /// its forks cannot take back.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::call(text_errors)]
+    /// fn status() -> std::io::Result<String> {
+    ///     std::fs::read_to_string("/proc/self/status")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?
+    ///     .no_new_privs(true)
+    ///     .oom_score_adj(1000)
+    ///     .ignore_signal(libc::SIGHUP)
+    ///     .affinity(0..1024);
+    /// assert!(status::call(process).blocking()??.contains("NoNewPrivs:\t1\n"));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn no_new_privs(mut self, is_set: bool) -> Process {
         match is_set {

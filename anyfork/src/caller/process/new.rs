@@ -51,6 +51,27 @@ impl Process {
     /// (`#[anyfork::early]` on another function) run in it. It has 0, 1 and 2 open,
     /// the current environment and directory, and no other descriptor.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// /// The place of a function in this process.
+    /// #[anyfork::call]
+    /// fn place() -> usize {
+    ///     place as fn() -> usize as usize
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// // Forks of one template have one layout; each exec'ed process has its own.
+    /// let template = Process::new_exec()?;
+    /// assert_eq!(place::call(template.fork()).blocking()?, place::call(template.fork()).blocking()?);
+    /// println!("{:x}", place::call(Process::new_exec()?).blocking()?);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::ExecFailed`] if the program's file cannot be executed, or if this crate
@@ -102,6 +123,17 @@ impl Process {
 
     /// [`exec_program`](Process::exec_program) with another limit than ten
     /// seconds for the program to answer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// // A program that answers nothing is killed.
+    /// let limit = Duration::from_millis(10);
+    /// let error = Process::exec_program_within("/bin/cat", limit).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotAnyfork);
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,6 +189,24 @@ impl Process {
     ///
     /// To be called after unshare(2) or setns(2), beside
     /// [`end_early`](Process::end_early).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn nothing() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// Process::end_early();
+    /// Process::reset_default();
+    /// let mut worker = nothing::run(Process::new()?).blocking()?; // of a new template
+    /// assert!(worker.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn reset_default() {
         templates::reset_default();
     }

@@ -86,6 +86,17 @@ impl Process {
 
     /// Removes all variables of the environment: the template's, and those that were set
     /// before.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::Process;
+    ///
+    /// let process = Process::new()?.env_clear().envs([("COLOR", "red"), ("SIZE", "10")]);
+    /// let output = process.env_remove("SIZE").exec("/usr/bin/env").output().blocking()?;
+    /// assert_eq!(output.stdout, b"COLOR=red\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn env_clear(self) -> Process {
         self.set(Setting::EnvClear)
@@ -115,6 +126,33 @@ impl Process {
     }
 
     /// Sets the standard error.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::{Read, Write};
+    ///
+    /// use anyfork::{Process, Stdio};
+    ///
+    /// #[anyfork::worker]
+    /// fn complain() -> std::io::Result<()> {
+    ///     let text = std::io::read_to_string(std::io::stdin())?;
+    ///     eprint!("{text}?");
+    ///     Ok(())
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?.stdin(Stdio::piped()).stderr(Stdio::piped());
+    /// let mut child = complain::run(process).blocking()?.child;
+    /// child.stdin.take().expect("piped").write_all(b"what")?; // and closes it
+    /// let mut text = String::new();
+    /// child.stderr.take().expect("piped").read_to_string(&mut text)?;
+    /// assert_eq!(text, "what?");
+    /// assert!(child.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn stderr(self, stream: impl Into<Stdio>) -> Process {
         self.stream(2, stream.into())
@@ -123,6 +161,25 @@ impl Process {
     /// Sets the process group: 0 for one of its own, else the number of a group in
     /// the caller's session (setpgid(2)). A terminal sends the signal of Ctrl-C to
     /// a group.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn hang() {
+    ///     std::thread::park();
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut worker = hang::run(Process::new()?.process_group(0)).blocking()?;
+    /// worker.signal_group(libc::SIGTERM)?;
+    /// assert_eq!(worker.wait()?.signal(), Some(libc::SIGTERM));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn process_group(self, group: i32) -> Process {
         self.set(Setting::ProcessGroup(group))
@@ -131,6 +188,21 @@ impl Process {
     /// Sets the real, effective and saved user id (setuid(2)). If root gives up its
     /// rights by this, and [`groups`](Process::groups) are not set, the process has no
     /// supplementary groups, as with std.
+    ///
+    /// ```
+    /// use anyfork::Process;
+    ///
+    /// # fn main() -> anyfork::Result<()> {
+    /// # if !nix::unistd::geteuid().is_root() {
+    /// #     return Ok(());
+    /// # }
+    /// // As root: the user, and the group, "nobody", without further groups.
+    /// let process = Process::new()?.uid(65534).gid(65534).groups([]);
+    /// let output = process.exec("id").args(["-u"]).output().blocking()?;
+    /// assert_eq!(output.stdout, b"65534\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn uid(self, id: u32) -> Process {
         self.set(Setting::User(id))
@@ -181,6 +253,15 @@ impl Process {
     }
 
     /// Adds to the nice value: a higher one is less urgent (nice(2)).
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// let output = anyfork::Process::new()?.nice(1).exec("nice").output().blocking()?;
+    /// let before = anyfork::Command::new("nice").output().blocking()?;
+    /// assert_ne!(output.stdout, before.stdout);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn nice(self, step: i32) -> Process {
         self.set(Setting::Nice(step))
@@ -189,6 +270,29 @@ impl Process {
     /// Sets whether the process is killed when the last one of its
     /// [`Child`](crate::Child) and [handles](crate::Child::handle) is dropped, and when
     /// this whole program exits, also by SIGKILL.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::Read;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn hang(_socket: UnixStream) {
+    ///     std::thread::park();
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let worker = hang::run(Process::new()?.kill_on_drop(true)).blocking()?;
+    /// let mut socket = worker.socket;
+    /// drop(worker.child);
+    /// assert_eq!(socket.read(&mut [0])?, 0, "it is gone");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     ///
     /// # Caveats
     ///
@@ -203,6 +307,24 @@ impl Process {
 
     /// Sets the title that `ps` shows, in place of `anyfork: greet of 4711 (myapp)`. Its
     /// first 15 bytes are the short name.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::call(text_errors)]
+    /// fn name() -> std::io::Result<String> {
+    ///     std::fs::read_to_string("/proc/self/comm")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?.title("db: connections");
+    /// assert_eq!(name::call(process).blocking()??, "db: connections\n");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn title(mut self, title: impl Into<String>) -> Process {
         self.options().title = Some(title.into());
@@ -212,6 +334,30 @@ impl Process {
     /// Sets how long a launch may take to be ready, from the call that starts it. A
     /// launch that takes longer fails with
     /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut), and its process is killed.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// #[anyfork::init]
+    /// fn load() {
+    ///     std::thread::sleep(Duration::from_secs(60));
+    /// }
+    ///
+    /// #[anyfork::worker]
+    /// fn nothing() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = load::init(Process::new()?).timeout(Duration::from_millis(50));
+    /// let error = nothing::run(process).blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn timeout(mut self, limit: Duration) -> Process {
         self.options().timeout = Some(limit);

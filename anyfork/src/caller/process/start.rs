@@ -58,6 +58,26 @@ impl Process {
     /// Creates the process now, and resolves when its preparation has succeeded.
     /// Without it, the first launch from it creates it and reports.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// #[anyfork::init]
+    /// fn load(path: String) -> std::io::Result<()> {
+    ///     std::fs::read(path).map(drop)
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let template = load::init(Process::new()?, "/proc/version".into()).prepare().blocking()?;
+    /// assert!(template.pid().is_some());
+    /// let error = load::init(Process::new()?, "/no/file".into()).prepare().blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InitFailed);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As a [`Launch`] of a worker, up to its preparation.
@@ -130,6 +150,28 @@ impl Process {
     /// a worker's socket, for [`from_fd`](Process::from_fd) there. Preparation
     /// done so far stays with it. Both sides may go on using one template at the
     /// same time: keep a clone of the descriptor, or a [`fork`](Process::fork).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn check(word: String) {
+    ///     assert_eq!(word, "prepared");
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let template = Process::new()?.send_arg("prepared");
+    /// let descriptor = template.into_fd()?; // can be sent to another process
+    ///
+    /// let process = Process::from_fd(descriptor)?; // and there:
+    /// let mut worker = process.run(check::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     ///
     /// # Errors
     ///

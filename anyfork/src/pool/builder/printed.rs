@@ -7,8 +7,8 @@ use crate::pool::logs::printed::Printed;
 use crate::pool::trace::Home;
 
 impl Builder {
-    /// Is told of each line that workers print to their standard output: Rust code, libraries
-    /// in C, and programs that they start.
+    /// Calls `on_line` with each line that workers print to their standard output: from Rust
+    /// code, from C libraries, and from programs that they start.
     ///
     /// ```
     /// # mod doctest {
@@ -53,7 +53,7 @@ impl Builder {
     /// # Caveats
     ///
     /// Up to 1 MiB of lines wait for a callback that is slow; then workers that print wait,
-    /// too. If it takes longer than a second for one line, what comes beyond is left out
+    /// too. If one line takes it longer than a second, what does not fit is left out
     /// ([`Printed::left_out`]), and calls go on.
     ///
     /// The C library keeps what is printed to a pipe until its buffer is full, or the process
@@ -66,17 +66,17 @@ impl Builder {
         self
     }
 
-    /// Is told of each line that workers print to their standard error, such as what a panic
-    /// says: as [`stdout`](Builder::stdout).
+    /// Calls `on_line` with each line that workers print to their standard error, such as the
+    /// message of a panic: as [`stdout`](Builder::stdout) does.
     pub fn stderr(mut self, on_line: impl Fn(&Printed) + Send + Sync + 'static) -> Builder {
         self.printed.stderr = Some(Box::new(on_line));
         self
     }
 
-    /// Workers' spans and events come home: to the observer that is set where a call is made,
-    /// inside the span `call` of that call (target `anyfork`), with their level, target,
-    /// fields, file and line. What a worker does beside its calls, as in an init function,
-    /// is in a span `worker`.
+    /// Brings the spans and events of workers home: to the subscriber that is set where a
+    /// call is made, inside the span `call` of that call (target `anyfork`), with their
+    /// level, target, fields, file and line. What a worker does beside its calls, as in an
+    /// init function, is in a span `worker`.
     ///
     /// ```
     /// # mod doctest {
@@ -97,13 +97,13 @@ impl Builder {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// A worker sends what is as severe as the program wanted to know of when the worker was
+    /// A worker sends the levels that the program's subscriber wanted when the worker was
     /// started; the program's filters then decide. An event comes a moment later, and a
     /// [`shutdown`](crate::Pool::shutdown) waits until all are there. Where the program is
     /// behind, the worker waits, as for a line of [`stdout`](Builder::stdout).
     ///
     /// Values are cut after 16 KiB an event, and say so. An event that has to be left out,
-    /// because the observer does not return for a second, or there are more than 4,096 open
+    /// because the subscriber does not return for a second, or there are more than 4,096 open
     /// spans or places in the source, is counted in a warning.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use crate::pool::state::event::{CallId, Event, Reason, Return};
 /// # Errors
 ///
 /// Those of [`Pool::lease`](crate::Pool::lease).
-#[must_use = "a lease that is dropped is undone: `.await` it or call `.blocking()`"]
+#[must_use = "a lease that is dropped is given up: `.await` it or call `.blocking()`"]
 pub struct Leasing {
     shared: Result<Arc<Shared>>,
     id: CallId,
@@ -95,8 +95,22 @@ impl Leasing {
         }
     }
 
-    /// Limits the time for which it waits for a worker; replaces the pool's
+    /// Limits how long it waits for a worker; replaces the pool's
     /// [`queue_timeout`](crate::pool::Builder::queue_timeout).
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// let pool = Pool::builder(Process::new()?).max(1).build()?;
+    /// let _lease = pool.lease().blocking()?;
+    /// let another = pool.lease().queue_timeout(Duration::from_millis(10));
+    /// assert_eq!(another.blocking().unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn queue_timeout(self, limit: Duration) -> Leasing {
         if let Ok(shared) = &self.shared
             && !shared.is_copy()

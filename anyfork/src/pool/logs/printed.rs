@@ -53,8 +53,43 @@ impl Callbacks {
     }
 }
 
-/// A line that a worker of a pool has printed: what [`Builder::stdout`] and
-/// [`Builder::stderr`] are told.
+/// A line that a worker of a pool has printed: what the functions of [`Builder::stdout`] and
+/// [`Builder::stderr`] are called with.
+///
+/// ```
+/// # mod doctest {
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+///
+/// use anyfork::{Pool, Process};
+///
+/// #[anyfork::call]
+/// fn warn() -> u32 {
+///     eprintln!("careful");
+///     std::process::id()
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let (lines, log) = mpsc::channel();
+/// let pool = Pool::builder(Process::new()?)
+///     .stderr(move |line| {
+///         let _ = lines.send(line.clone());
+///     })
+///     .build()?;
+/// let call = warn::call(&pool);
+/// let id = call.id();
+/// let pid = call.blocking()?;
+/// pool.shutdown(Duration::from_secs(60)).blocking()?;
+///
+/// let line = log.recv().expect("one line");
+/// assert_eq!((line.pid(), line.call()), (pid, Some(id)));
+/// assert_eq!((line.text(), line.bytes()), ("careful".into(), &b"careful"[..]));
+/// assert_eq!((line.goes_on(), line.left_out()), (false, 0));
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 ///
 /// [`Builder::stdout`]: crate::pool::Builder::stdout
 /// [`Builder::stderr`]: crate::pool::Builder::stderr
@@ -96,7 +131,7 @@ impl Printed {
         self.goes_on
     }
 
-    /// How many lines of the pool were left out since the one that was told before: see
+    /// How many lines of the pool were left out since the one before: see
     /// [`Builder::stdout`](crate::pool::Builder::stdout).
     pub fn left_out(&self) -> u64 {
         self.left_out

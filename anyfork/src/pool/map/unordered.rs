@@ -43,7 +43,7 @@ pub struct Unordered<I: Iterator, R> {
 }
 
 impl<I: Iterator, R> Unordered<I, R> {
-    /// The results for code without async.
+    /// The results as an [`Iterator`], for code without async.
     pub fn blocking(self) -> Blocking<Unordered<I, R>> {
         Blocking(self)
     }

@@ -10,12 +10,36 @@ use crate::caller::wait;
 use crate::error::Result;
 use crate::exit::Exit;
 
-/// A further handle of a [`Child`](crate::blocking::Child), without its streams.
+/// Another handle of a [`Child`](crate::blocking::Child), without its streams.
 ///
 /// Each handle can wait, also at the same time as others in another thread, and gets the
 /// same [`Exit`]. Dropping the last one of the [`Child`](crate::blocking::Child) and its
 /// handles detaches the process, or kills it with
 /// [`kill_on_drop`](crate::Process::kill_on_drop).
+///
+/// ```
+/// # fn main() -> anyfork::Result<()> {
+/// use std::time::Duration;
+///
+/// use anyfork::Command;
+///
+/// let child = Command::new("sleep").arg("60").process_group(0).spawn().blocking()?;
+/// let handle = child.handle();
+/// assert_eq!(handle.pid(), child.pid());
+/// let waiting = std::thread::spawn(move || handle.wait()); // `child` can be used meanwhile
+///
+/// let handle = child.handle();
+/// assert!(handle.try_wait()?.is_none());
+/// assert!(handle.wait_timeout(Duration::from_millis(1))?.is_none());
+/// handle.signal(libc::SIGCONT)?;
+/// handle.signal_group(libc::SIGTERM)?;
+/// let exit = waiting.join().expect("no panic")?;
+/// assert_eq!(exit.signal(), Some(libc::SIGTERM));
+/// handle.kill()?; // no error, though it has exited
+/// handle.start_kill()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ChildHandle {
     watch: ExitWatch,
