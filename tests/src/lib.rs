@@ -11,6 +11,7 @@ pub mod resources;
 pub mod rights;
 mod scene;
 pub mod spares;
+pub mod tracing;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
