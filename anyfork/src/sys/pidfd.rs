@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::sys::fd::above_standard;
@@ -164,6 +164,12 @@ fn process_of(pidfd: BorrowedFd<'_>) -> Process {
 /// the child's (kill(2)).
 pub(crate) fn kill_child(pid: u32) -> io::Result<()> {
     Ok(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?)
+}
+
+/// Kills the process group that such a child leads, if it leads one (kill(2)). As long as the
+/// child is not reaped, no other group has its number.
+pub(crate) fn kill_group_of_child(pid: u32) -> io::Result<()> {
+    Ok(killpg(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?)
 }
 
 /// What a pidfd tells of its process.

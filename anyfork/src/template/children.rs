@@ -97,7 +97,9 @@ impl Children {
     pub(crate) fn fds_are_scarce(&self) -> bool {
         // A spare counts as if it were launched: its status pipe is to come.
         let watched = Watched::DESCRIPTORS * self.watched.len() as u64;
-        self.limits.are_near(watched + self.delegated.descriptors())
+        let unwatched = self.unwatched.len() as u64;
+        self.limits
+            .are_near(watched + unwatched + self.delegated.descriptors())
     }
 
     /// Number of spares.
@@ -141,7 +143,11 @@ impl Children {
             return self.unwatched.push(child);
         };
         if let Some(status) = child.status {
-            watched.report_to(status, child.kill_on_drop, &self.events);
+            let reported = watched.report_to(status, child.kill_on_drop, &self.events);
+            if reported.is_err() {
+                watched.unwatch(&self.events);
+                return self.unwatched.push(Unwatched::no_more(watched));
+            }
         }
         if self.owners_gone {
             let _ = watched.watch_caller(&self.events);
@@ -162,20 +168,25 @@ impl Children {
     /// The spare has taken a request: it is launched now, like a child of
     /// [`add`](Children::add).
     pub(crate) fn on_taken(&mut self, pid: u32, status: OwnedFd, kill_on_drop: bool) {
-        self.mark_lost(pid);
-        if let Some(child) = self.watched.get_mut(&pid) {
-            child.report_to(status, kill_on_drop, &self.events);
+        if !self.mark_lost(pid) {
+            return;
+        }
+        if let Some(child) = self.watched.get_mut(&pid)
+            && child.report_to(status, kill_on_drop, &self.events).is_err()
+            && let Some(child) = self.watched.remove(&pid)
+        {
+            child.unwatch(&self.events);
+            self.unwatched.push(Unwatched::no_more(child));
         }
     }
 
     /// The spare has taken a request, and its status pipe did not arrive: it is
-    /// launched, and lost.
-    pub(crate) fn mark_lost(&mut self, pid: u32) {
-        if let Some(child) = self.watched.get_mut(&pid)
-            && mem::take(&mut child.is_spare)
-        {
-            self.spares -= 1;
-        }
+    /// launched, and lost. `false`: there is no such spare.
+    pub(crate) fn mark_lost(&mut self, pid: u32) -> bool {
+        let child = self.watched.get_mut(&pid);
+        let was_spare = child.is_some_and(|child| mem::take(&mut child.is_spare));
+        self.spares -= usize::from(was_spare);
+        was_spare
     }
 
     /// Reaps the child of this pid, if it has exited and the template watches it. It
@@ -224,6 +235,7 @@ impl Children {
             child.unwatch(&self.events);
         }
         self.watched.retain(|_, child| !lost(child));
+        self.unwatched.retain(|child| child.status.is_some());
         for child in self.watched.values_mut() {
             // Unwatched, the child is reaped all the same.
             let _ = child.watch_caller(&self.events);
@@ -253,21 +265,23 @@ impl Children {
             self.delegate_excess();
             match self.delegated.receive(monitor) {
                 FromMonitor::Nothing => return,
-                FromMonitor::Malformed => {}
-                FromMonitor::Child(returned, status) => self.on_returned(returned, status),
-                FromMonitor::Closed => return self.on_monitor_exited(monitor),
+                FromMonitor::Child(returned, status) => {
+                    self.on_returned(monitor, returned, status);
+                }
+                FromMonitor::Ended => return self.on_monitor_exited(monitor),
             }
         }
     }
 
     /// A monitor has returned a child, because the child has exited or the monitor is
     /// about to. Without a status pipe, there was no room for it here or on the way.
-    fn on_returned(&mut self, returned: Returned, status: Option<OwnedFd>) {
+    fn on_returned(&mut self, monitor: u32, returned: Returned, status: Option<OwnedFd>) {
         let Returned { pid, kill_on_drop } = returned;
-        let exit = wait::peek(pid);
-        if !self.delegated.remove(pid, matches!(exit, Ok(None))) {
+        if !self.delegated.has(monitor, pid) {
             return;
         }
+        let exit = wait::peek(pid);
+        self.delegated.remove(pid, matches!(exit, Ok(None)));
         match exit {
             Ok(None) => self.watch_or_look(Unwatched {
                 pid,
@@ -278,8 +292,8 @@ impl Children {
         }
     }
 
-    /// A monitor has exited, or was killed: then the template watches the children
-    /// that the monitor had left.
+    /// A monitor has exited, was killed, or does not speak its protocol and is killed: then
+    /// the template watches the children that the monitor had left.
     fn on_monitor_exited(&mut self, monitor: u32) {
         let Some((socket, lost)) = self.delegated.remove_monitor(monitor) else {
             return;
@@ -288,11 +302,7 @@ impl Children {
         drop(socket);
         for pid in lost {
             self.delegated.remove(pid, true);
-            self.watch_or_look(Unwatched {
-                pid,
-                status: None,
-                kill_on_drop: false,
-            });
+            self.watch_or_look(Unwatched::lost(pid));
             self.delegate_excess();
         }
     }
@@ -338,11 +348,7 @@ impl Children {
     fn kill_and_reap(&mut self, pid: u32) {
         let _ = pidfd::kill_child(pid);
         match wait::peek_soon(pid) {
-            Ok(None) => self.unwatched.push(Unwatched {
-                pid,
-                status: None,
-                kill_on_drop: false,
-            }),
+            Ok(None) => self.unwatched.push(Unwatched::lost(pid)),
             exit => report_and_reap(pid, exit, None),
         }
     }
@@ -351,14 +357,15 @@ impl Children {
     /// there is room now. Reaps killed monitors, too.
     pub(crate) fn look_at_unwatched(&mut self) {
         self.delegated.reap_killed();
-        for child in mem::take(&mut self.unwatched) {
+        for mut child in mem::take(&mut self.unwatched) {
             match wait::peek(child.pid) {
-                Ok(None) => {
-                    if child.is_abandoned() {
-                        let _ = pidfd::kill_child(child.pid);
-                    }
+                Ok(None) if child.is_abandoned() && child.kill_on_drop => {
+                    child.kill();
                     self.watch_or_look(child);
                 }
+                // Nobody's business any more.
+                Ok(None) if self.owners_gone && child.is_abandoned() => {}
+                Ok(None) => self.watch_or_look(child),
                 exit => report_and_reap(child.pid, exit, child.status.as_ref()),
             }
         }

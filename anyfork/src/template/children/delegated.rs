@@ -68,10 +68,8 @@ pub(crate) enum FromMonitor {
     Nothing,
     /// A returned child, and its status pipe if there was room for it.
     Child(Returned, Option<OwnedFd>),
-    /// A message that is not the monitor's protocol.
-    Malformed,
-    /// The end: the monitor has exited, or was killed.
-    Closed,
+    /// The end: the monitor has exited, was killed, or sends what is not its protocol.
+    Ended,
 }
 
 impl Delegated {
@@ -114,23 +112,26 @@ impl Delegated {
         match socket::receive(socket.as_fd(), &mut bytes, &mut fds) {
             Ok(received) if received.len > 0 => match Returned::parse(&bytes[..received.len]) {
                 Some(returned) => FromMonitor::Child(returned, fds.pop()),
-                None => FromMonitor::Malformed,
+                None => FromMonitor::Ended,
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => FromMonitor::Nothing,
-            Ok(_) | Err(_) => FromMonitor::Closed,
+            Ok(_) | Err(_) => FromMonitor::Ended,
         }
     }
 
-    /// Notes that a child has come back; `false` if it is not delegated.
-    pub(crate) fn remove(&mut self, pid: u32, is_alive: bool) -> bool {
-        let Some(monitor) = self.children.remove(&pid) else {
-            return false;
-        };
-        if let Some(monitor) = self.monitors.get_mut(&monitor) {
+    /// Whether the child is delegated to this monitor.
+    pub(crate) fn has(&self, monitor: u32, pid: u32) -> bool {
+        self.children.get(&pid) == Some(&monitor)
+    }
+
+    /// Notes that a child has come back.
+    pub(crate) fn remove(&mut self, pid: u32, is_alive: bool) {
+        if let Some(monitor) = self.children.remove(&pid)
+            && let Some(monitor) = self.monitors.get_mut(&monitor)
+        {
             monitor.left -= 1;
             monitor.returned_alive += usize::from(is_alive);
         }
-        true
     }
 
     /// Removes a monitor whose socket is closed, and reaps it. Returns its socket, for

@@ -51,13 +51,19 @@ impl Watched {
         })
     }
 
-    /// A caller waits for the child now, at the read end of `status`.
-    pub(crate) fn report_to(&mut self, status: OwnedFd, kill_on_drop: bool, events: &Epoll) {
+    /// A caller waits for the child now, at the read end of `status`. An error if there is
+    /// no room to watch the caller, who wants the child killed.
+    pub(crate) fn report_to(
+        &mut self,
+        status: OwnedFd,
+        kill_on_drop: bool,
+        events: &Epoll,
+    ) -> io::Result<()> {
         self.status = Some(status);
         self.kill_on_drop = kill_on_drop;
-        if kill_on_drop && self.watch_caller(events).is_err() {
-            // Unwatched, the child might outlive a caller that wants it killed.
-            let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        match kill_on_drop {
+            true => self.watch_caller(events),
+            false => Ok(()),
         }
     }
 
