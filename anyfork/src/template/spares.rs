@@ -30,6 +30,10 @@ use crate::template::token::Token;
 /// for now: the spare that was just taken, and its caller, need the processors.
 const QUIET: Duration = Duration::from_micros(300);
 
+/// Maximum number of notices that are read at once: an owner can have spares pass on as many
+/// targets as it likes. More than their socket holds, so that all are read that were there.
+const MAX_NOTICES: usize = 1024;
+
 /// The spares of a template.
 #[derive(Default)]
 pub(crate) struct SparePool {
@@ -132,7 +136,8 @@ impl SparePool {
             // Before reading: a notice that comes later signals again.
             channel.notifier.wake.clear();
         }
-        while let Some(channel) = &self.channel {
+        for _ in 0..MAX_NOTICES {
+            let Some(channel) = &self.channel else { return };
             let (mut bytes, mut fds) = ([0; SpareNotice::LEN], Vec::new());
             let receiver = channel.receiver.as_fd();
             let Ok(received) = socket::receive(receiver, &mut bytes, &mut fds) else {
@@ -145,12 +150,16 @@ impl SparePool {
                     children.on_taken(pid, status, kill_on_drop);
                 }
                 // The template had no room for the status pipe.
-                (Some(SpareNotice::Taken { pid, .. }), None) => children.mark_lost(pid),
+                (Some(SpareNotice::Taken { pid, .. }), None) => drop(children.mark_lost(pid)),
                 (Some(SpareNotice::SetSpares(target)), owner) => {
                     self.set_target(target, owner, children);
                 }
                 (None, _) => {}
             }
+        }
+        // The rest after what others wait for.
+        if let Some(channel) = &self.channel {
+            channel.notifier.wake.signal();
         }
     }
 
