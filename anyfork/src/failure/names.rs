@@ -17,8 +17,11 @@ pub(crate) fn resolve(noted: &str) -> String {
     let Some(lines) = noted.strip_prefix(RAW_STACK) else {
         return noted.to_owned();
     };
+    /// Maximum number of lines: a child notes a hundred addresses, each with an image, but it
+    /// may send what it likes.
+    const MAX_LINES: usize = 256;
     let (mut image, mut frames) = (("", None), Vec::new());
-    for line in lines.lines().filter(|line| !line.is_empty()) {
+    for line in lines.lines().filter(|it| !it.is_empty()).take(MAX_LINES) {
         match line.strip_prefix('@').and_then(|it| it.split_once(' ')) {
             Some((fingerprint, path)) => image = (path, base_of(fingerprint)),
             None => {
