@@ -16,6 +16,20 @@ fn a_program_that_sigpipe_would_end_gets_an_error() {
     probe("default-sigpipe");
 }
 
+/// In the background of a terminal that stops whoever prints from there (`TOSTOP`,
+/// termios(3)): nothing of anyfork's touches it.
+#[test]
+fn a_program_in_the_background_of_a_terminal_is_not_stopped() {
+    probe("leads-a-terminal");
+}
+
+/// What a program shares with others in memory files can be taken away by nobody, and is not
+/// mapped by the caller (SIGBUS, mmap(2)).
+#[test]
+fn a_program_whose_worker_cuts_what_it_can_goes_on() {
+    probe("cut-files");
+}
+
 fn probe(what: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probe"));
     let output = bounded(what, || command.arg(what).output()).unwrap();

@@ -15,19 +15,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use nix::sys::signal::Signal;
 use nix::unistd::ftruncate;
 
 use crate::sys::fd::above_standard;
+use crate::sys::signal::CaughtSignal;
 
 /// Number of bytes of the file.
 const LEN: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
 
 /// A file that holds the number 0 and keeps its size (memfd_create(2), `F_ADD_SEALS`,
 /// fcntl(2)).
+///
+/// Under a limit of no bytes (`RLIMIT_FSIZE`) this is an error, and raises no SIGXFSZ.
 pub(crate) fn create() -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let file = memfd_create(c"anyfork call", flags)?;
-    ftruncate(&file, LEN.get() as i64)?;
+    {
+        let _caught = CaughtSignal::new(Signal::SIGXFSZ)?;
+        ftruncate(&file, LEN.get() as i64)?;
+    }
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     above_standard(file)

@@ -14,6 +14,9 @@ use anyfork_tests::{
 };
 use anyfork_tests::{release, send_signal, set_soft_limit, try_held, until};
 
+#[path = "probe/signals_of_others.rs"]
+mod signals_of_others;
+
 #[anyfork::early]
 fn main() -> ExitCode {
     let what = std::env::args().nth(1).unwrap_or_default();
@@ -25,6 +28,9 @@ fn main() -> ExitCode {
         "caller-full-at-the-answer" => caller_full_at_the_answer(),
         "small-files-only" => small_files_only(),
         "default-sigpipe" => default_sigpipe(),
+        "cut-files" => signals_of_others::cut_files(),
+        "leads-a-terminal" => signals_of_others::lead_a_terminal(),
+        "in-the-background" => signals_of_others::use_all(),
         _ => return ExitCode::from(2),
     }
     ExitCode::SUCCESS
@@ -161,6 +167,12 @@ fn small_files_only() {
             assert_eq!(error_number(&error), Some(libc::EFBIG), "{error}");
             release(held(Process::new().expect("a template").send_arg("small")));
         }
+        // The page of a call is a file, too.
+        let call = signals_of_others::cut_all::call(Process::new().expect("a template"));
+        match bounded("a call", || call.blocking()) {
+            Ok(cut) => assert!(limit > 0 && cut == 0),
+            Err(error) => assert_eq!(error_number(&error), Some(libc::EFBIG), "{error}"),
+        }
         assert_eq!(status(process::id(), "SigPnd").trim_start_matches('0'), "");
         assert_eq!(status(process::id(), "SigBlk").trim_start_matches('0'), "");
     }
@@ -186,6 +198,7 @@ fn default_sigpipe() {
         assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
     };
     must_be_gone(try_held(process).expect_err("no template"));
+    signals_of_others::use_all();
     // The early template may have forked theirs before.
     for process in [forked_from, fork] {
         match try_held(process) {
