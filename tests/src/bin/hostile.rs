@@ -1,17 +1,14 @@
 //! A program that gives its rights up, and starts workers as nobody: one of them tries to
-//! reach what their template has. Or, with `in-flight`, fills what its user may have under way.
+//! reach what their template has.
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-use anyfork::{ErrorKind, Process, args};
+use anyfork::Process;
 use anyfork_tests::rights::NOBODY;
-use anyfork_tests::{bounded, byte_of, held, hold, release, set_soft_limit, template_of};
+use anyfork_tests::{bounded, byte_of, held, release, template_of};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
-use sendfd::SendWithFd;
 
 /// Tells what it can of a process: 1 its descriptors, 2 its memory, 4 that it can be traced.
 #[anyfork::worker]
@@ -35,34 +32,7 @@ fn main() -> anyfork::Result<()> {
     setgroups(&[]).expect("root");
     setgid(Gid::from_raw(NOBODY)).expect("root");
     setuid(Uid::from_raw(NOBODY)).expect("root");
-    match std::env::args().nth(1).as_deref() {
-        Some("in-flight") => launch_with_many_in_flight(),
-        _ => look_into_a_template(),
-    }
-}
-
-/// So many descriptors are in flight that the kernel takes no more of this user.
-fn launch_with_many_in_flight() -> anyfork::Result<()> {
-    set_soft_limit(std::process::id(), libc::RLIMIT_NOFILE, 100).expect("a limit");
-    let process = Process::new_exec()?;
-    let bystander = held(process.fork());
-    let null = fs::File::open("/dev/null").expect("a file");
-    let many = vec![null.as_raw_fd(); 200];
-    let (full, end) = UnixStream::pair().expect("a pair");
-    full.send_with_fd(b"!", &many).expect("the first are taken");
-    let error = full.send_with_fd(b"!", &many).expect_err("more are not");
-    assert_eq!(error.raw_os_error(), Some(libc::ETOOMANYREFS));
-    // The request waits, and so does what goes with it.
-    let launch = hold::run(process.fork(), args![null]);
-    let dropped = hold::run(process.fork(), args![]);
-    drop(dropped);
-    let limited = hold::run(process.fork().timeout(Duration::from_millis(100)), args![]);
-    let error = bounded("a launch", || limited.blocking()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
-    drop((full, end));
-    release(bounded("a launch", || launch.blocking())?);
-    release(bystander);
-    Ok(())
+    look_into_a_template()
 }
 
 fn look_into_a_template() -> anyfork::Result<()> {
