@@ -340,10 +340,7 @@ fn call() {
         pass::call(&pool, null(), gate.try_clone().expect("room")).blocking()
     })
     .expect("a result");
-    let full = Full::new();
-    let call = pass::call(&pool, null(), gate);
-    drop(full);
-    bounded("a call", || call.blocking()).expect("a result");
+    in_a_thread(Full::new(), || pass::call(&pool, null(), gate).blocking()).expect("a result");
 }
 
 fn result() {

@@ -1,8 +1,7 @@
 //! What raises signals in programs that write, read or map carelessly: closed pipes, a
 //! terminal in whose background they are, files that are cut.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::fs::{self, OpenOptions};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -11,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyfork::{Args, ErrorKind, Pool, Process};
 use anyfork_tests::{bounded, end_by, held, hold, release};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 
@@ -124,10 +124,10 @@ pub(crate) fn lead_a_terminal() {
     std::mem::forget(pty.master);
 }
 
+/// What there is to read: nothing, if the program was stopped before.
 fn printed(master: &OwnedFd) -> String {
+    fcntl(master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a terminal");
     let mut text = vec![0; 65536];
-    let len = File::from(master.try_clone().expect("room"))
-        .read(&mut text)
-        .unwrap_or_default();
+    let len = nix::unistd::read(master, &mut text).unwrap_or_default();
     String::from_utf8_lossy(&text[..len]).into_owned()
 }
