@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -59,7 +59,20 @@ struct Aside {
 }
 
 thread_local! {
-    static ASIDE: RefCell<Aside> = const { RefCell::new(Aside { fds: None, reason: None }) };
+    /// Empty where no value is on its way, but for a reason at most that nobody has asked for.
+    /// So it needs no destructor, for whose registration a new process would pay with a dozen
+    /// page faults.
+    static ASIDE: ManuallyDrop<RefCell<Aside>> = const {
+        ManuallyDrop::new(RefCell::new(Aside {
+            fds: None,
+            reason: None,
+        }))
+    };
+}
+
+/// Works on what is beside the value of this thread.
+fn with_aside<T>(work: impl FnOnce(&mut Aside) -> T) -> T {
+    ASIDE.with(|aside| work(&mut aside.borrow_mut()))
 }
 
 /// Runs `encode`, and appends the descriptors that it serializes to `fds`.
@@ -77,7 +90,7 @@ pub(crate) fn provide<T>(fds: &mut Vec<Option<OwnedFd>>, decode: impl FnOnce() -
     impl Restore {
         /// What was put beside the value, or what is left of it.
         fn swap(&mut self) {
-            ASIDE.with_borrow_mut(|aside| mem::swap(&mut aside.fds, &mut self.0));
+            with_aside(|aside| mem::swap(&mut aside.fds, &mut self.0));
         }
     }
     impl Drop for Restore {
@@ -85,7 +98,7 @@ pub(crate) fn provide<T>(fds: &mut Vec<Option<OwnedFd>>, decode: impl FnOnce() -
             self.swap();
         }
     }
-    let before = ASIDE.with_borrow_mut(|aside| {
+    let before = with_aside(|aside| {
         aside.reason = None;
         aside.fds.replace(mem::take(fds))
     });
@@ -99,7 +112,7 @@ pub(crate) fn provide<T>(fds: &mut Vec<Option<OwnedFd>>, decode: impl FnOnce() -
 
 /// Why a value did not cross, in the words of a descriptor or a format where there are any.
 pub(crate) fn reason(error: postcard::Error) -> String {
-    let reason = ASIDE.with_borrow_mut(|aside| aside.reason.take());
+    let reason = with_aside(|aside| aside.reason.take());
     reason.unwrap_or_else(|| match error {
         postcard::Error::DeserializeUnexpectedEnd => "it ends too early".to_owned(),
         error => error.to_string(),
@@ -109,7 +122,7 @@ pub(crate) fn reason(error: postcard::Error) -> String {
 /// Notes a reason, for a serializer that drops texts.
 pub(crate) fn note(reason: impl fmt::Display) -> String {
     let reason = reason.to_string();
-    ASIDE.with_borrow_mut(|aside| aside.reason = Some(reason.clone()));
+    with_aside(|aside| aside.reason = aside.fds.is_some().then(|| reason.clone()));
     reason
 }
 
@@ -118,7 +131,7 @@ impl<T: AsFd> Serialize for Fd<T> {
         let failed = |reason: &dyn fmt::Display| ser::Error::custom(note(reason));
         let fd = self.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|error| failed(&error))?;
-        let index = ASIDE.with_borrow_mut(|aside| {
+        let index = with_aside(|aside| {
             let fds = aside.fds.as_mut()?;
             fds.push(Some(fd));
             Some(fds.len() as u32 - 1)
@@ -133,7 +146,7 @@ impl<T: AsFd> Serialize for Fd<T> {
 impl<'de, T: Descriptor> Deserialize<'de> for Fd<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fd<T>, D::Error> {
         let index = u32::deserialize(deserializer)? as usize;
-        let fd = ASIDE.with_borrow_mut(|it| it.fds.as_mut()?.get_mut(index)?.take());
+        let fd = with_aside(|it| it.fds.as_mut()?.get_mut(index)?.take());
         let fd = fd.ok_or_else(|| de::Error::custom(note("a descriptor is missing")))?;
         let value = T::from_arg(Arg::Fd(fd));
         value

@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::io;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,8 +28,9 @@ use crate::sys::socket::{self, Wait};
 use crate::value::{Decoder, Encoder};
 
 thread_local! {
-    /// Memory of the answer before, for the next one.
-    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Memory of the answer before, for the next one. The process has it until its exit: for
+    /// the registration of a destructor it would pay with a dozen page faults.
+    static ROOM: Cell<ManuallyDrop<Vec<u8>>> = const { Cell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// What the worker does next.
@@ -147,9 +148,10 @@ fn send(answer: Answer, number: u64, terms: &Terms, socket: BorrowedFd<'_>) -> R
         // The caller may be looking for what the function has printed.
         frame::flush_at_exit();
     }
-    let mut frame = Outgoing::in_room(ROOM.take(), kind, number, leaves, "", payload);
+    let room = ManuallyDrop::into_inner(ROOM.take());
+    let mut frame = Outgoing::in_room(room, kind, number, leaves, "", payload);
     let is_read = send_frame(socket, &mut frame)?;
-    ROOM.set(frame.take_room());
+    ROOM.set(ManuallyDrop::new(frame.take_room()));
     Ok(match leaves || !is_read {
         true => Served::Leaves,
         false => Served::Stays,
