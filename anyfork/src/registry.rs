@@ -108,6 +108,14 @@ pub(crate) fn calls() -> &'static [CallFunction] {
     &ANYFORK_0_1_0_CALLS
 }
 
+/// Makes the digests of the functions of typed calls, so that no child has to.
+#[cfg(feature = "pool")]
+pub(crate) fn digest_calls() {
+    for call in calls() {
+        (call.fingerprint)();
+    }
+}
+
 /// The functions of the program itself that run first in every forked child.
 pub(crate) fn after_fork() -> &'static [AfterFork] {
     &ANYFORK_0_1_0_AFTER_FORK

@@ -22,6 +22,8 @@ use crate::child::title;
 use crate::early;
 use crate::early::TemplateSockets;
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "pool")]
+use crate::registry;
 use crate::sys::fork::Side;
 use crate::sys::signal::BlockedSignals;
 use crate::sys::threads::OneThread;
@@ -105,6 +107,8 @@ fn template_main(
         die_with_caller(reply_end)?;
         title::template(one_thread);
         baseline::take();
+        #[cfg(feature = "pool")]
+        registry::digest_calls();
         surroundings::own_nothing();
         let before = Snapshot::now();
         prepare()?;
