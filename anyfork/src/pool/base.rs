@@ -47,9 +47,10 @@ impl Made {
         }
     }
 
-    fn has_present_rights(&self) -> bool {
-        match (&self.rights, Rights::now()) {
-            (Some(then), Ok(now)) => now.are_those_of(then),
+    /// Whether these are the rights that it has. `None`: they cannot be looked at.
+    fn has_rights(&self, rights: Option<&Rights>) -> bool {
+        match (&self.rights, rights) {
+            (Some(then), Some(now)) => now.are_those_of(then),
             _ => true,
         }
     }
@@ -80,11 +81,15 @@ impl Base {
     }
 
     /// Starts a worker. The base is made again if its template is gone, or has other rights
-    /// than the program.
-    pub(crate) fn start(&self, logs: Option<&Arc<Logs>>) -> Result<Box<Launched>> {
+    /// than the program, which has these.
+    pub(crate) fn start(
+        &self,
+        rights: Option<&Rights>,
+        logs: Option<&Arc<Logs>>,
+    ) -> Result<Box<Launched>> {
         let mut made = self.lock().clone();
         if let Some(remake) = &self.remake
-            && !made.has_present_rights()
+            && !made.has_rights(rights)
         {
             made = self.remade(&made, remake)?;
         }
@@ -127,11 +132,14 @@ impl Base {
         }
         let prepared = self.inits.iter().fold(process, |it, init| init(it));
         let launch = prepared.send_fd(sent).run_companion::<CallLoop>(CALL_LOOP);
+        let mut spawn = launch.into_pending()?.0.into_spawn()?;
+        // The next step is the watcher's, when something has happened.
+        let unsent = spawn.send_step()?;
         Ok(Box::new(Launched {
-            spawn: launch.into_pending()?.0.into_spawn()?,
+            spawn,
             page,
             outputs,
-            wait: WaitFor::Reply(Interest::Readable),
+            wait: unsent.unwrap_or(WaitFor::Reply(Interest::Readable)),
         }))
     }
 }

@@ -23,7 +23,7 @@ impl Shared {
     /// Asks the template for a worker.
     pub(crate) fn start(&self, worker: WorkerId, base: &Arc<Base>) {
         let started = match self.adopt_rights(worker) {
-            Ok(()) => base.start(self.logs.as_ref()),
+            Ok(rights) => base.start(rights.as_ref(), self.logs.as_ref()),
             Err(error) => Err(error),
         };
         let mut inner = self.lock();
@@ -33,10 +33,10 @@ impl Shared {
 
     /// Notes the rights of the program, which this worker will have. The watcher notes
     /// none: it starts workers only with rights that another thread has had.
-    fn adopt_rights(&self, worker: WorkerId) -> Result<()> {
+    fn adopt_rights(&self, worker: WorkerId) -> Result<Option<Rights>> {
         // Where they cannot be looked at, nobody can change them.
         let Ok(rights) = Rights::now() else {
-            return Ok(());
+            return Ok(None);
         };
         let mut inner = self.lock();
         let has_changed = inner.rights.as_ref().is_some_and(|it| *it != rights);
@@ -46,12 +46,12 @@ impl Shared {
                            has started a worker";
             return Err(Error::new(ErrorKind::ForkFailed, message));
         }
-        inner.rights = Some(rights);
+        inner.rights = Some(rights.clone());
         if has_changed {
             self.tell(&mut inner, Event::NewRights(worker));
         }
         self.finish(inner);
-        Ok(())
+        Ok(Some(rights))
     }
 
     /// Takes a step of a start that is under way.
