@@ -1,5 +1,5 @@
 //! What it costs to start a process: with anyfork, and with what one would take
-//! else. One run, under two minutes.
+//! else. One run, under two minutes, or four with the picture.
 //!
 //! ```sh
 //! cargo bench -p anyfork --bench starts
@@ -8,7 +8,7 @@
 //!
 //! The yardstick is a bare `fork` in a freshly exec'ed, empty process. Beside each of
 //! anyfork's ways is its limit, by raw calls (`limits.rs`). All take turns in one run, with nothing, 1 GiB and 4 GiB in the memory of the process
-//! that starts them. AnyEvent::Fork (Debian: libanyevent-fork-perl, libev-perl)
+//! that starts them, and for the picture with 0.25, 0.5 and 2 GiB, too. AnyEvent::Fork (Debian: libanyevent-fork-perl, libev-perl)
 //! and CPython are measured where they are installed.
 //!
 //! It prints a table, then a line a figure (`name value unit`), and draws
@@ -45,11 +45,14 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use report::Report;
-use series::GIB;
+use series::MIB;
 use system::{Result, System};
 
-/// The GiB that the caller has in memory.
-const HEAPS: [usize; 3] = [0, 1, 4];
+/// The MiB that the caller has in memory.
+const HEAPS: [usize; 3] = [0, 1 << 10, 4 << 10];
+
+/// The same for a picture, which shows how the time grows.
+const HEAPS_OF_PICTURE: [usize; 6] = [0, 256, 512, 1 << 10, 2 << 10, 4 << 10];
 
 /// Times that all heaps are gone through: the machine's noise comes and goes in
 /// minutes, and shall hit them alike, too.
@@ -58,7 +61,8 @@ const PASSES: u32 = 3;
 /// Blocks of each system at each heap in a pass.
 const ROUNDS: usize = 4;
 
-/// No further pass begins that would probably take longer than to here.
+/// No further pass begins that would probably take longer than to here, with a picture
+/// twice as long.
 const LIMIT: Duration = Duration::from_secs(100);
 
 fn main() -> Result<()> {
@@ -73,14 +77,16 @@ fn main() -> Result<()> {
 
     let given = |option: &str| env::args().any(|arg| arg == option);
     // `cargo test --benches` only wants to know that it works.
-    let (mut heaps, passes, rounds) = match given("--bench") {
-        true => (HEAPS.to_vec(), PASSES, ROUNDS),
-        false => (vec![0], 1, 1),
+    let (mut heaps, passes, rounds) = match (given("--bench"), given("--picture")) {
+        (true, true) => (HEAPS_OF_PICTURE.to_vec(), PASSES, ROUNDS),
+        (true, false) => (HEAPS.to_vec(), PASSES, ROUNDS),
+        (false, _) => (vec![0], 1, 1),
     };
+    let limit = LIMIT * if heaps.len() > HEAPS.len() { 2 } else { 1 };
     heaps.retain(|&heap| {
-        let room = room::has_room_for(heap * GIB);
+        let room = room::has_room_for(heap * MIB);
         if !room {
-            println!("{heap} GiB: skipped, memory is short");
+            println!("{}: skipped, memory is short", series::size(heap));
         }
         room
     });
@@ -109,11 +115,11 @@ fn main() -> Result<()> {
     let begun = Instant::now();
     for pass in 1..=passes {
         for &heap in &heaps {
-            let ballast = black_box(vec![1u8; heap * GIB]);
+            let ballast = black_box(vec![1u8; heap * MIB]);
             series::measure(&mut systems, heap, rounds, &mut all)?;
             drop(black_box(ballast));
         }
-        if pass < passes && begun.elapsed() * (pass + 1) / pass > LIMIT {
+        if pass < passes && begun.elapsed() * (pass + 1) / pass > limit {
             println!("{} passes: skipped, the machine is slow", passes - pass);
             break;
         }

@@ -28,7 +28,7 @@ const LINES: [(&str, &str, &str); 11] = [
 const PROGRAMS: &str = "#2a7fd0";
 
 pub(crate) fn draw(all: &[Series], machine: &str) -> String {
-    let most = all.iter().map(|series| series.heap).max().unwrap_or(0);
+    let most = all.iter().map(|series| series.heap).max().unwrap_or(0) / 1024;
     let chart = Chart {
         title: "Time to start a process, by the memory of the process that starts it",
         caption: format!("Medians of `cargo bench -p anyfork`. {machine}"),
@@ -39,7 +39,9 @@ pub(crate) fn draw(all: &[Series], machine: &str) -> String {
     };
     let lines = LINES.map(|(name, label, colour)| {
         let series = all.iter().filter(|series| series.name == name);
-        let points = series.map(|it| (it.heap as f64, it.median())).collect();
+        let points = series
+            .map(|it| (it.heap as f64 / 1024.0, it.median()))
+            .collect();
         Line {
             label,
             colour,

@@ -2,7 +2,7 @@
 //! `name value unit`.
 
 use crate::bare;
-use crate::series::Series;
+use crate::series::{Series, size};
 use crate::system::slug;
 
 /// Collects the lines.
@@ -55,7 +55,7 @@ impl Report {
     pub(crate) fn times(&mut self, all: &[Series], heaps: &[usize]) {
         print!("\n{:<32}", "to start one, in µs");
         for heap in heaps {
-            print!(" {:>16}", format!("{heap} GiB"));
+            print!(" {:>16}", size(*heap));
         }
         print!("\n{:<32}", "");
         for _ in heaps {

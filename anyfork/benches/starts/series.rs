@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::system::{Result, System, slug};
 
-pub(crate) const GIB: usize = 1 << 30;
+pub(crate) const MIB: usize = 1 << 20;
 
 /// About so long a block is, but no more starts than these.
 const BLOCK: Duration = Duration::from_millis(20);
@@ -14,7 +14,7 @@ const MOST: usize = 100;
 /// The first starts pay for what is set up lazily, here and there.
 const WARM_UP: usize = 3;
 
-/// What a system took with a heap of so many GiB.
+/// What a system took with a heap of so many MiB.
 pub(crate) struct Series {
     pub(crate) name: &'static str,
     pub(crate) heap: usize,
@@ -40,13 +40,25 @@ impl Series {
         (!self.rates.is_empty()).then(|| median(self.rates.clone()))
     }
 
-    /// `anyfork_cold_ready_4gib`.
+    /// `anyfork_cold_ready_4gib`, `anyfork_cold_ready_256mib`.
     pub(crate) fn slug(&self) -> String {
-        format!("{}_{}gib", slug(self.name), self.heap)
+        format!(
+            "{}_{}",
+            slug(self.name),
+            slug(&size(self.heap)).replace('_', "")
+        )
     }
 }
 
-/// Times all systems in turn with a heap of so many GiB, and adds to what there
+/// `4 GiB`, `256 MiB`.
+pub(crate) fn size(heap: usize) -> String {
+    match heap % 1024 {
+        0 => format!("{} GiB", heap / 1024),
+        _ => format!("{heap} MiB"),
+    }
+}
+
+/// Times all systems in turn with a heap of so many MiB, and adds to what there
 /// is.
 pub(crate) fn measure(
     systems: &mut [Box<dyn System>],
@@ -56,8 +68,12 @@ pub(crate) fn measure(
 ) -> Result<()> {
     let mut turns = Vec::new();
     for system in systems {
-        if !system.heap(heap * GIB)? {
-            println!("{}, {heap} GiB: skipped, memory is short", system.name());
+        if !system.heap(heap * MIB)? {
+            println!(
+                "{}, {}: skipped, memory is short",
+                system.name(),
+                size(heap)
+            );
             continue;
         }
         let begun = Instant::now();
