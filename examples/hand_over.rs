@@ -1,5 +1,5 @@
 //! A template that is prepared once is handed to another process, which starts
-//! workers from it without loading anything: as the seed's `to_fh` and `new_from_fh`.
+//! workers from it without loading anything: as AnyEvent::Fork's `to_fh` and `new_from_fh`.
 //!
 //! `cargo run --example hand_over`
 //!

@@ -1,5 +1,5 @@
-//! What a program prints, a line at a time while it runs: tokio's reader and std's on its
-//! `stdout`, as with their own `Command`s.
+//! Reads what programs print, line by line while they run: with tokio's reader or std's, as
+//! with their own `Command`s.
 //!
 //! `cargo run --example lines`
 //!

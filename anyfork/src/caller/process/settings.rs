@@ -112,7 +112,7 @@ impl Process {
         self.set(Setting::Directory(absolute))
     }
 
-    /// The standard input. Without it, the process has what its template was given, or
+    /// Sets the standard input. Without this, the process has what its template was given, or
     /// else what the caller has when it starts the process.
     #[must_use = "the process moves: use what this gives back"]
     pub fn stdin(self, stream: impl Into<Stdio>) -> Process {
@@ -256,9 +256,13 @@ impl Process {
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
-    /// let output = anyfork::Process::new()?.nice(1).exec("nice").output().blocking()?;
-    /// let before = anyfork::Command::new("nice").output().blocking()?;
-    /// assert_ne!(output.stdout, before.stdout);
+    /// use anyfork::{Command, Process};
+    ///
+    /// let [before, after] = [Command::new("nice"), Process::new()?.nice(1).exec("nice")]
+    ///     .map(|mut command| command.output().blocking().map(|output| output.stdout));
+    /// let value = |text: Vec<u8>| String::from_utf8_lossy(&text).trim().parse();
+    /// let (before, after): (Result<i32, _>, Result<i32, _>) = (value(before?), value(after?));
+    /// assert_eq!(after, before.map(|value| 19.min(value + 1)));
     /// # Ok(())
     /// # }
     /// ```

@@ -114,7 +114,7 @@ impl Process {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// A spare differs in nothing from a child that is forked on request. If more
+    /// A spare behaves as a child that is forked on request does. If more
     /// children are asked for at once than there are spares, the template forks the
     /// others then. 0 ends the present spares. A [`fork`](Process::fork) that becomes a
     /// template itself has no spares. A template that is prepared further becomes another
