@@ -324,7 +324,7 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// | key | meaning |
 /// |---|---|
 /// | `name = "…"` | registers this name instead of the function's path, `module_path!()::name` |
-/// | `text_errors` | the error of the `Result` crosses as text, with its sources, and arrives as `anyfork::Failure`: for `anyhow::Error`, `Box<dyn Error>` |
+/// | `text_errors` | the error of the `Result` crosses as text, with its sources, and arrives as `anyfork::Failure`, which `?` passes on: for `anyhow::Error`, `Box<dyn Error>` |
 /// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
 ///
 /// # Errors
