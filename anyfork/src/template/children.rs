@@ -202,11 +202,12 @@ impl Children {
         let Some(child) = self.watched.remove(&pid) else {
             return;
         };
-        child.unwatch(&self.events);
         if child.is_spare {
             self.spares -= 1;
         }
+        // First: the caller waits for it.
         report_and_reap(pid, exit, child.status.as_ref());
+        child.unwatch(&self.events);
     }
 
     /// Nobody reads the status of the child of this pid any more: the template kills it
