@@ -174,7 +174,8 @@ impl Shared {
     fn carry_out(&self, inner: &mut Inner, action: Action) {
         match action {
             Action::Start { worker, base } => self.on_start(inner, worker, base),
-            Action::Send { worker, call } => self.on_send(inner, worker, call),
+            Action::Send { worker, call, .. } => self.on_send(inner, worker, call),
+            Action::Run { .. } | Action::Cancel { .. } => {}
             Action::Close { worker } => {
                 if let Some(up) = inner.up(worker) {
                     // The worker sees the end of the socket, and exits.
@@ -347,6 +348,7 @@ impl Shared {
         let event = Event::Call {
             id,
             to: entry.aim.to,
+            is_async: false,
             queue_timeout: self.options.queue_timeout,
             timeout: self.options.timeout,
         };

@@ -63,6 +63,7 @@ pub(crate) fn error(
             }
         }
         End::TimedOutInQueue => too_long_in_queue(name),
+        End::TimedOutAhead(_) | End::TimedOutThere(_) => too_long_in_queue(name),
         End::TimedOut(worker) => {
             let Gone {
                 pid, has_entered, ..

@@ -276,11 +276,12 @@ impl Shared {
         let Some(Live::Up(up)) = inner.workers.get_mut(&worker) else {
             return;
         };
-        let mut entered = Entered::No;
+        let mut of_calls = Vec::new();
         if let Some(call) = up.call.take()
             && let Some(entry) = inner.calls.get_mut(&call)
         {
             let answered = entry.arrivals.answered;
+            let mut entered = Entered::No;
             if up.page.has_entered(entry.number + answered) {
                 entered = Entered::Yes;
             }
@@ -297,13 +298,14 @@ impl Shared {
                 None if entered == Entered::No => entered = Entered::NoAndSpent,
                 None => {}
             }
+            of_calls.push((call, entered));
             entry.worker = None;
             // The runtime forgets who waits for a socket that is dropped.
             if let Some(wake) = entry.owner.lose_worker() {
                 inner.todo.wakes.push(wake);
             }
         }
-        self.tell(inner, Event::Died { worker, entered });
+        self.tell(inner, Event::Died { worker, entered: of_calls });
     }
 
     /// Reads in the owner's place.

@@ -338,11 +338,11 @@ impl Pool {
                 let entry = view.call.and_then(|call| inner.calls.get(&call));
                 Some(Worker {
                     pid: up.watch.pid(),
-                    state: match view.call {
+                    state: match () {
                         _ if view.is_leaving => WorkerState::Leaving,
                         _ if view.is_leased => WorkerState::Leased,
-                        Some(_) => WorkerState::Busy,
-                        None => WorkerState::Idle,
+                        _ if view.has_calls => WorkerState::Busy,
+                        _ => WorkerState::Idle,
                     },
                     function: entry.map(|it| it.name),
                     calls: view.calls,

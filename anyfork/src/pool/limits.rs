@@ -14,6 +14,17 @@ pub(crate) struct Limits {
     pub(crate) grace: Duration,
     pub(crate) retire_after: Option<u64>,
     pub(crate) retire_age: Option<Duration>,
+    /// Calls that a worker may have, those that run included.
+    pub(crate) load: usize,
+    /// Calls of `async fn`s that a worker runs at once.
+    pub(crate) concurrency: usize,
+}
+
+impl Limits {
+    /// Whether a worker may have several calls.
+    pub(crate) fn gives_several(&self) -> bool {
+        self.load > 1 || self.concurrency > 1
+    }
 }
 
 impl Default for Limits {
@@ -27,6 +38,8 @@ impl Default for Limits {
             grace: Duration::ZERO,
             retire_after: None,
             retire_age: None,
+            load: 1,
+            concurrency: 1,
         }
     }
 }

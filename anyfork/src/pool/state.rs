@@ -6,19 +6,24 @@
 //!
 //! Promises, which the tests check in every interleaving: each call ends exactly once; a call
 //! that was entered is never given to a second worker; a kill is made only while the worker has
-//! the call that the kill is for, and the worker gets no other afterwards; the sums of
-//! [`Stats`] add up after every event.
+//! the call that the kill is for, and the worker gets no other afterwards; no worker has more
+//! calls than `load` and `concurrency` allow; the sums of [`Stats`] add up after every event.
 
 mod backoff;
+mod closing;
 mod ends;
 pub(crate) mod event;
 mod leases;
 #[cfg(test)]
 mod leases_tests;
+mod places;
 mod queue;
+#[cfg(test)]
+mod several_tests;
 mod starts;
 #[cfg(test)]
 mod tests;
+mod undoing;
 mod views;
 #[cfg(test)]
 mod world;
@@ -29,6 +34,7 @@ use std::time::{Duration, Instant};
 use crate::pool::limits::Limits;
 use crate::pool::state::backoff::Starts;
 use crate::pool::state::event::{Action, BaseId, CallId, End, Event, Reason, To, WorkerId};
+use crate::pool::state::places::Places;
 use crate::pool::stats::Stats;
 use crate::pool::table::Table;
 
@@ -80,12 +86,17 @@ enum Timer {
     Call(CallId),
     Age(WorkerId),
     Kill(WorkerId),
+    /// A worker has not undone a call.
+    Undo(WorkerId, CallId),
 }
 
 struct Call {
     wants: Wants,
+    /// It may run beside others.
+    is_async: bool,
     is_detached: bool,
     made: Instant,
+    /// When it began to run.
     sent: Option<Instant>,
     timeout: Option<Duration>,
     /// The time that is among the timers.
@@ -114,6 +125,9 @@ enum Wants {
 struct Worker {
     base: BaseId,
     phase: Phase,
+    places: Places,
+    /// It gets no call as long as it has any.
+    is_closed: bool,
     calls: u64,
     /// The number of calls after which it retires.
     last: Option<u64>,
@@ -141,15 +155,15 @@ enum Phase {
     Idle {
         since: Instant,
     },
-    Busy(CallId),
+    /// It has calls.
+    Busy,
     /// Between two calls of its lease.
     Leased,
     /// Without a call, and waiting for its replacement.
     Retiring,
-    /// Told to exit. Its call ends with it, if it has one.
+    /// Told to exit. Its calls end with it, if it has any.
     Leaving {
         reason: Reason,
-        call: Option<CallId>,
     },
 }
 
@@ -186,9 +200,10 @@ impl State {
             Event::Call {
                 id,
                 to,
+                is_async,
                 queue_timeout,
                 timeout,
-            } => self.on_call(id, to, queue_timeout, timeout),
+            } => self.on_call(id, (to, is_async), queue_timeout, timeout),
             Event::Lease { id, queue_timeout } => self.on_lease(id, queue_timeout),
             Event::Return(end) => self.on_return(end),
             Event::Detach(call) => self.on_detach(call),
@@ -203,7 +218,12 @@ impl State {
                 answer,
                 then,
             } => self.on_answer(worker, call, answer, then),
-            Event::Died { worker, entered } => self.on_death(worker, entered),
+            Event::Died { worker, entered } => self.on_death(worker, &entered),
+            Event::Unentered {
+                worker,
+                call,
+                entered,
+            } => self.on_unentered(worker, call, entered),
             Event::Prepare => self.on_prepare(),
             Event::NewRights(worker) => self.on_new_rights(worker),
             Event::Tick => {}
@@ -240,8 +260,9 @@ impl State {
             return;
         };
         call.timeout = Some(limit);
-        if let Some(sent) = call.sent
-            && matches!(call.at, At::Worker(_))
+        let (sent, at) = (call.sent, call.at);
+        if let Some(sent) = sent
+            && matches!(at, At::Worker(_))
             && !self.is_doomed(id)
         {
             self.set_deadline(id, sent.checked_add(limit));
@@ -259,10 +280,14 @@ impl State {
         self.timers.extend(at.map(|at| (at, Timer::Call(id))));
     }
 
-    /// Whether the worker of the call was told to exit.
-    fn is_doomed(&self, id: CallId) -> bool {
-        let worker = self.worker_of(id).and_then(|it| self.workers.get(&it));
-        worker.is_some_and(|it| matches!(it.phase, Phase::Leaving { .. }))
+    /// Whether the worker of the call was told to exit, or to drop the call.
+    fn is_doomed(&mut self, id: CallId) -> bool {
+        let worker = self.worker_of(id).and_then(|it| self.workers.get_mut(&it));
+        worker.is_some_and(|it| {
+            let place = it.places.get_mut(id);
+            let is_undone = place.is_some_and(|place| place.undoing.is_some());
+            is_undone || matches!(it.phase, Phase::Leaving { .. })
+        })
     }
 
     fn assign(&mut self, id: CallId, to: WorkerId) {
@@ -271,18 +296,15 @@ impl State {
             return;
         };
         call.at = At::Worker(to);
-        call.sent = Some(self.now);
-        let waited = self.now.saturating_duration_since(call.made);
-        self.stats.waited += waited;
-        self.stats.max_waited = self.stats.max_waited.max(waited);
-        worker.phase = Phase::Busy(id);
+        worker.phase = Phase::Busy;
+        worker.places.push(id, call.is_async);
         worker.calls += 1;
         let is_last = worker.has_served_enough() && worker.lease.is_none();
-        let deadline = call.timeout.and_then(|limit| self.now.checked_add(limit));
-        self.set_deadline(id, deadline);
+        let is_ahead = !self.run_next(to, false);
         self.actions.push(Action::Send {
             worker: to,
             call: id,
+            is_ahead,
         });
         self.stats.max_busy = self.stats.max_busy.max(self.busy() as u64);
         if is_last {
@@ -290,9 +312,43 @@ impl State {
         }
     }
 
+    /// Notes which of a worker's calls run now that did not. Whether any does. `are_ahead`: they
+    /// were sent before.
+    fn run_next(&mut self, worker: WorkerId, are_ahead: bool) -> bool {
+        let at_once = self.limits.concurrency;
+        let mut any = false;
+        while let Some(it) = self.workers.get_mut(&worker)
+            && let Some(place) = it.places.run_next(at_once)
+        {
+            any = true;
+            let (id, is_undone) = (place.call, place.undoing.is_some());
+            match is_undone {
+                true => self.limit_undoing(id, worker),
+                false => self.run(id),
+            }
+            if are_ahead {
+                self.actions.push(Action::Run { call: id });
+            }
+        }
+        any
+    }
+
+    /// A worker has the call, and no other before it.
+    fn run(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.sent = Some(self.now);
+        let waited = self.now.saturating_duration_since(call.made);
+        self.stats.waited += waited;
+        self.stats.max_waited = self.stats.max_waited.max(waited);
+        let deadline = call.timeout.and_then(|limit| self.now.checked_add(limit));
+        self.set_deadline(id, deadline);
+    }
+
     /// The number of workers that have a call.
     fn busy(&self) -> usize {
-        let is_busy = |it: &&Worker| matches!(it.phase, Phase::Busy(_));
+        let is_busy = |it: &&Worker| it.phase == Phase::Busy;
         self.workers.values().filter(is_busy).count()
     }
 
@@ -313,14 +369,6 @@ impl State {
 }
 
 impl Worker {
-    fn call(&self) -> Option<CallId> {
-        match self.phase {
-            Phase::Busy(call) => Some(call),
-            Phase::Leaving { call, .. } => call,
-            _ => None,
-        }
-    }
-
     /// Whether it has had all the calls after which it retires.
     fn has_served_enough(&self) -> bool {
         self.last.is_some_and(|last| self.calls >= last)

@@ -1,10 +1,11 @@
-//! Endings: of calls by an answer, a drop or a deadline, and of workers and the pool.
+//! Endings: of calls by an answer or a deadline, and of workers by a kill or a death.
 //! RUNS IN: caller
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::pool::state::event::{Action, Answer, CallId, End, Entered, Reason};
 use crate::pool::state::event::{Then, To, WorkerId};
+use crate::pool::state::places::{Place, Undoing};
 use crate::pool::state::{At, MAXIMUM_RESENT, Phase, PoolPhase, State, Timer, Wants, Worker};
 
 /// Interval after which a worker that exits idle was a good one.
@@ -18,22 +19,26 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        if worker.call() != Some(call) {
+        // The call is not the worker's any more: no kill is for it.
+        let Some(place) = worker.places.remove(call) else {
             return;
-        }
-        match &mut worker.phase {
-            // The call is not the worker's any more: no kill is for it.
-            Phase::Leaving { call, .. } => *call = None,
-            phase => *phase = Phase::Retiring,
-        }
+        };
         let is_leaving = matches!(worker.phase, Phase::Leaving { .. });
-        match answer {
-            Answer::Returned => self.stats.returned += 1,
-            Answer::Panicked => self.stats.panicked += 1,
-            Answer::Other => self.stats.other += 1,
+        if !is_leaving && worker.places.is_empty() {
+            worker.phase = Phase::Retiring;
         }
-        self.starts.served();
-        self.end(call, End::Answered);
+        self.forget_undoing(&place, id);
+        if answer == Answer::Cancelled {
+            self.on_undone(&place, id);
+        } else if self.calls.contains_key(&call) {
+            match answer {
+                Answer::Returned => self.stats.returned += 1,
+                Answer::Panicked => self.stats.panicked += 1,
+                Answer::Other | Answer::Cancelled => self.stats.other += 1,
+            }
+            self.starts.served();
+            self.end(call, End::Answered);
+        }
         if is_leaving {
             return;
         }
@@ -45,14 +50,38 @@ impl State {
             Then::Leave => {
                 self.abandon(id, Reason::Retired);
                 self.retire(id);
-                self.on_free(id);
+                self.set_closed(id);
+                self.on_less(id);
             }
             Then::Retire => {
                 self.retire_when_returned(id);
-                self.on_free(id);
+                self.on_less(id);
             }
-            Then::Stay => self.on_free(id),
+            Then::Drain => {
+                self.set_closed(id);
+                self.on_less(id);
+            }
+            Then::Stay => self.on_less(id),
         }
+    }
+
+    /// The worker gets no call as long as it has any.
+    fn set_closed(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.is_closed = true;
+        }
+    }
+
+    /// A worker has a call less: it is free, or the next ones run.
+    fn on_less(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        if worker.places.is_empty() {
+            return self.on_free(id);
+        }
+        self.run_next(id, true);
+        self.give_own(id);
     }
 
     /// A worker has no call any more.
@@ -60,8 +89,9 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        if let Some(&next) = worker.own.front() {
-            self.give(next, id);
+        worker.is_closed = false;
+        if !worker.own.is_empty() {
+            self.give_own(id);
         } else if worker.lease.is_some() {
             worker.phase = Phase::Leased;
         } else if worker.base != self.base {
@@ -76,29 +106,6 @@ impl State {
         }
     }
 
-    pub(super) fn on_drop(&mut self, id: CallId) {
-        let Some(call) = self.calls.get(&id) else {
-            return;
-        };
-        let (at, is_call) = (call.at, call.wants != Wants::Lease);
-        self.stats.cancelled += u64::from(is_call);
-        self.end(id, End::Cancelled);
-        let At::Worker(worker) = at else {
-            return;
-        };
-        self.kill_without_call(worker, Reason::Cancelled);
-    }
-
-    /// Kills a worker whose call has ended.
-    pub(super) fn kill_without_call(&mut self, id: WorkerId, reason: Reason) {
-        self.kill(id, reason);
-        if let Some(Phase::Leaving { call, .. }) = self.workers.get_mut(&id).map(|it| &mut it.phase)
-        {
-            *call = None;
-        }
-        self.replace_lost();
-    }
-
     /// What is due at this time.
     pub(super) fn on_time(&mut self) {
         while let Some((at, timer)) = self.timers.first().copied()
@@ -108,6 +115,7 @@ impl State {
             match timer {
                 Timer::Call(call) => self.on_deadline(call),
                 Timer::Age(worker) => self.on_age(worker),
+                Timer::Undo(worker, call) => self.on_not_undone(worker, call),
                 Timer::Kill(worker) => {
                     if let Some(worker) = self.workers.get_mut(&worker) {
                         worker.kill = None;
@@ -133,10 +141,7 @@ impl State {
                 self.stats.timed_out += u64::from(call.wants != Wants::Lease);
                 self.end(id, End::TimedOutInQueue);
             }
-            At::Worker(worker) => {
-                self.kill(worker, Reason::TimedOut);
-                self.replace_lost();
-            }
+            At::Worker(worker) => self.on_late(id, worker),
         }
     }
 
@@ -152,12 +157,13 @@ impl State {
                 self.retire(id);
                 self.on_free(id);
             }
-            Phase::Busy(_) | Phase::Leased => self.retire_when_returned(id),
+            Phase::Busy | Phase::Leased => self.retire_when_returned(id),
             _ => {}
         }
     }
 
-    /// Kills a worker. It has the call that this is for, or none.
+    /// Kills a worker. It has the call that this is for, or none. Those that it has not begun
+    /// are not to begin meanwhile: they go to others.
     pub(super) fn kill(&mut self, id: WorkerId, reason: Reason) {
         let (now, grace) = (self.now, self.limits.grace);
         let Some(worker) = self.workers.get_mut(&id) else {
@@ -170,8 +176,8 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        let (call, is_starting) = (worker.call(), worker.phase == Phase::Starting);
-        worker.phase = Phase::Leaving { reason, call };
+        let is_starting = worker.phase == Phase::Starting;
+        worker.phase = Phase::Leaving { reason };
         self.idle.retain(|it| *it != id);
         let deadline = match grace.is_zero() || is_starting {
             true => None,
@@ -182,6 +188,7 @@ impl State {
             Some(at) => {
                 self.timers.insert((at, Timer::Kill(id)));
                 self.actions.push(Action::Terminate { worker: id });
+                self.take_back(id);
             }
             None => self.actions.push(Action::Kill { worker: id }),
         }
@@ -193,7 +200,7 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        worker.phase = Phase::Leaving { reason, call: None };
+        worker.phase = Phase::Leaving { reason };
         let at = self.now + TIMEOUT_EXIT;
         worker.kill = Some(at);
         self.timers.insert((at, Timer::Kill(id)));
@@ -201,9 +208,9 @@ impl State {
         self.actions.push(Action::Close { worker: id });
     }
 
-    pub(super) fn on_death(&mut self, id: WorkerId, entered: Entered) {
+    pub(super) fn on_death(&mut self, id: WorkerId, entered: &[(CallId, Entered)]) {
         self.abandon(id, Reason::Died);
-        let Some(worker) = self.workers.remove(&id) else {
+        let Some(mut worker) = self.workers.remove(&id) else {
             return;
         };
         self.idle.retain(|it| *it != id);
@@ -214,20 +221,44 @@ impl State {
             self.timers.remove(&(kill, Timer::Kill(id)));
         }
         let reason = match worker.phase {
-            Phase::Leaving { reason, .. } => reason,
+            Phase::Leaving { reason } => reason,
             _ => Reason::Died,
         };
-        if let Some(call) = worker.call() {
-            self.end_with_worker(call, id, reason, entered);
+        // The last one first: those that go elsewhere keep their order.
+        while let Some(place) = worker.places.pop() {
+            self.forget_undoing(&place, id);
+            let of_call = entered.iter().find(|(call, _)| *call == place.call);
+            // Nothing is repeated that may have been entered.
+            let entered = of_call.map_or(Entered::Yes, |(_, entered)| *entered);
+            self.end_with_worker(&place, id, reason, entered);
         }
         match worker.phase {
             Phase::Idle { .. } | Phase::Leased if worker.calls == 0 && self.is_young(&worker) => {
                 self.starts.died_early(self.now);
             }
-            Phase::Busy(_) => self.replace_lost(),
+            Phase::Busy => self.replace_lost(),
             _ => {}
         }
         self.left(id, reason, worker.calls);
+    }
+
+    /// A worker that lives will not enter a call that it has.
+    pub(super) fn on_unentered(&mut self, id: WorkerId, call: CallId, entered: Entered) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let Some(place) = worker.places.remove(call) else {
+            return;
+        };
+        let is_free = worker.phase == Phase::Busy && worker.places.is_empty();
+        if is_free {
+            worker.phase = Phase::Retiring;
+        }
+        self.forget_undoing(&place, id);
+        self.end_with_worker(&place, id, Reason::Retired, entered);
+        if is_free {
+            self.on_free(id);
+        }
     }
 
     fn is_young(&self, worker: &Worker) -> bool {
@@ -235,23 +266,24 @@ impl State {
         self.now.saturating_duration_since(ready) < INTERVAL_YOUNG
     }
 
-    fn end_with_worker(&mut self, call: CallId, id: WorkerId, reason: Reason, entered: Entered) {
+    pub(super) fn end_with_worker(&mut self, place: &Place, id: WorkerId, reason: Reason, entered: Entered) {
+        let call = place.call;
+        // Its owner was told before.
+        if !self.calls.contains_key(&call) {
+            return;
+        }
         let end = match reason {
-            Reason::TimedOut => End::TimedOut(id),
-            Reason::ShutDown => End::Closed {
+            _ if place.undoing == Some(Undoing::Late) => End::TimedOut(id),
+            _ if reason == Reason::ShutDown || self.phase == PoolPhase::Closed => End::Closed {
                 was_sent: entered == Entered::Yes,
             },
-            Reason::Cancelled => End::Cancelled,
             _ if entered == Entered::Yes => End::Died(id),
-            _ if entered == Entered::No && self.may_resend(call) => {
-                self.requeue(call);
-                return;
-            }
+            _ if entered == Entered::No && self.may_resend(call) => return self.requeue(call),
             _ => End::NeverEntered(id),
         };
         match end {
             End::TimedOut(_) => self.stats.timed_out += 1,
-            End::Closed { .. } | End::Cancelled => self.stats.cancelled += 1,
+            End::Closed { .. } => self.stats.cancelled += 1,
             _ => self.stats.died += 1,
         }
         self.end(call, end);
@@ -268,128 +300,5 @@ impl State {
             reason,
             calls,
         });
-    }
-
-    /// Workers that are idle for too long, or too many, or not needed any more.
-    pub(super) fn trim(&mut self) {
-        while let Some(&first) = self.idle.first() {
-            let reason = if self.phase != PoolPhase::Open && self.queue.is_empty() {
-                Reason::ShutDown
-            } else if self.workers[&first].base != self.base {
-                Reason::Renewed
-            } else if self.slots() > self.limits.max
-                || self.stop_of(first).is_some_and(|it| it <= self.now)
-            {
-                Reason::Idle
-            } else {
-                break;
-            };
-            self.close(first, reason);
-        }
-        if self.phase == PoolPhase::Open {
-            return;
-        }
-        if self.is_closed() {
-            self.close_leased();
-        }
-        if self.queue.is_empty() {
-            let starting = |it: &(&WorkerId, &Worker)| it.1.phase == Phase::Starting;
-            let starting = self.workers.iter().filter(starting).map(|(id, _)| *id);
-            for id in starting.collect::<Vec<_>>() {
-                self.kill(id, Reason::ShutDown);
-            }
-            let retiring = |it: &(&WorkerId, &Worker)| it.1.phase == Phase::Retiring;
-            let retiring = self.workers.iter().filter(retiring).map(|(id, _)| *id);
-            for id in retiring.collect::<Vec<_>>() {
-                self.close(id, Reason::ShutDown);
-            }
-        }
-    }
-
-    /// The time at which the longest idle worker leaves.
-    pub(super) fn next_stop(&self) -> Option<Instant> {
-        self.stop_of(*self.idle.first()?)
-    }
-
-    fn stop_of(&self, id: WorkerId) -> Option<Instant> {
-        match self.workers.get(&id)?.phase {
-            Phase::Idle { since } if self.idle.len() > self.limits.idle => {
-                since.checked_add(self.limits.stop)
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn on_max(&mut self, max: usize) {
-        self.limits.max = max.max(1);
-        let mut surplus = self.slots().saturating_sub(self.limits.max);
-        surplus = surplus.saturating_sub(self.idle.len());
-        let busy = |it: &(&WorkerId, &Worker)| {
-            matches!(it.1.phase, Phase::Busy(_)) && !it.1.retires && it.1.lease.is_none()
-        };
-        let busy: Vec<WorkerId> = self
-            .workers
-            .iter()
-            .filter(busy)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in busy.into_iter().take(surplus) {
-            if let Some(worker) = self.workers.get_mut(&id) {
-                worker.retires = true;
-            }
-        }
-    }
-
-    /// No worker from before serves again: neither those that are idle, nor those that have
-    /// a call or are still being started. The first with the new rights is `new`.
-    pub(super) fn on_new_rights(&mut self, new: WorkerId) {
-        for id in self.idle.clone() {
-            self.close(id, Reason::Retired);
-        }
-        for (id, worker) in &mut self.workers {
-            let may_serve = matches!(
-                worker.phase,
-                Phase::Busy(_) | Phase::Leased | Phase::Starting
-            );
-            worker.retires |= may_serve && *id != new;
-        }
-    }
-
-    pub(super) fn on_shutdown(&mut self, grace: Duration) {
-        let at = self.now.checked_add(grace);
-        match self.phase {
-            PoolPhase::Closed => return,
-            PoolPhase::Closing(before) if at.is_none_or(|at| at >= before) => return,
-            _ => {}
-        }
-        // Longer than a clock can tell: a century is the same.
-        let century = Duration::from_secs(100 * 365 * 24 * 3600);
-        let at = at.unwrap_or(self.now + century);
-        self.phase = PoolPhase::Closing(at);
-        self.refuse_leases(&End::Closed { was_sent: false });
-    }
-
-    pub(super) fn on_last_handle(&mut self) {
-        if self.phase == PoolPhase::Open {
-            self.phase = PoolPhase::Left;
-        }
-    }
-
-    fn end_all(&mut self) {
-        self.phase = PoolPhase::Closed;
-        let waiting: Vec<CallId> = self.queue.values().copied().collect();
-        for call in waiting {
-            self.stats.cancelled += 1;
-            self.end(call, End::Closed { was_sent: false });
-        }
-        // What was asked to exit gets no more time.
-        for id in self.workers.keys().copied().collect::<Vec<_>>() {
-            let kill = self.workers.get_mut(&id).and_then(|it| it.kill.take());
-            if let Some(at) = kill {
-                self.timers.remove(&(at, Timer::Kill(id)));
-                self.actions.push(Action::Kill { worker: id });
-            }
-            self.kill(id, Reason::ShutDown);
-        }
     }
 }

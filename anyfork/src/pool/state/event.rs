@@ -20,10 +20,12 @@ pub(crate) struct BaseId(pub(crate) u64);
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Somebody makes a call. The limits are counted from now, and from the sending.
+    /// Somebody makes a call. The limits are counted from now, and from when it runs.
     Call {
         id: CallId,
         to: To,
+        /// It may run beside others.
+        is_async: bool,
         queue_timeout: Option<Duration>,
         timeout: Option<Duration>,
     },
@@ -53,8 +55,18 @@ pub(crate) enum Event {
         answer: Answer,
         then: Then,
     },
-    /// A worker has exited and was collected. `entered`: had it begun the call that it has?
-    Died { worker: WorkerId, entered: Entered },
+    /// A worker has exited and was collected. `entered`: which of the calls that it has had it
+    /// begun?
+    Died {
+        worker: WorkerId,
+        entered: Vec<(CallId, Entered)>,
+    },
+    /// A worker that takes no more calls has not begun one that it has.
+    Unentered {
+        worker: WorkerId,
+        call: CallId,
+        entered: Entered,
+    },
     /// Somebody waits for workers: there is one at least, or why not.
     Prepare,
     /// The program has other rights now: all workers have those from before, but for this
@@ -107,6 +119,8 @@ pub(crate) enum Answer {
     Returned,
     Panicked,
     Other,
+    /// It was undone in the worker, or not begun.
+    Cancelled,
 }
 
 /// What becomes of a worker that has answered.
@@ -116,6 +130,9 @@ pub(crate) enum Then {
     Stay,
     /// It has grown too much, and is to be replaced.
     Retire,
+    /// It has grown too much with calls that it still has: it gets no more before these have
+    /// ended, and is looked at again.
+    Drain,
     /// It takes no more calls, and exits by itself.
     Leave,
     /// It sent nonsense.
@@ -127,8 +144,16 @@ pub(crate) enum Then {
 pub(crate) enum Action {
     /// Start a worker from this base.
     Start { worker: WorkerId, base: BaseId },
-    /// Write a call's request to a worker.
-    Send { worker: WorkerId, call: CallId },
+    /// Write a call's request to a worker. `is_ahead`: it runs after others.
+    Send {
+        worker: WorkerId,
+        call: CallId,
+        is_ahead: bool,
+    },
+    /// A call that was sent ahead runs now.
+    Run { call: CallId },
+    /// Ask a worker to drop a call, or not to begin it.
+    Cancel { worker: WorkerId, call: CallId },
     /// Let a worker without a call exit by itself.
     Close { worker: WorkerId },
     /// Ask a worker to exit (SIGTERM).
@@ -166,8 +191,12 @@ pub(crate) enum End {
     LeaseDropped { was_sent: bool },
     /// Its time was over while it waited.
     TimedOutInQueue,
+    /// Its time to wait was over in a worker: maybe entered.
+    TimedOutAhead(WorkerId),
     /// Its time was over, and its worker is gone.
     TimedOut(WorkerId),
+    /// Its time was over, and its worker has dropped it.
+    TimedOutThere(WorkerId),
     /// Its owner has dropped it.
     Cancelled,
     /// Too many wait.
@@ -204,7 +233,9 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) id: WorkerId,
+    /// The first of its calls.
     pub(crate) call: Option<CallId>,
+    pub(crate) has_calls: bool,
     pub(crate) is_ready: bool,
     pub(crate) is_leaving: bool,
     pub(crate) is_leased: bool,

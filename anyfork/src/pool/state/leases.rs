@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
+use crate::pool::limits::Limits;
 use crate::pool::state::event::{Action, CallId, End, Reason, Return, To, WorkerId};
 use crate::pool::state::{At, Phase, State, Wants, Worker};
 
 impl State {
     pub(super) fn on_lease(&mut self, id: CallId, queue_timeout: Option<Duration>) {
-        if let Some(end) = self.refuses(To::Any) {
+        if let Some(end) = self.refuses(To::Any, false) {
             self.actions.push(Action::End { call: id, end });
             return;
         }
-        self.enter(id, Wants::Lease, None);
+        self.enter(id, (Wants::Lease, false), None);
         if let Some(limit) = queue_timeout {
             self.on_queue_timeout(id, limit);
         }
@@ -57,12 +58,18 @@ impl State {
             }
         }
         match phase {
-            Phase::Busy(call) if is_dropped(self, call) => {
-                self.stats.cancelled += 1;
-                self.end(call, End::LeaseDropped { was_sent: true });
-                self.kill_without_call(id, Reason::Cancelled);
+            Phase::Busy => {
+                let mut calls = Vec::from_iter(self.calls_of(id));
+                calls.retain(|call| is_dropped(self, *call));
+                for call in &calls {
+                    self.stats.cancelled += 1;
+                    self.end(*call, End::LeaseDropped { was_sent: true });
+                }
+                self.undo_leased(&calls, id);
+                if is_due && self.workers.get(&id).is_some_and(|it| it.phase == Phase::Busy) {
+                    self.retire(id);
+                }
             }
-            Phase::Busy(_) if is_due => self.retire(id),
             Phase::Leased => {
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.phase = Phase::Retiring;
@@ -109,16 +116,32 @@ impl State {
     }
 
     /// The place of a newcomer that is for one worker, or that worker, if it is free.
-    pub(super) fn enter_own(&mut self, id: CallId, to: To) -> (At, Option<WorkerId>) {
+    pub(super) fn enter_own(
+        &mut self,
+        id: CallId,
+        to: To,
+        is_async: bool,
+    ) -> (At, Option<WorkerId>) {
         let target = self.target(to).expect("a call without a target is refused");
         let worker = self.workers.get_mut(&target).expect("a target is there");
-        let is_free = !matches!(worker.phase, Phase::Busy(_));
+        let is_free = worker.own.is_empty() && worker.takes_own(is_async, &self.limits);
         worker.own.push_back(id);
         self.waiting_own += 1;
         if is_free {
             self.idle.retain(|it| *it != target);
         }
         (At::Own(target), is_free.then_some(target))
+    }
+
+    /// Gives a worker what waits for it alone.
+    pub(super) fn give_own(&mut self, id: WorkerId) {
+        while let Some(worker) = self.workers.get(&id)
+            && let Some(&next) = worker.own.front()
+            && let Some(call) = self.calls.get(&next)
+            && worker.takes_own(call.is_async, &self.limits)
+        {
+            self.give(next, id);
+        }
     }
 
     pub(super) fn leave_own(&mut self, id: CallId, worker: WorkerId) {
@@ -188,12 +211,19 @@ impl State {
 
     /// The number of workers that have a call, or are somebody's.
     pub(super) fn taken(&self) -> usize {
-        let is_taken = |it: &&Worker| matches!(it.phase, Phase::Busy(_)) || it.lease.is_some();
+        let is_taken = |it: &&Worker| it.phase == Phase::Busy || it.lease.is_some();
         self.workers.values().filter(is_taken).count()
     }
 }
 
 impl Worker {
+    /// Whether it may have a call that is for it alone: that waits until it has no other, or
+    /// runs beside the others.
+    fn takes_own(&self, is_async: bool, limits: &Limits) -> bool {
+        let runs_beside = is_async && self.has_place(true, 1, limits.concurrency);
+        self.phase != Phase::Busy || runs_beside
+    }
+
     /// Whether it can take a call, now or after those that it has.
     fn is_serving(&self) -> bool {
         !matches!(self.phase, Phase::Starting | Phase::Leaving { .. })

@@ -66,7 +66,7 @@ fn first_lease(world: &World) -> Option<(CallId, WorkerId)> {
 fn apply(world: &mut World, fault: Fault) {
     let busy = |it: &World| {
         let mut live = it.live.iter();
-        live.find(|(_, has)| has.is_some()).map(|(id, _)| *id)
+        live.find(|(_, has)| !has.is_empty()).map(|(id, _)| *id)
     };
     match fault {
         Fault::Start => world.start_all(),

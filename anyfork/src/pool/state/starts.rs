@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::pool::state::event::{Action, BaseId, CallId, End, Reason, WorkerId};
+use crate::pool::state::places::Places;
 use crate::pool::state::{At, Phase, PoolPhase, State, Timer, Worker};
 
 impl State {
@@ -14,7 +15,7 @@ impl State {
         let counts = |it: &&Worker| match it.phase {
             Phase::Idle { .. } | Phase::Leased => true,
             Phase::Starting => !it.retires,
-            Phase::Busy(_) => !it.retires || it.lease.is_some(),
+            Phase::Busy => !it.retires || it.lease.is_some(),
             Phase::Retiring | Phase::Leaving { .. } => false,
         };
         self.workers.values().filter(counts).count()
@@ -115,6 +116,8 @@ impl State {
         let worker = Worker {
             base,
             phase: Phase::Starting,
+            places: Places::default(),
+            is_closed: false,
             calls: 0,
             last,
             made: self.now,
@@ -214,7 +217,7 @@ impl State {
             return;
         };
         self.stats.start_failures += 1;
-        if let Phase::Leaving { reason, .. } = worker.phase {
+        if let Phase::Leaving { reason } = worker.phase {
             self.left(id, reason, worker.calls);
             return;
         }

@@ -275,7 +275,7 @@ fn with_new_rights_no_worker_from_before_serves() {
     world.call(None);
     let old = *world.starting.first().unwrap();
     world.answer(idle_worker, Then::Stay);
-    assert_eq!(world.live[&idle_worker], Some(CallId(4)));
+    assert_eq!(world.live[&idle_worker], [CallId(4)]);
     world.answer(idle_worker, Then::Stay);
     let new = WorkerId(old.0 + 1);
     world.tell(Event::NewRights(new));

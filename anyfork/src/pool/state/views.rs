@@ -26,13 +26,22 @@ impl State {
     pub(crate) fn workers(&self) -> impl Iterator<Item = View> + '_ {
         self.workers.iter().map(|(id, worker)| View {
             id: *id,
-            call: worker.call(),
+            call: self.calls_of(*id).next(),
+            has_calls: !worker.places.is_empty(),
             is_ready: worker.ready.is_some(),
             is_leaving: matches!(worker.phase, Phase::Leaving { .. }),
             is_leased: worker.lease.is_some(),
             calls: worker.calls,
             made: worker.made,
         })
+    }
+
+    /// The calls of a worker that somebody waits for, in the order in which it has got them.
+    pub(super) fn calls_of(&self, worker: WorkerId) -> impl Iterator<Item = CallId> + '_ {
+        let worker = self.workers.get(&worker);
+        let places = worker.into_iter().flat_map(|it| it.places.iter());
+        let calls = places.map(|place| place.call);
+        calls.filter(|call| self.calls.contains_key(call))
     }
 
     /// The worker that has the call.
@@ -89,7 +98,9 @@ impl State {
 
     /// Whether a call would find a worker, or one could be started for it now.
     pub(crate) fn has_room(&self) -> bool {
-        let is_free = !self.idle.is_empty() || self.slots() < self.limits.max;
+        let is_free = !self.idle.is_empty()
+            || self.slots() < self.limits.max
+            || (self.limits.concurrency > 1 && self.least_loaded(true).is_some());
         self.phase == PoolPhase::Open && self.queue.is_empty() && is_free && self.may_start()
     }
 

@@ -17,11 +17,17 @@ pub(super) struct World {
     state: Option<State>,
     pub(super) now: Option<Instant>,
     pub(super) starting: BTreeSet<WorkerId>,
-    /// Workers that live, and the call that each has and has not answered.
-    pub(super) live: BTreeMap<WorkerId, Option<CallId>>,
+    /// Workers that live, and the calls that each has and has not answered, in order.
+    pub(super) live: BTreeMap<WorkerId, Vec<CallId>>,
     /// Told to exit, and not collected yet.
     pub(super) doomed: BTreeSet<WorkerId>,
     entered: BTreeSet<CallId>,
+    /// Those that their workers were asked to undo.
+    pub(super) cancelled: BTreeSet<CallId>,
+    /// Those of `async fn`s.
+    asyncs: BTreeSet<CallId>,
+    load: usize,
+    concurrency: usize,
     /// How calls, and leases that have waited, have ended.
     pub(super) ends: BTreeMap<CallId, Vec<String>>,
     dropped: BTreeSet<CallId>,
@@ -42,6 +48,8 @@ impl World {
     pub(super) fn new(limits: Limits) -> World {
         let now = Instant::now();
         let mut world = World {
+            load: limits.load,
+            concurrency: limits.concurrency,
             state: Some(State::new(limits, now, 7)),
             now: Some(now),
             ..World::default()
@@ -70,10 +78,19 @@ impl World {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
             Action::Start { worker, .. } => assert!(self.starting.insert(worker)),
-            Action::Send { worker, call } => {
+            Action::Send {
+                worker,
+                call,
+                is_ahead,
+            } => {
                 assert!(!self.doomed.contains(&worker), "no call for who leaves");
                 let has = self.live.get_mut(&worker).expect("it lives");
-                assert_eq!(*has, None, "one call at a time");
+                let is_async = |it: &CallId| self.asyncs.contains(it);
+                let limit = match is_async(&call) && has.iter().all(is_async) {
+                    true => self.load.max(self.concurrency),
+                    false => self.load,
+                };
+                assert!(has.is_empty() || has.len() < limit, "no more than it may have");
                 match self.calls[&call] {
                     To::Any => {
                         let is_lent = self.leases.values().any(|it| *it == worker);
@@ -85,10 +102,17 @@ impl World {
                     !self.entered.contains(&call),
                     "no entered call is sent again"
                 );
-                *has = Some(call);
+                has.push(call);
+                self.cancelled.remove(&call);
+                assert_eq!(is_ahead, !self.can_enter(worker, call), "the rule is known");
+            }
+            Action::Run { call } => assert!(self.worker_of(call).is_some()),
+            Action::Cancel { worker, call } => {
+                assert!(self.live[&worker].contains(&call), "it has it");
+                assert!(self.cancelled.insert(call), "asked once");
             }
             Action::Close { worker } => {
-                assert_eq!(self.live[&worker], None, "closed between calls");
+                assert!(self.live[&worker].is_empty(), "closed between calls");
                 self.doomed.insert(worker);
             }
             Action::Terminate { worker } | Action::Kill { worker } => {
@@ -97,7 +121,7 @@ impl World {
             Action::Lend { worker, lease } => {
                 assert!(self.waiting.remove(&lease), "it waits");
                 assert!(!self.doomed.contains(&worker), "nobody gets who leaves");
-                assert_eq!(self.live[&worker], None, "nobody gets who is busy");
+                assert!(self.live[&worker].is_empty(), "nobody gets who is busy");
                 assert!(!self.leases.values().any(|it| *it == worker));
                 self.leases.insert(lease, worker);
             }
@@ -145,11 +169,19 @@ impl World {
     }
 
     pub(super) fn call_to(&mut self, to: To, timeout: Option<Duration>) -> CallId {
+        self.call_of(to, timeout, false)
+    }
+
+    pub(super) fn call_of(&mut self, to: To, timeout: Option<Duration>, is_async: bool) -> CallId {
         let id = self.next();
         self.calls.insert(id, to);
+        if is_async {
+            self.asyncs.insert(id);
+        }
         self.tell(Event::Call {
             id,
             to,
+            is_async,
             queue_timeout: None,
             timeout,
         });
@@ -202,7 +234,7 @@ impl World {
             let error = Error::new(ErrorKind::Died, "killed");
             self.tell(Event::StartFailed(worker, error));
         } else {
-            self.live.insert(worker, None);
+            self.live.insert(worker, Vec::new());
             self.tell(Event::Ready(worker));
         }
     }
@@ -212,28 +244,86 @@ impl World {
         self.tell(Event::StartFailed(worker, Error::new(kind, "no")));
     }
 
+    /// The worker answers the first call that it has.
     pub(super) fn answer(&mut self, worker: WorkerId, then: Then) {
-        let call = self.live.get_mut(&worker).and_then(Option::take);
-        let call = call.expect("it has a call");
+        let call = self.live[&worker][0];
+        self.answer_call(worker, call, Answer::Returned, then);
+    }
+
+    pub(super) fn answer_call(
+        &mut self,
+        worker: WorkerId,
+        call: CallId,
+        answer: Answer,
+        then: Then,
+    ) {
+        let has = self.live.get_mut(&worker).expect("it lives");
+        let at = has.iter().position(|it| *it == call);
+        has.remove(at.expect("it has the call"));
         self.tell(Event::Answer {
             worker,
             call,
-            answer: Answer::Returned,
+            answer,
             then,
         });
+        // Who leaves begins no more.
+        if then == Then::Leave {
+            for call in self.live.get(&worker).cloned().unwrap_or_default() {
+                if !self.entered.contains(&call) {
+                    self.live.get_mut(&worker).expect("it lives").retain(|it| *it != call);
+                    let entered = Entered::No;
+                    self.tell(Event::Unentered {
+                        worker,
+                        call,
+                        entered,
+                    });
+                }
+            }
+        }
     }
 
+    /// Whether the worker may begin a call that it has, by its own rule.
+    pub(super) fn can_enter(&self, worker: WorkerId, call: CallId) -> bool {
+        let mut before = self.live[&worker].iter().take_while(|it| **it != call);
+        let is_async = |it: &CallId| self.asyncs.contains(it);
+        match self.live[&worker][0] == call {
+            true => true,
+            false => {
+                let count = before.clone().count();
+                is_async(&call) && before.all(is_async) && count < self.concurrency
+            }
+        }
+    }
+
+    /// The worker begins all that it may.
     pub(super) fn enter(&mut self, worker: WorkerId) {
-        self.entered.extend(self.live[&worker]);
+        let calls = self.live[&worker].iter().copied();
+        let calls = calls.filter(|call| self.can_enter(worker, *call));
+        let calls: Vec<_> = calls.filter(|call| !self.cancelled.contains(call)).collect();
+        self.entered.extend(calls);
+    }
+
+    /// The workers undo what they were asked to.
+    pub(super) fn obey(&mut self) {
+        for call in self.cancelled.clone() {
+            if let Some(worker) = self.worker_of(call) {
+                let undoes = self.asyncs.contains(&call) || !self.entered.contains(&call);
+                if undoes {
+                    self.entered.remove(&call);
+                    self.answer_call(worker, call, Answer::Cancelled, Then::Stay);
+                }
+            }
+        }
     }
 
     pub(super) fn die(&mut self, worker: WorkerId) {
-        let call = self.live.remove(&worker).expect("it lives");
+        let calls = self.live.remove(&worker).expect("it lives");
         self.doomed.remove(&worker);
-        let entered = match call.is_some_and(|call| self.entered.contains(&call)) {
+        let entered = |call: &CallId| match self.entered.contains(call) {
             true => Entered::Yes,
             false => Entered::No,
         };
+        let entered = calls.iter().map(|call| (*call, entered(call))).collect();
         self.tell(Event::Died { worker, entered });
     }
 
@@ -249,7 +339,8 @@ impl World {
 
     pub(super) fn worker_of(&self, call: CallId) -> Option<WorkerId> {
         let mut live = self.live.iter();
-        live.find(|(_, has)| **has == Some(call)).map(|(id, _)| *id)
+        let found = live.find(|(_, has)| has.contains(&call));
+        found.map(|(id, _)| *id)
     }
 
     /// Everybody does what is expected until all calls have ended.
@@ -267,7 +358,8 @@ impl World {
                     self.die(worker);
                 }
             }
-            let busy = self.live.iter().find(|(_, has)| has.is_some());
+            self.obey();
+            let busy = self.live.iter().find(|(_, has)| !has.is_empty());
             match busy {
                 Some((&worker, _)) => {
                     self.enter(worker);
