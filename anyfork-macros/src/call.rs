@@ -202,11 +202,31 @@ fn expand(call: &Call) -> TokenStream {
         result: &result,
         result_codec: &result_name,
         has_sender: sender.is_some(),
+        is_async: awaited.is_some(),
     });
-    let body = match awaited {
-        Some(_) => quote!(#private::block_on_call(async { #body })),
-        None => body,
+    let is_async = awaited.is_some();
+    let (enter, start) = match is_async {
+        false => (body.clone(), quote!(::core::option::Option::None)),
+        true => (
+            quote!(#private::block_on_call(__anyfork_run(#entry))),
+            quote!(::core::option::Option::Some(__anyfork_start)),
+        ),
     };
+    let run = is_async.then(|| {
+        quote! {
+            async fn __anyfork_run(
+                #entry: &mut #private::CallEntry<'_>,
+            ) -> ::core::result::Result<(), #private::Refusal> {
+                #body
+            }
+
+            fn __anyfork_start<'a>(
+                #entry: &'a mut #private::CallEntry<'_>,
+            ) -> #private::CallFuture<'a> {
+                #private::boxed_call(__anyfork_run(#entry))
+            }
+        }
+    });
     quote! {
         #[doc = #about]
         #attributes
@@ -251,6 +271,7 @@ fn expand(call: &Call) -> TokenStream {
                     #on,
                     Self::NAME,
                     Self::__anyfork_fingerprint(),
+                    #is_async,
                     #collected,
                     |from| #private::Codec::decode(&Self::#result_name(), from),
                     #event_decoder,
@@ -269,12 +290,15 @@ fn expand(call: &Call) -> TokenStream {
                 name: #name,
                 fingerprint: #ident::__anyfork_fingerprint,
                 enter: __anyfork_enter,
+                start: #start,
             };
+
+            #run
 
             fn __anyfork_enter(
                 #entry: &mut #private::CallEntry<'_>,
             ) -> ::core::result::Result<(), #private::Refusal> {
-                #body
+                #enter
             }
         };
     }

@@ -22,6 +22,7 @@ pub(crate) struct Called<'a> {
     pub(crate) result: &'a TokenStream,
     pub(crate) result_codec: &'a Ident,
     pub(crate) has_sender: bool,
+    pub(crate) is_async: bool,
 }
 
 /// The methods of the companion.
@@ -37,6 +38,7 @@ pub(crate) fn over_items(called: &Called<'_>) -> TokenStream {
         result,
         result_codec,
         has_sender,
+        is_async,
     } = called;
     let types: Vec<&Type> = arguments.iter().map(Argument::ty).collect();
     let names: Vec<&Ident> = arguments.iter().map(Argument::name).collect();
@@ -75,6 +77,7 @@ pub(crate) fn over_items(called: &Called<'_>) -> TokenStream {
             #private::Callee {
                 name: Self::NAME,
                 fingerprint: Self::__anyfork_fingerprint(),
+                is_async: #is_async,
                 encode: |#pattern| {
                     #[allow(unused_mut)]
                     let mut #collected = #private::Arguments::new(Self::NAME);

@@ -198,7 +198,7 @@ pub mod __private {
     #[cfg(feature = "tokio")]
     pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
     #[cfg(feature = "pool")]
-    pub use crate::entry::call::{CallEntry, Refusal};
+    pub use crate::entry::call::{CallEntry, CallFuture, Refusal, boxed_call};
     pub use crate::entry::chain;
     pub use crate::entry::outcome::{Outcome, Report};
     pub use crate::entry::{Entry, Socket};

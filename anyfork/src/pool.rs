@@ -51,6 +51,7 @@ pub(crate) mod recv;
 pub(crate) mod request;
 #[cfg(feature = "tower")]
 pub(crate) mod service;
+pub(crate) mod several;
 pub(crate) mod starting;
 pub(crate) mod state;
 pub(crate) mod stats;

@@ -12,7 +12,7 @@ use std::any::TypeId;
 use linkme::distributed_slice;
 
 #[cfg(feature = "pool")]
-use crate::entry::call::{CallEntry, Refusal};
+use crate::entry::call::{CallEntry, CallFuture, Refusal};
 use crate::entry::outcome::Outcome;
 use crate::entry::{Entry, Kind};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +68,13 @@ pub struct CallFunction {
     pub fingerprint: fn() -> u64,
     /// Decodes the arguments, calls the function, and encodes its result.
     pub enter: fn(&mut CallEntry<'_>) -> Result<(), Refusal>,
+    /// Gives what `enter` does as a future, which may run beside others: of an `async fn`.
+    pub start: Option<StartCall>,
 }
+
+/// Begins a call of an `async fn`.
+#[cfg(feature = "pool")]
+pub(crate) type StartCall = for<'a> fn(&'a mut CallEntry<'_>) -> CallFuture<'a>;
 
 /// An element that `#[anyfork::after_fork]` registers.
 pub struct AfterFork {

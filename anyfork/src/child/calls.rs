@@ -2,11 +2,20 @@
 //! RUNS IN: child
 //!
 //! One call after the other: it reads a request, notes the number of the call in the page
-//! that it shares with the caller, and has it [answered](mod@answer). It leaves when the caller
-//! closes the socket, after a panic, and when the function has asked for it.
+//! that it shares with the caller, and has it [answered](mod@answer). Calls of `async fn`s may
+//! run [beside](mod@beside) each other. It leaves when the caller closes the socket, after a
+//! panic, and when the function has asked for it.
 
 pub(crate) mod answer;
+#[cfg(feature = "tokio")]
+mod beside;
+mod find;
 mod outlet;
+mod requests;
+#[cfg(feature = "tokio")]
+mod tasks;
+#[cfg(feature = "tokio")]
+mod writer;
 
 use std::any::TypeId;
 use std::io;
@@ -14,20 +23,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::args::value::Arg;
-use crate::child::calls::answer::{Served, is_gone, refuse, serve_one};
-#[cfg(feature = "plugin")]
-use crate::child::plugin::{self, PluginFunction};
+use crate::child::calls::answer::{Served, refuse, serve_one};
+use crate::child::calls::find::{Found, find};
+use crate::child::calls::requests::{Requests, nonsense, terms};
 use crate::entry::Entry;
 use crate::entry::outcome::Outcome;
-use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::call::incoming::Incoming;
-use crate::protocol::call::{Frame, Head, Kind, MAX_LEN, Payload, Terms, items};
-use crate::registry::{self, CallFunction, Function};
+use crate::error::{Error, Result};
+use crate::protocol::call::{Frame, Head, Kind, Payload, Terms, items};
+use crate::registry::Function;
 use crate::spec::name::{CALL_LOOP, CallLoop, ONE_CALL};
 use crate::sys::fork_mark::ForkMark;
 use crate::sys::shared_page::SharedNumber;
 use crate::sys::signal;
-use crate::sys::socket::{self, Wait};
 
 /// The worker in which calls run one after the other. It is in no list of the program's.
 pub(crate) static LOOP: Function = Function {
@@ -43,26 +50,26 @@ pub(crate) static ONE_CALL_WORKER: Function = Function {
     enter: serve_one_call,
 };
 
-/// A function that was found.
-enum Found {
-    Own(&'static CallFunction),
-    #[cfg(feature = "plugin")]
-    Plugin(PluginFunction),
-}
-
 /// Serves calls until the caller closes the socket.
 fn serve(entry: &mut Entry) -> Result<Outcome> {
     // Last, behind what the process was given before it became a worker of a pool's.
     let (entered, mark) = prepare(entry.rest().last())?;
     let socket = entry.enter_with::<UnixStream>()?;
-    let mut incoming = Incoming::new(MAX_LEN);
-    while let Some(frame) = receive(&socket, &mut incoming)? {
-        let (terms, has_items) = match frame.head.kind {
-            Kind::Call(terms) => (terms, false),
-            Kind::Items(terms) => (terms, true),
-            _ => return Err(nonsense("a worker was sent an answer")),
-        };
-        let request = Request::of(&frame, terms, socket.as_fd(), mark)?;
+    let mut requests = Requests::new(socket);
+    while let Some(frame) = requests.next()? {
+        let (terms, has_items) = terms(&frame)?;
+        #[cfg(feature = "tokio")]
+        if beside::startable(&frame)?.is_some() {
+            requests.put_back(frame);
+            match tasks::serve(&mut requests, entered, mark)? {
+                Served::Stays => continue,
+                Served::Leaves => break,
+            }
+        }
+        if terms.is_ahead && !is_wanted(&mut requests, frame.head.number, entered)? {
+            continue;
+        }
+        let request = Request::of(&frame, terms, requests.socket(), mark)?;
         let answer = |number, payload, skip| {
             entered.store(number);
             request.answer(number, payload, skip)
@@ -85,6 +92,19 @@ fn serve(entry: &mut Entry) -> Result<Outcome> {
         }
     }
     Ok(Outcome::SUCCESS)
+}
+
+/// Notes a call as entered, and looks whether it was cancelled before. A caller that looks into
+/// the page after it has cancelled a call, and does not find it there, knows that it never runs.
+fn is_wanted(requests: &mut Requests, number: u64, entered: SharedNumber) -> Result<bool> {
+    entered.store(number);
+    requests.look()?;
+    let is_cancelled = requests.take_cancelled().contains(&number);
+    let withdrawn = requests.take_withdrawn();
+    for number in withdrawn.into_iter().chain(is_cancelled.then_some(number)) {
+        answer::cancelled(number, requests.socket())?;
+    }
+    Ok(!is_cancelled)
 }
 
 /// Serves the call whose request is among the arguments: its descriptors, its bytes, and
@@ -187,55 +207,4 @@ impl<'a> Request<'a> {
             Err(text) => refuse(text.clone(), number, terms, socket),
         }
     }
-}
-
-/// Finds the function of that name and signature, in the program and in its plugins.
-fn find(name: &str, fingerprint: u64) -> Result<Found, String> {
-    let mut named = registry::calls().iter().filter(|it| it.name == name);
-    let mut is_known = false;
-    let own = named.find(|it| {
-        is_known = true;
-        (it.fingerprint)() == fingerprint
-    });
-    if let Some(own) = own {
-        return Ok(Found::Own(own));
-    }
-    #[cfg(feature = "plugin")]
-    for (function, its_name, its_fingerprint) in plugin::calls() {
-        if its_name == name {
-            is_known = true;
-            if its_fingerprint == fingerprint {
-                return Ok(Found::Plugin(function));
-            }
-        }
-    }
-    Err(match is_known {
-        true => format!(
-            "`{name}` has another signature in the program of the worker: build both programs \
-             from the same source"
-        ),
-        false => format!("no function `{name}` with `#[anyfork::call]` in the worker's program"),
-    })
-}
-
-/// Receives a request. `None`: the caller has closed the socket.
-fn receive(socket: &UnixStream, incoming: &mut Incoming) -> Result<Option<Frame>> {
-    loop {
-        if let Some(frame) = incoming.frame()? {
-            return Ok(Some(frame));
-        }
-        let room = incoming.room();
-        let (fd, wait) = (socket.as_fd(), Wait::Yes);
-        match socket::receive_append(fd, wait, room.bytes, room.limit, room.fds) {
-            Ok(received) if received.len == 0 => return Ok(None),
-            Ok(received) if received.fds_cut => incoming.lose_fds(),
-            Ok(_) => {}
-            Err(error) if is_gone(&error) => return Ok(None),
-            Err(error) => return Err(Error::io("receive a call", error)),
-        }
-    }
-}
-
-fn nonsense(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, what)
 }

@@ -5,6 +5,7 @@
 //! the result. It knows no frames and no socket.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -68,6 +69,14 @@ pub enum Refusal {
     BadArgument(String),
     /// The result does not encode.
     BadResult(String),
+}
+
+/// A call of an `async fn`, under way.
+pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
+
+/// Puts a call on the heap.
+pub fn boxed_call<'a>(call: impl Future<Output = Result<(), Refusal>> + 'a) -> CallFuture<'a> {
+    Box::pin(call)
 }
 
 impl<'a> CallEntry<'a> {

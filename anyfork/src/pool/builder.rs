@@ -2,6 +2,7 @@
 //! RUNS IN: caller
 
 mod printed;
+mod shared;
 
 use std::fmt;
 use std::sync::Arc;
@@ -242,7 +243,8 @@ impl Builder {
     /// since its init, measured after each call. Default: never.
     ///
     /// What the worker began with does not count, and so nothing that its template has
-    /// loaded.
+    /// loaded. One that has several calls is measured again when it has none, and gets none
+    /// before.
     pub fn retire_growth(mut self, bytes: u64) -> Builder {
         self.options.retire_growth = Some(bytes);
         self
@@ -299,6 +301,12 @@ impl Builder {
         });
         let base = Base::new(self.process, self.inits, remake);
         let mut options = self.options;
+        options.gives_several = self.limits.gives_several();
+        options.at_once = match u16::try_from(self.limits.concurrency) {
+            Ok(0 | 1) => 0,
+            Ok(calls) => calls,
+            Err(_) => u16::MAX,
+        };
         options.printed = Arc::new(self.printed);
         Recipe {
             limits: self.limits,

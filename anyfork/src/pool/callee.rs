@@ -12,6 +12,8 @@ pub struct Callee<A, R> {
     pub name: &'static str,
     /// The digest of its name and signature.
     pub fingerprint: u64,
+    /// Whether it is an `async fn`.
+    pub is_async: bool,
     /// Encodes the arguments.
     pub encode: fn(A) -> Arguments,
     /// Decodes the result.

@@ -7,7 +7,8 @@
 //! for the socket between two steps, in whatever way, and watches the worker's pidfd: a
 //! process that the worker has left behind may hold the socket open.
 
-mod arriving;
+pub(crate) mod arriving;
+pub(crate) mod several;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,6 +27,9 @@ use crate::sys::socket::{self, Wait};
 
 /// Interval between two looks whether fewer descriptors are in flight.
 const INTERVAL_IN_FLIGHT: Duration = Duration::from_millis(1);
+
+/// Maximum number of bytes of a failure's text, whatever a result may have.
+const LONGEST_FAILURE: u64 = 1 << 20;
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -93,6 +97,8 @@ pub(crate) struct Connection {
     rest: Option<Request>,
     has_ended: bool,
     is_broken: bool,
+    /// Why what comes next makes no sense.
+    error: Option<Error>,
 }
 
 /// The call that is under way.
@@ -146,6 +152,7 @@ impl Connection {
             rest: None,
             has_ended: false,
             is_broken: false,
+            error: None,
         }
     }
 
@@ -176,8 +183,6 @@ impl Connection {
             arguments,
             items,
         } = request;
-        // A failure's text is short, whatever the result may be.
-        const LONGEST_FAILURE: u64 = 1 << 20;
         self.incoming
             .set_limit(terms.max_result.max(LONGEST_FAILURE));
         let kind = match items {

@@ -53,6 +53,10 @@ pub(crate) struct Options {
     pub(crate) max_result: u64,
     pub(crate) keep_after_panic: bool,
     pub(crate) retire_growth: Option<u64>,
+    /// A worker may have several calls.
+    pub(crate) gives_several: bool,
+    /// Calls of `async fn`s that run at once in a worker. 0: one.
+    pub(crate) at_once: u16,
     pub(crate) on_exit: Option<OnExit>,
     /// Who is told what workers print.
     pub(crate) printed: Arc<Callbacks>,
@@ -164,6 +168,9 @@ impl Shared {
         for sending in todo.sends {
             self.send(sending);
         }
+        for (worker, outbox) in todo.flushes {
+            self.flush(worker, &outbox);
+        }
         todo.wakes.into_iter().for_each(Wake::wake);
         drop(todo.trash);
         for (worker, base) in todo.starts {
@@ -174,8 +181,18 @@ impl Shared {
     fn carry_out(&self, inner: &mut Inner, action: Action) {
         match action {
             Action::Start { worker, base } => self.on_start(inner, worker, base),
-            Action::Send { worker, call, .. } => self.on_send(inner, worker, call),
-            Action::Run { .. } | Action::Cancel { .. } => {}
+            Action::Send {
+                worker,
+                call,
+                is_ahead,
+            } => match self.options.gives_several {
+                false => self.on_send(inner, worker, call),
+                true => self.on_give(inner, worker, call, is_ahead),
+            },
+            Action::Run { call } => {
+                inner.run(call);
+            }
+            Action::Cancel { worker, call } => inner.cancel(worker, call),
             Action::Close { worker } => {
                 if let Some(up) = inner.up(worker) {
                     // The worker sees the end of the socket, and exits.
@@ -348,7 +365,10 @@ impl Shared {
         let event = Event::Call {
             id,
             to: entry.aim.to,
-            is_async: false,
+            is_async: entry
+                .request
+                .as_ref()
+                .is_some_and(|it| it.terms.at_once > 0),
             queue_timeout: self.options.queue_timeout,
             timeout: self.options.timeout,
         };
@@ -364,7 +384,6 @@ impl Gone {
         Some(Gone {
             pid: up.watch.pid(),
             exit: up.exit.clone()?,
-            has_entered: up.has_entered,
         })
     }
 }

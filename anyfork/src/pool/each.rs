@@ -144,6 +144,7 @@ fn start<A, R>(
             number: next_number(),
             name: callee.name,
             fingerprint: callee.fingerprint,
+            is_async: callee.is_async,
             arguments,
             items: None,
         };

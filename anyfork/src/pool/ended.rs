@@ -12,7 +12,6 @@ use crate::pool::state::event::{End, WorkerId};
 pub(crate) struct Gone {
     pub(crate) pid: u32,
     pub(crate) exit: Exit,
-    pub(crate) has_entered: bool,
 }
 
 /// What the owner of a call is told. `None`: its worker has answered.
@@ -28,18 +27,17 @@ pub(crate) fn error(
         gone(worker).unwrap_or(Gone {
             pid: 0,
             exit: Exit::unknown(None),
-            has_entered: true,
         })
     };
     Some(match end {
         End::Answered => return None,
         End::Died(worker) => {
-            let Gone { pid, exit, .. } = gone(worker);
-            failed::died(name, pid, Ok(exit), ran, true)
+            let Gone { pid, exit } = gone(worker);
+            failed::died((name, pid), Ok(exit), ran, Some(entry.others))
         }
         End::NeverEntered(worker) => {
-            let Gone { pid, exit, .. } = gone(worker);
-            failed::died(name, pid, Ok(exit), ran, false)
+            let Gone { pid, exit } = gone(worker);
+            failed::died((name, pid), Ok(exit), ran, None)
         }
         End::Gone => {
             let (pid, exit) = (entry.aim.pid, lease.and_then(LeaseEntry::exit));
@@ -63,12 +61,16 @@ pub(crate) fn error(
             }
         }
         End::TimedOutInQueue => too_long_in_queue(name),
-        End::TimedOutAhead(_) | End::TimedOutThere(_) => too_long_in_queue(name),
+        End::TimedOutAhead => {
+            let message = format!(
+                "`{name}` waited longer than `queue_timeout` allows, behind the calls of a worker"
+            );
+            Error::new(ErrorKind::TimedOut, message)
+        }
+        End::TimedOutThere => failed::too_late_there(name, entry.timeout),
         End::TimedOut(worker) => {
-            let Gone {
-                pid, has_entered, ..
-            } = gone(worker);
-            failed::too_late(name, pid, entry.timeout, has_entered)
+            let pid = gone(worker).pid;
+            failed::too_late(name, pid, entry.timeout, entry.has_entered)
         }
         End::Cancelled => {
             let message = format!("the call of `{name}` was dropped");

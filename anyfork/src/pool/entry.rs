@@ -19,11 +19,15 @@ pub(crate) struct Entry {
     pub(crate) aim: Aim,
     /// Before a worker has it.
     pub(crate) request: Option<Request>,
-    /// The number of the request that was sent last.
+    /// The number of the request that was sent last, to a worker with one call at a time.
     pub(crate) number: u64,
     pub(crate) worker: Option<WorkerId>,
     pub(crate) sent: Option<Instant>,
     pub(crate) timeout: Option<Duration>,
+    /// Its worker, which is gone, had entered it.
+    pub(crate) has_entered: bool,
+    /// Number of other calls that its worker, which is gone, had entered.
+    pub(crate) others: usize,
     pub(crate) result: Option<Result<Payload>>,
     pub(crate) owner: Owner,
     /// Before the result.
@@ -139,6 +143,14 @@ impl Owner {
                 None
             }
             Owner::Away | Owner::Reads => None,
+        }
+    }
+
+    /// Something has arrived for it. An owner that reads goes on by itself.
+    pub(crate) fn arrived(&mut self) -> Option<Wake> {
+        match self {
+            Owner::Reads => None,
+            _ => self.wake(),
         }
     }
 

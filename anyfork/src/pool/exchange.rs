@@ -7,14 +7,15 @@
 use std::time::Instant;
 
 use crate::error::Result;
+use crate::pool::connection::several::{Told, What};
 use crate::pool::connection::{Outcome, Progress, Reply};
 use crate::pool::core::Shared;
-use crate::pool::entry::Entry;
 use crate::pool::failed;
 use crate::pool::inner::{Inner, Sending, Trash};
 use crate::pool::live::{Line, Live, READABLE};
 use crate::pool::memory;
 use crate::pool::state::event::{Answer, CallId, Entered, Event, Then, WorkerId};
+use crate::sys::socket::Wait;
 
 /// Who puts a connection back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,38 +28,74 @@ pub(crate) enum By {
 
 /// The result of a step, and what becomes of the worker.
 pub(crate) struct Stepped {
-    progress: Result<Progress>,
+    pub(super) progress: Result<Progress>,
     /// Events, and answers before the last one.
     arrived: Vec<Outcome>,
+    /// What a worker with several calls has sent.
+    pub(super) told: Vec<Told>,
     /// It has grown too much.
-    has_grown: bool,
+    pub(super) has_grown: bool,
 }
 
 impl Line {
     /// Sends and receives as much as possible, without waiting.
     pub(crate) fn step(&mut self, shared: &Shared) -> Stepped {
+        if shared.options.gives_several {
+            return self.receive_several(shared, Wait::No);
+        }
         let progress = self.connection.step();
         self.stepped(progress, shared)
     }
 
     /// Sends the rest and waits for the answer, or the end.
     pub(crate) fn wait(&mut self, shared: &Shared) -> Stepped {
+        if shared.options.gives_several {
+            return self.receive_several(shared, Wait::Yes);
+        }
         let progress = self.connection.wait();
         self.stepped(progress, shared)
     }
 
     fn stepped(&mut self, progress: Result<Progress>, shared: &Shared) -> Stepped {
-        let has_grown = match (&progress, shared.options.retire_growth) {
-            (Ok(Progress::Reply(_)), Some(limit)) => {
-                let now = memory::private_of(self.pid).unwrap_or_default();
-                now.saturating_sub(self.memory) > limit
-            }
-            _ => false,
-        };
+        let has_ended = matches!(progress, Ok(Progress::Reply(_)));
         Stepped {
+            has_grown: has_ended && self.has_grown(shared),
             progress,
             arrived: self.connection.take_arrived(),
-            has_grown,
+            told: Vec::new(),
+        }
+    }
+
+    /// Whether the worker has grown too much.
+    fn has_grown(&self, shared: &Shared) -> bool {
+        shared.options.retire_growth.is_some_and(|limit| {
+            let now = memory::private_of(self.pid).unwrap_or_default();
+            now.saturating_sub(self.memory) > limit
+        })
+    }
+
+    fn receive_several(&mut self, shared: &Shared, wait: Wait) -> Stepped {
+        let (progress, told) = match self.connection.receive_several(wait) {
+            Ok((progress, told)) => (Ok(progress), told),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let has_ended = told.iter().any(|it| matches!(it.what, What::Answer(_)));
+        Stepped {
+            progress,
+            arrived: Vec::new(),
+            told,
+            has_grown: has_ended && self.has_grown(shared),
+        }
+    }
+}
+
+impl Answer {
+    /// The answer that has this outcome.
+    pub(super) fn of(outcome: &Outcome) -> Answer {
+        match outcome {
+            Outcome::Returned(_) => Answer::Returned,
+            Outcome::Panicked(_) => Answer::Panicked,
+            _ => Answer::Other,
         }
     }
 }
@@ -92,8 +129,11 @@ impl Shared {
     /// worker stays: a request may be given to it at any time, with its connection.
     pub(crate) fn take_line(&self, inner: &mut Inner, worker: WorkerId) -> Option<Box<Line>> {
         let up = inner.up(worker)?;
-        up.call?;
-        up.line.take()
+        let is_broken = up.several.as_ref().is_some_and(|it| it.is_broken);
+        match up.has_calls() && !is_broken {
+            true => up.line.take(),
+            false => None,
+        }
     }
 
     /// Puts a connection back, with what came of it.
@@ -105,11 +145,15 @@ impl Shared {
         stepped: Stepped,
         by: By,
     ) {
+        if self.options.gives_several {
+            return self.put_back_several(inner, worker, line, stepped);
+        }
         let is_usable = line.connection.is_usable();
         let Stepped {
             progress,
             arrived,
             has_grown,
+            ..
         } = stepped;
         self.on_arrived(inner, worker, arrived, by);
         let wait = match &progress {
@@ -191,11 +235,7 @@ impl Shared {
             return;
         };
         inner.end_output(worker, Some(call));
-        let answer = match &reply.outcome {
-            Outcome::Returned(_) => Answer::Returned,
-            Outcome::Panicked(_) => Answer::Panicked,
-            _ => Answer::Other,
-        };
+        let answer = Answer::of(&reply.outcome);
         if let Some(entry) = inner.calls.get_mut(&call) {
             entry.result = Some(failed::result(entry.name, reply.outcome));
         }
@@ -218,7 +258,7 @@ impl Shared {
         self.answered(inner, worker, call, Answer::Other, Then::Kill);
     }
 
-    fn answered(
+    pub(super) fn answered(
         &self,
         inner: &mut Inner,
         worker: WorkerId,
@@ -252,8 +292,11 @@ impl Shared {
     }
 
     /// A worker has exited, and its connection is here. What it has answered counts.
-    fn on_death(&self, inner: &mut Inner, worker: WorkerId) {
+    pub(super) fn on_death(&self, inner: &mut Inner, worker: WorkerId) {
         inner.end_output(worker, None);
+        if self.options.gives_several {
+            return self.on_death_of_several(inner, worker);
+        }
         while let Some(up) = inner.up(worker)
             && up.call.is_some()
             && let Some(mut line) = up.line.take()
@@ -285,7 +328,7 @@ impl Shared {
             if up.page.has_entered(entry.number + answered) {
                 entered = Entered::Yes;
             }
-            up.has_entered = entered == Entered::Yes;
+            entry.has_entered = entered == Entered::Yes;
             let line = up.line.as_mut();
             match line.and_then(|line| line.connection.take_back()) {
                 Some(request) => {
@@ -305,7 +348,13 @@ impl Shared {
                 inner.todo.wakes.push(wake);
             }
         }
-        self.tell(inner, Event::Died { worker, entered: of_calls });
+        self.tell(
+            inner,
+            Event::Died {
+                worker,
+                entered: of_calls,
+            },
+        );
     }
 
     /// Reads in the owner's place.
@@ -314,15 +363,12 @@ impl Shared {
         const MAXIMUM_STEPS: u32 = 64;
         for _ in 0..MAXIMUM_STEPS {
             let mut inner = self.lock();
-            let is_full = |call: CallId| inner.calls.get(&call).is_some_and(Entry::is_full);
-            let call = match inner.workers.get(&worker) {
-                Some(Live::Up(up)) => up.call,
-                _ => None,
+            let is_full = match inner.workers.get(&worker) {
+                Some(Live::Up(up)) => inner.is_any_full(up),
+                _ => false,
             };
             let mut goes_on = false;
-            if !call.is_some_and(is_full)
-                && let Some(mut line) = self.take_line(&mut inner, worker)
-            {
+            if !is_full && let Some(mut line) = self.take_line(&mut inner, worker) {
                 drop(inner);
                 let stepped = line.step(self);
                 goes_on = stepped.has_more();

@@ -24,13 +24,13 @@ pub(crate) fn result(name: &str, outcome: Outcome) -> Result<Payload> {
     })
 }
 
-/// The error for a worker that has exited without an answer.
+/// The error for a worker that has exited without an answer. `entered`: with how many other
+/// calls it had entered this one, if it had.
 pub(crate) fn died(
-    name: &str,
-    pid: u32,
+    (name, pid): (&str, u32),
     exit: Result<Exit>,
     ran: Duration,
-    has_entered: bool,
+    entered: Option<usize>,
 ) -> Error {
     let exit = match exit {
         Ok(exit) => exit,
@@ -39,7 +39,10 @@ pub(crate) fn died(
             None => return error.during(format_args!("call `{name}`")),
         },
     };
-    if let Some(failure) = exit.failure().filter(|it| it.is_panic() && has_entered) {
+    // Of several, nobody knows whose panic it was.
+    if let Some(failure) = exit.failure().filter(|it| it.is_panic())
+        && entered == Some(0)
+    {
         return panicked(name, failure.clone(), Some(exit.clone()));
     }
     let peak = exit.usage().peak_memory / 1024;
@@ -51,14 +54,20 @@ pub(crate) fn died(
         Some(failure) => format!(": {failure}"),
         None => String::new(),
     };
-    let message = match has_entered {
-        true => format!("process {pid} died in `{name}` after {ran:.1?}: {exit}{memory}{why}"),
-        false => format!("process {pid} died before it entered `{name}`: {exit}{memory}{why}"),
+    let others = match entered {
+        Some(others @ 1..) => format!(" and {others} other calls"),
+        _ => String::new(),
+    };
+    let message = match entered {
+        Some(_) => {
+            format!("process {pid} died in `{name}`{others} after {ran:.1?}: {exit}{memory}{why}")
+        }
+        None => format!("process {pid} died before it entered `{name}`: {exit}{memory}{why}"),
     };
     let error = Error::died(message, exit);
-    match has_entered {
-        true => error,
-        false => error.before_entry(),
+    match entered {
+        Some(_) => error,
+        None => error.before_entry(),
     }
 }
 
@@ -74,6 +83,16 @@ pub(crate) fn too_late(name: &str, pid: u32, limit: Option<Duration>, has_entere
         true => error,
         false => error.before_entry(),
     }
+}
+
+/// The error for a call whose worker has dropped it at its deadline.
+pub(crate) fn too_late_there(name: &str, limit: Option<Duration>) -> Error {
+    let limit = limit.unwrap_or_default();
+    let message = format!(
+        "`{name}` was not done in the time that `timeout` allows ({limit:?}), and was dropped in \
+         its process"
+    );
+    Error::new(ErrorKind::TimedOut, message)
 }
 
 fn panicked(name: &str, failure: Failure, exit: Option<Exit>) -> Error {

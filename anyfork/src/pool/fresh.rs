@@ -59,6 +59,8 @@ impl FreshCall {
             max_result: MAX_RESULT,
             keep_after_panic: false,
             is_last: true,
+            at_once: 0,
+            is_ahead: false,
         };
         let request = Request {
             number,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::pool::base::Base;
+use crate::pool::connection::several::Told;
 use crate::pool::connection::{Outcome, WaitFor};
 use crate::pool::entry::{Entry, Owner, Wake};
 use crate::pool::few::Few;
@@ -14,6 +15,7 @@ use crate::pool::lease::entry::{LeaseAt, LeaseEntry};
 use crate::pool::left::Left;
 use crate::pool::live::{Line, Live, Up};
 use crate::pool::request::Request;
+use crate::pool::several::outbox::{Outbox, Sent};
 use crate::pool::state::State;
 use crate::pool::state::event::{Action, BaseId, CallId, Event, Reason, WorkerId};
 use crate::pool::table::Table;
@@ -69,6 +71,8 @@ pub(crate) struct Sleep {
 pub(crate) struct Todo {
     pub(crate) sends: Few<Sending>,
     pub(crate) wakes: Few<Wake>,
+    /// Workers to which something is to be sent.
+    pub(crate) flushes: Few<(WorkerId, Arc<Outbox>)>,
     pub(crate) starts: Few<(WorkerId, Arc<Base>)>,
     /// Dropped without the lock: drops may run others' code, and system calls.
     pub(crate) trash: Few<Trash>,
@@ -92,6 +96,8 @@ pub(crate) enum Trash {
     Homes(Vec<Home>),
     Arrived(Vec<Outcome>),
     Arrivals(VecDeque<Result<Payload>>),
+    Sent(Box<Sent>),
+    Told(Vec<Told>),
 }
 
 /// Interval for which an owner may leave an answer unread while others wait.
@@ -135,8 +141,9 @@ impl Inner {
     pub(crate) fn readable_for(&self, call: CallId) -> Option<WorkerId> {
         let worker = self.calls.get(&call)?.worker?;
         match self.workers.get(&worker) {
-            Some(Live::Up(up)) if up.call == Some(call) => {
-                (up.line.is_some() && up.ended.is_none()).then_some(worker)
+            Some(Live::Up(up)) if up.may_read(call) => {
+                let is_free = up.line.is_some() && up.ended.is_none();
+                (is_free && !self.is_any_full(up)).then_some(worker)
             }
             _ => None,
         }
@@ -144,6 +151,9 @@ impl Inner {
 
     /// When the watcher reads this worker's answer.
     pub(crate) fn reading(&self, up: &Up, now: Instant) -> Reading {
+        if let Some(several) = &up.several {
+            return self.reading_several(up, several, now);
+        }
         let Some(entry) = up.call.and_then(|call| self.calls.get(&call)) else {
             return Reading::Never;
         };
@@ -200,7 +210,7 @@ impl Inner {
     }
 
     /// Whether others wait for workers to be free: calls, or the end of the pool.
-    fn has_waiters(&self) -> bool {
+    pub(crate) fn has_waiters(&self) -> bool {
         self.state.queued() > 0 || self.state.is_ending()
     }
 
@@ -292,6 +302,7 @@ impl Todo {
     pub(crate) fn is_empty(&self) -> bool {
         self.sends.is_empty()
             && self.wakes.is_empty()
+            && self.flushes.is_empty()
             && self.starts.is_empty()
             && self.trash.is_empty()
     }

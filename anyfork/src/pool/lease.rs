@@ -22,7 +22,8 @@ use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 /// A worker of a pool that one caller has for itself, from
 /// [`Pool::lease`](crate::Pool::lease).
 ///
-/// All calls with `&mut lease` run in the same process, one after the other, and nobody
+/// All calls with `&mut lease` run in the same process, one after the other (but for those of
+/// `async fn`s in a pool with [`concurrency`](crate::pool::Builder::concurrency)), and nobody
 /// else's between them: for what a session keeps there, such as an interpreter or an open
 /// transaction.
 ///
@@ -170,7 +171,7 @@ impl Lease {
         }
         self.is_over = true;
         let mut inner = self.shared.lock();
-        let has_call = inner.up(self.worker).is_some_and(|up| up.call.is_some());
+        let has_call = inner.up(self.worker).is_some_and(|up| up.has_calls());
         if has_call {
             drop(inner);
             // A result that has arrived counts.

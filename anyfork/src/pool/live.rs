@@ -14,6 +14,7 @@ use crate::pool::connection::{Connection, WaitFor};
 use crate::pool::entered::EnteredPage;
 use crate::pool::launched::Launched;
 use crate::pool::logs::outputs::Outputs;
+use crate::pool::several::Several;
 use crate::pool::state::event::CallId;
 
 /// A worker's process.
@@ -47,7 +48,10 @@ pub(crate) struct Up {
     pub(crate) page: EnteredPage,
     /// What it prints. `None`: nobody wants to know.
     pub(crate) outputs: Option<Outputs>,
+    /// Its call, if it has one at a time.
     pub(crate) call: Option<CallId>,
+    /// Its calls, if it may have several at once.
+    pub(crate) several: Option<Box<Several>>,
     /// Its socket was readable then, and its call's owner has not read.
     pub(crate) unread_since: Option<Instant>,
     /// The watcher waits for its socket.
@@ -59,8 +63,6 @@ pub(crate) struct Up {
     /// Whether its template has reported that, and is about to reap it.
     pub(crate) is_reported: bool,
     pub(crate) exit: Option<Exit>,
-    /// It had entered its last call at its exit.
-    pub(crate) has_entered: bool,
 }
 
 /// The conversation with a worker. One thread at a time has it.
@@ -79,6 +81,25 @@ pub(crate) const READABLE: WaitFor = WaitFor {
 };
 
 impl Up {
+    /// Whether the worker has any call.
+    pub(crate) fn has_calls(&self) -> bool {
+        let several = self.several.as_ref();
+        self.call.is_some() || several.is_some_and(|it| !it.given.is_empty())
+    }
+
+    /// What sending waits for, to a worker that may have several calls.
+    pub(crate) fn unsent_several(&self) -> Option<WaitFor> {
+        self.several.as_ref().and_then(|it| it.unsent)
+    }
+
+    /// Whether the owner of the call may wait for what the worker sends.
+    pub(crate) fn may_read(&self, call: CallId) -> bool {
+        match &self.several {
+            None => self.call == Some(call),
+            Some(several) => several.given.iter().any(|it| it.call == call && it.runs),
+        }
+    }
+
     /// Whether a part of the request is not sent.
     pub(crate) fn is_unsent(&self) -> bool {
         self.wait.writable || self.wait.later

@@ -25,7 +25,6 @@ use crate::pool::entry::{Aim, Entry, Owner};
 use crate::pool::entry::{Until, Wake};
 use crate::pool::exchange::By;
 use crate::pool::inner::{Inner, Trash};
-use crate::pool::live::Live;
 use crate::pool::over::Over;
 use crate::pool::prepared::Prepared;
 use crate::pool::request::Request;
@@ -59,6 +58,11 @@ impl PoolCall {
             max_result: options.max_result,
             keep_after_panic: options.keep_after_panic,
             is_last: false,
+            at_once: match call.is_async && call.items.is_none() {
+                true => options.at_once,
+                false => 0,
+            },
+            is_ahead: false,
         };
         let request = Request {
             number: 0,
@@ -80,6 +84,8 @@ impl PoolCall {
             worker: None,
             sent: None,
             timeout: options.timeout,
+            has_entered: false,
+            others: 0,
             result: None,
             owner: Owner::Away,
             arrivals: Arrivals::default(),
@@ -109,6 +115,7 @@ impl PoolCall {
         let mut inner = shared.lock();
         loop {
             if let Some(taken) = take(self, &mut inner) {
+                shared.leave_reading(&mut inner, self.id);
                 shared.finish(inner);
                 return taken;
             }
@@ -153,8 +160,14 @@ impl PoolCall {
         loop {
             let mut inner = shared.lock();
             if let Some(taken) = take(self, &mut inner) {
+                shared.leave_reading(&mut inner, self.id);
                 shared.finish(inner);
                 return Poll::Ready(taken);
+            }
+            if shared.options.gives_several {
+                // The one watcher reads for all: a task may never be polled again, and the
+                // others have to go on.
+                return self.sleep(inner, context.waker(), Until::Result);
             }
             let worker = inner.readable_for(self.id);
             let up = worker.and_then(|it| inner.up(it));
@@ -276,7 +289,7 @@ impl PoolCall {
         until: Until,
     ) -> Poll<T> {
         let is_there = self.awaits(&mut inner, waker, until);
-        inner.watcher.is_wanted |= until == Until::Result;
+        inner.watcher.is_wanted |= until == Until::Result && !inner.is_watched(self.id);
         self.shared.finish(inner);
         match is_there {
             true => Poll::Pending,
@@ -309,22 +322,6 @@ impl PoolCall {
     pub(crate) fn set_queue_timeout(&mut self, limit: Duration) {
         let event = Event::QueueTimeout(self.id, limit);
         self.shared.tell_alone(event);
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.look();
-        let inner = self.shared.lock();
-        let entry = inner.calls.get(&self.id);
-        entry.is_none_or(|entry| entry.result.is_some())
-    }
-
-    pub(crate) fn pid(&self) -> Option<u32> {
-        let inner = self.shared.lock();
-        let worker = inner.calls.get(&self.id)?.worker?;
-        match inner.workers.get(&worker)? {
-            Live::Up(up) => Some(up.watch.pid()),
-            Live::Starting(_) => None,
-        }
     }
 
     pub(crate) fn detach(mut self) {
@@ -366,6 +363,8 @@ impl Drop for PoolCall {
         match inner.calls.get(&self.id) {
             Some(entry) if entry.result.is_none() => {
                 self.shared.tell(&mut inner, Event::Drop(self.id));
+                inner.watcher.is_wanted |=
+                    self.shared.options.gives_several && !inner.is_watched(self.id);
             }
             _ => {}
         }

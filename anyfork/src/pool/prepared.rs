@@ -17,6 +17,8 @@ pub struct Prepared {
     pub(crate) number: u64,
     pub(crate) name: &'static str,
     pub(crate) fingerprint: u64,
+    /// The function is an `async fn`.
+    pub(crate) is_async: bool,
     pub(crate) arguments: Payload,
     /// Number of calls of which these are the arguments; `None`: one, alone.
     pub(crate) items: Option<u32>,

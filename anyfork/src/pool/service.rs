@@ -75,6 +75,7 @@ impl<A, R> tower_service::Service<A> for Service<A, R> {
         let Callee {
             name,
             fingerprint,
+            is_async,
             encode,
             decode,
         } = self.callee;
@@ -82,6 +83,7 @@ impl<A, R> tower_service::Service<A> for Service<A, R> {
             &self.pool,
             name,
             fingerprint,
+            is_async,
             encode(arguments),
             decode,
             no_event,

@@ -16,6 +16,7 @@ use crate::pool::inner::{Inner, Trash};
 use crate::pool::launched::Launched;
 use crate::pool::live::{Line, Live, READABLE, Up};
 use crate::pool::memory;
+use crate::pool::several::Several;
 use crate::pool::state::event::{Event, WorkerId};
 use crate::sys::rights::Rights;
 
@@ -145,8 +146,13 @@ impl Shared {
             Some(_) => memory::private_of(pid).unwrap_or_default(),
             None => 0,
         };
+        let mut connection = Connection::new(Arc::clone(&socket));
+        let several = self.options.gives_several.then(|| {
+            connection.expect_several(self.options.max_result);
+            Box::new(Several::new(&socket))
+        });
         let line = Line {
-            connection: Connection::new(Arc::clone(&socket)),
+            connection,
             pid,
             memory,
         };
@@ -160,13 +166,13 @@ impl Shared {
             page,
             outputs,
             call: None,
+            several,
             unread_since: None,
             is_watched: false,
             ended: None,
             awaits_record: false,
             is_reported: false,
             exit: None,
-            has_entered: false,
         })
     }
 

@@ -4,24 +4,25 @@
 //! It blocks all signals, ends with the last pool, and is started again in a process that
 //! the program has forked.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+mod source;
+
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::caller::child::exit_watch::{ExitState, ExitWatch};
+use crate::caller::child::exit_watch::ExitState;
 use crate::caller::spawn::wait_for::{INTERVAL, WaitFor};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::pool::core;
 use crate::pool::core::Shared;
 use crate::pool::inner::Reading;
-use crate::pool::launched::Launched;
 use crate::pool::live::Live;
 use crate::pool::state::event::{Event, WorkerId};
+use crate::pool::watcher::source::{Fd, Source, What, sources};
 use crate::sys::eventfd::EventFd;
 use crate::sys::fork_mark::ForkMark;
 use crate::sys::poll::{self, Interest};
@@ -104,42 +105,6 @@ fn has_ended(shared: &Shared) -> bool {
     has_ended
 }
 
-/// A descriptor to wait for, which stays open without the lock.
-struct Source {
-    pool: usize,
-    worker: WorkerId,
-    fd: Fd,
-    interest: Interest,
-    what: What,
-}
-
-enum Fd {
-    Socket(Arc<UnixStream>),
-    Exit(ExitWatch),
-    Status(ExitWatch),
-    Owned(Arc<OwnedFd>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Start,
-    Exit,
-    Answer,
-    Unread,
-}
-
-impl Source {
-    fn wanted(&self) -> (BorrowedFd<'_>, Interest) {
-        let fd = match &self.fd {
-            Fd::Socket(socket) => socket.as_fd(),
-            Fd::Exit(watch) => watch.pidfd(),
-            Fd::Status(watch) => watch.status(),
-            Fd::Owned(fd) => fd.as_fd(),
-        };
-        (fd, self.interest)
-    }
-}
-
 fn watch(bell: &EventFd) {
     while let Some(pools) = pools() {
         // Wakers, observers and closures are others' code: a panic there has been reported,
@@ -182,6 +147,7 @@ fn serve(shared: &Shared, source: &Source) {
         What::Start => shared.step_start(source.worker),
         What::Exit => look(shared, source.worker),
         What::Answer => shared.read_for_owner(source.worker),
+        What::Send => shared.send_rest(source.worker),
         What::Unread => {
             if let Some(up) = shared.lock().up(source.worker) {
                 up.unread_since.get_or_insert_with(Instant::now);
@@ -281,6 +247,13 @@ impl Watch {
                     } else {
                         add(Fd::Exit(watch), Interest::Readable, What::Exit);
                     }
+                    let socket = || Fd::Socket(Arc::clone(&up.socket));
+                    if let Some(unsent) = up.unsent_several() {
+                        match unsent.later {
+                            true => by(now + INTERVAL),
+                            false => add(socket(), Interest::Writable, What::Send),
+                        }
+                    }
                     let what = match reading {
                         Reading::Never => continue,
                         Reading::From(at) => {
@@ -294,7 +267,6 @@ impl Watch {
                     if up.wait.later {
                         by(now + INTERVAL);
                     }
-                    let socket = || Fd::Socket(Arc::clone(&up.socket));
                     add(socket(), Interest::Readable, what);
                     if up.wait.writable {
                         add(socket(), Interest::Writable, what);
@@ -329,6 +301,7 @@ impl Watch {
         let mut dead = Vec::new();
         let mut starts = Vec::new();
         let mut more = Vec::new();
+        let mut unsent = Vec::new();
         for (id, live) in &inner.workers {
             match live {
                 Live::Starting(starting) => {
@@ -347,6 +320,9 @@ impl Watch {
                         // It has no use any more: its end has been seen.
                         let _ = up.watch.kill();
                     }
+                    if up.unsent_several().is_some_and(|it| it.later) {
+                        unsent.push(*id);
+                    }
                     if up.wait.later && inner.reading(up, now) == Reading::Now {
                         more.push(*id);
                     }
@@ -358,6 +334,7 @@ impl Watch {
         for worker in late.into_iter().chain(more) {
             shared.read_for_owner(worker);
         }
+        unsent.into_iter().for_each(|it| shared.send_rest(it));
         starts.into_iter().for_each(|it| shared.step_start(it));
         dead.into_iter().for_each(|it| look(shared, it));
         shared.tell_alone(Event::Tick);
@@ -373,27 +350,4 @@ fn tell_left(shared: &Shared) {
             let _ = catch_unwind(AssertUnwindSafe(|| on_exit(left)));
         }
     }
-}
-
-/// Duplicates of the descriptors that report a start's next event: it may be over before the
-/// wait begins.
-fn sources(launch: &Launched) -> Vec<(Option<Arc<OwnedFd>>, Interest)> {
-    let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().ok().map(Arc::new);
-    let spawn = &launch.spawn;
-    let mut all = Vec::new();
-    if launch.wait != WaitFor::Later {
-        let (fd, interest) = spawn.source(launch.wait);
-        all.push((copy(fd), interest));
-    }
-    let reads = matches!(
-        launch.wait,
-        WaitFor::Reply(Interest::Readable) | WaitFor::Executed
-    );
-    if let Some(status) = spawn.status().filter(|_| reads) {
-        all.push((copy(status), Interest::Readable));
-    }
-    if let Some(exit) = spawn.exit_fd() {
-        all.push((Some(exit), Interest::Readable));
-    }
-    all
 }

@@ -65,7 +65,8 @@ impl Worker {
         self.state
     }
 
-    /// The name of the function that it runs, while it has a call.
+    /// The name of the function that it runs, while it has a call: of several, the one that it
+    /// has had for longest.
     pub fn function(&self) -> Option<&str> {
         self.function
     }

@@ -9,12 +9,13 @@
 //! |---|---|
 //! | 1 | the kind |
 //! | 1 | version, 1 |
-//! | 2 | flags: 1 the worker stays after a panic; 2 it exits after this call; 4 it has taken its last call |
+//! | 2 | flags: 1 the worker stays after a panic; 2 it exits after this call; 4 it has taken its last call; 8 calls are before this one, and it may be cancelled |
 //! | 4 | number of descriptors |
 //! | 8 | number of the call |
 //! | 8 | length of the main part |
 //! | 4 | number of blobs |
-//! | 4 | length of the function's name, which begins the main part of a request; else 0 |
+//! | 2 | length of the function's name, which begins the main part of a request; else 0 |
+//! | 2 | a request: number of calls that may run at once with this one among them; 0: it runs alone; else 0 |
 //! | 8 | a request: the fingerprint of the function; `TooLarge`: the size of the result; else 0 |
 //! | 8 | a request: maximum size of the result; else 0 |
 //!
@@ -24,18 +25,23 @@
 //! |---|---|---|
 //! | 1 `Call` | caller | the name, the arguments |
 //! | 2 `Items` | caller | the name; the arguments of several calls, see [`items`] |
+//! | 3 `Cancel` | caller | nothing: the call of that number is dropped, if it runs, or not begun |
 //! | 16 `Returned` | worker | what the function has returned |
 //! | 17 `Panicked` | worker | 1 if it is a panic; message, location, thread and backtrace, 8 + n bytes each |
 //! | 18 `BadArgument` | worker | why the arguments were refused: the function was not entered |
 //! | 19 `TooLarge` | worker | nothing |
 //! | 20 `BadResult` | worker | why the result does not encode |
 //! | 21 `Event` | worker | an event of the function, which runs on |
+//! | 22 `Cancelled` | worker | nothing: the call was dropped, or not begun |
 //!
 //! The calls of `Items` have numbers that follow each other, from the request's on, and each
 //! has an answer of its own.
 //!
-//! 3 to 15 and 22 to 31 are kept for what may come: cancelling one of several calls, credit.
-//! A receiver refuses them.
+//! A worker runs calls in the order of their numbers. The first one runs, and if calls may run
+//! beside it, those that follow it, up to the first that runs alone. `Cancel` of a call that was
+//! answered is no error: the two have crossed.
+//!
+//! 4 to 15 and 23 to 31 are kept for what may come, such as credit. A receiver refuses them.
 //!
 //! Up to [`MAX_FDS_AT_ONCE`] descriptors go with each of the head's bytes.
 
@@ -113,6 +119,8 @@ pub(crate) enum Kind {
     TooLarge { size: u64 },
     BadResult,
     Event,
+    Cancel,
+    Cancelled,
 }
 
 /// On what terms a function is called.
@@ -126,6 +134,10 @@ pub(crate) struct Terms {
     pub(crate) keep_after_panic: bool,
     /// The worker exits after this call.
     pub(crate) is_last: bool,
+    /// Number of calls that may run at once with this one among them. 0: it runs alone.
+    pub(crate) at_once: u16,
+    /// Calls are before this one: the worker looks whether it was cancelled meanwhile.
+    pub(crate) is_ahead: bool,
 }
 
 /// The head of a frame.
@@ -146,13 +158,15 @@ impl Terms {
     fn flags(&self) -> u16 {
         let keep = u16::from(self.keep_after_panic) * KEEP_AFTER_PANIC;
         let last = u16::from(self.is_last) * IS_LAST;
-        keep | last
+        let ahead = u16::from(self.is_ahead) * IS_AHEAD;
+        keep | last | ahead
     }
 }
 
 const KEEP_AFTER_PANIC: u16 = 1;
 const IS_LAST: u16 = 2;
 const RETIRES: u16 = 4;
+const IS_AHEAD: u16 = 8;
 
 impl Head {
     /// The head of a frame that carries `payload`, whose main part begins with a name of
@@ -180,6 +194,12 @@ impl Head {
             Kind::TooLarge { size } => (19, 0, size, 0),
             Kind::BadResult => (20, 0, 0, 0),
             Kind::Event => (21, 0, 0, 0),
+            Kind::Cancel => (3, 0, 0, 0),
+            Kind::Cancelled => (22, 0, 0, 0),
+        };
+        let at_once = match self.kind {
+            Kind::Call(terms) | Kind::Items(terms) => terms.at_once,
+            _ => 0,
         };
         flags |= u16::from(self.retires) * RETIRES;
         out.extend([tag, VERSION]);
@@ -188,7 +208,8 @@ impl Head {
         out.extend(self.number.to_le_bytes());
         out.extend(self.main.to_le_bytes());
         out.extend((self.blobs as u32).to_le_bytes());
-        out.extend((self.name as u32).to_le_bytes());
+        out.extend((self.name as u16).to_le_bytes());
+        out.extend(at_once.to_le_bytes());
         out.extend(first.to_le_bytes());
         out.extend(second.to_le_bytes());
     }
@@ -202,7 +223,11 @@ impl Head {
         }
         let (flags, fds) = (reader.u16()?, reader.u32()? as usize);
         let (number, main) = (reader.u64()?, reader.u64()?);
-        let (blobs, name) = (reader.u32()? as usize, reader.u32()? as usize);
+        let (blobs, name, at_once) = (
+            reader.u32()? as usize,
+            usize::from(reader.u16()?),
+            reader.u16()?,
+        );
         let (first, second) = (reader.u64()?, reader.u64()?);
         let flag = |flag| flags & flag != 0;
         let (kind, known) = match tag {
@@ -212,25 +237,35 @@ impl Head {
                     max_result: second,
                     keep_after_panic: flag(KEEP_AFTER_PANIC),
                     is_last: flag(IS_LAST),
+                    at_once,
+                    is_ahead: flag(IS_AHEAD),
                 };
                 let kind = match tag {
                     1 => Kind::Call(terms),
                     _ => Kind::Items(terms),
                 };
-                (kind, KEEP_AFTER_PANIC | IS_LAST)
+                (kind, KEEP_AFTER_PANIC | IS_LAST | IS_AHEAD)
             }
+            3 => (Kind::Cancel, 0),
             16 => (Kind::Returned, RETIRES),
             17 => (Kind::Panicked, RETIRES),
             18 => (Kind::BadArgument, RETIRES),
             19 => (Kind::TooLarge { size: first }, RETIRES),
             20 => (Kind::BadResult, RETIRES),
             21 => (Kind::Event, 0),
+            22 => (Kind::Cancelled, RETIRES),
             _ => return Err(Malformed::Because("it is no frame of a call")),
         };
         let is_call = matches!(tag, 1 | 2);
         let is_reserved_used = flags & !known != 0
-            || (!is_call && (second != 0 || name != 0))
+            || (!is_call && (second != 0 || name != 0 || at_once != 0))
             || (!is_call && tag != 19 && first != 0);
+        let is_bare = matches!(kind, Kind::Cancel | Kind::Cancelled);
+        if is_bare && (main != 0 || blobs != 0 || fds != 0) {
+            return Err(Malformed::Because(
+                "a frame has what its kind does not carry",
+            ));
+        }
         if is_reserved_used {
             return Err(Malformed::Because("a reserved field is in use"));
         }
@@ -298,86 +333,4 @@ pub(crate) fn parse_failure(bytes: &[u8]) -> Result<Failure, Malformed> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn terms() -> Terms {
-        Terms {
-            fingerprint: 0x0102_0304_0506_0708,
-            max_result: 0x40,
-            keep_after_panic: true,
-            is_last: false,
-        }
-    }
-
-    fn bytes(head: &Head) -> [u8; HEAD_LEN] {
-        let mut out = Vec::new();
-        head.encode(&mut out);
-        out.try_into().unwrap()
-    }
-
-    #[test]
-    fn golden_heads() {
-        let payload = Payload {
-            main: b"abc".to_vec(),
-            blobs: vec![vec![0; 7]],
-            fds: Vec::new(),
-        };
-        let call = Head::of(Kind::Call(terms()), 9, false, 5, &payload);
-        let golden = *b"\x01\x01\x01\0\0\0\0\0\x09\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\
-            \x01\0\0\0\x05\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01\x40\0\0\0\0\0\0\0";
-        assert_eq!(bytes(&call), golden);
-        assert_eq!(Head::parse(&golden), Ok(call));
-
-        let large = Head::of(Kind::TooLarge { size: 3 }, 9, true, 0, &Payload::default());
-        let golden = *b"\x13\x01\x04\0\0\0\0\0\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
-            \0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-        assert_eq!(bytes(&large), golden);
-        assert_eq!(Head::parse(&golden), Ok(large));
-    }
-
-    #[test]
-    fn every_kind_survives_the_way() {
-        for kind in [
-            Kind::Call(terms()),
-            Kind::Items(terms()),
-            Kind::Returned,
-            Kind::Panicked,
-            Kind::BadArgument,
-            Kind::TooLarge { size: u64::MAX },
-            Kind::BadResult,
-            Kind::Event,
-        ] {
-            let head = Head::of(kind, u64::MAX, false, 0, &Payload::default());
-            assert_eq!(Head::parse(&bytes(&head)), Ok(head));
-        }
-    }
-
-    #[test]
-    fn a_flipped_byte_is_another_head_or_none() {
-        let head = Head::of(Kind::Returned, 1, false, 0, &Payload::of(vec![1]));
-        let right = bytes(&head);
-        for at in 0..HEAD_LEN {
-            for bit in 0..8 {
-                let mut wrong = right;
-                wrong[at] ^= 1 << bit;
-                if let Ok(other) = Head::parse(&wrong) {
-                    assert_ne!(other, head, "byte {at}");
-                    assert_eq!(bytes(&other), wrong, "byte {at}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn failures_survive_the_way() {
-        let text = |text: &str| text.to_owned();
-        let failure = Failure::new(true, text("no luck"), text("a.rs:1:2"), text(""), text("f"));
-        let bytes = encode_failure(&failure);
-        assert_eq!(parse_failure(&bytes), Ok(failure));
-        for len in 0..bytes.len() {
-            assert!(parse_failure(&bytes[..len]).is_err(), "{len}");
-        }
-        assert!(parse_failure(&[&bytes[..], b"x"].concat()).is_err());
-    }
-}
+mod tests;

@@ -42,9 +42,23 @@ pub(crate) enum Served {
 }
 
 /// The answer to a call.
-struct Answer {
+pub(super) struct Answer {
     kind: Kind,
     payload: Payload,
+}
+
+impl Answer {
+    /// The answer as a frame. `leaves`: the worker takes no more calls.
+    #[cfg(feature = "tokio")]
+    pub(super) fn into_frame(self, number: u64, leaves: bool) -> Outgoing {
+        Outgoing::new(self.kind, number, leaves, "", self.payload)
+    }
+
+    /// Whether the worker takes no more calls after this.
+    pub(super) fn leaves(&self, terms: &Terms) -> bool {
+        let has_panicked = matches!(self.kind, Kind::Panicked);
+        terms.is_last || retires() || (has_panicked && !terms.keep_after_panic)
+    }
 }
 
 /// Calls the function, and answers. The arguments begin behind `skip` bytes of the payload.
@@ -81,6 +95,12 @@ pub(crate) fn serve_one(
     send(answer, number, terms, socket)
 }
 
+/// Answers that a call was not begun.
+pub(super) fn cancelled(number: u64, socket: BorrowedFd<'_>) -> Result<()> {
+    let mut frame = Outgoing::new(Kind::Cancelled, number, false, "", Payload::default());
+    send_frame(socket, &mut frame).map(drop)
+}
+
 /// Answers that the function is not called.
 pub(crate) fn refuse(
     text: String,
@@ -91,7 +111,7 @@ pub(crate) fn refuse(
     send(refused(text), number, terms, socket)
 }
 
-fn answer_of(
+pub(super) fn answer_of(
     returned: thread::Result<Result<(), Refusal>>,
     result: Encoder,
     terms: &Terms,
@@ -123,14 +143,14 @@ fn answer_of(
     }
 }
 
-fn refused(text: String) -> Answer {
+pub(super) fn refused(text: String) -> Answer {
     Answer {
         kind: Kind::BadArgument,
         payload: Payload::of(text.into_bytes()),
     }
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> Answer {
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Answer {
     let failure = report::unwound(&*panic);
     // Forget: the payload's destructor is user code and might panic, too.
     mem::forget(panic);
@@ -141,9 +161,8 @@ fn panicked(panic: Box<dyn Any + Send>) -> Answer {
 }
 
 fn send(answer: Answer, number: u64, terms: &Terms, socket: BorrowedFd<'_>) -> Result<Served> {
+    let leaves = answer.leaves(terms);
     let Answer { kind, payload } = answer;
-    let has_panicked = matches!(kind, Kind::Panicked);
-    let leaves = terms.is_last || retires() || (has_panicked && !terms.keep_after_panic);
     if leaves {
         // The caller may be looking for what the function has printed.
         frame::flush_at_exit();

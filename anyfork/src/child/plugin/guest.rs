@@ -116,6 +116,8 @@ impl Guest for Registry {
             max_result: call.max_result,
             keep_after_panic: call.keep_after_panic,
             is_last: call.is_last,
+            at_once: 0,
+            is_ahead: false,
         };
         let served = serve_one(function, payload, 0, call.number, &terms, socket, mark);
         let stays = served.is_ok_and(|served| served == Served::Stays);

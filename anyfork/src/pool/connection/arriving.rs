@@ -66,7 +66,7 @@ impl Connection {
 }
 
 /// What a frame of a worker's says.
-fn outcome(frame: Frame) -> Result<Outcome> {
+pub(super) fn outcome(frame: Frame) -> Result<Outcome> {
     let has_lost_fds = frame.has_lost_fds;
     let payload = frame.payload;
     let text = || String::from_utf8_lossy(&payload.main).into_owned();
@@ -81,12 +81,13 @@ fn outcome(frame: Frame) -> Result<Outcome> {
         Kind::BadArgument => Outcome::BadArgument(text()),
         Kind::TooLarge { size } => Outcome::TooLarge(size),
         Kind::BadResult => Outcome::BadResult(text()),
-        Kind::Call(_) | Kind::Items(_) => return Err(nonsense("it calls")),
+        Kind::Call(_) | Kind::Items(_) | Kind::Cancel => return Err(nonsense("it calls")),
+        Kind::Cancelled => return Err(nonsense("it was not asked to drop a call")),
     })
 }
 
 /// The error for a worker that answers what nobody understands.
-fn nonsense(what: &str) -> Error {
+pub(crate) fn nonsense(what: &str) -> Error {
     Error::new(
         ErrorKind::Protocol,
         format!("a worker sent an answer that makes no sense: {what}"),

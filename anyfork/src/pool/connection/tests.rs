@@ -25,6 +25,8 @@ fn request(number: u64, arguments: Payload) -> Request {
             max_result: 1 << 30,
             keep_after_panic: false,
             is_last: false,
+            at_once: 0,
+            is_ahead: false,
         },
         arguments,
         items: None,

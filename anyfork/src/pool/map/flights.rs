@@ -212,6 +212,7 @@ impl<I: Iterator, R> Flights<I, R> {
                     number: next_number(),
                     name: self.callee.name,
                     fingerprint: self.callee.fingerprint,
+                    is_async: self.callee.is_async,
                     arguments,
                     items: count,
                 },

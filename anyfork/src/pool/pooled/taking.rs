@@ -1,4 +1,4 @@
-//! What a call's owner takes beside the result: events, and results of several items.
+//! What a call's owner asks for and takes beside the result: events, and results of several items.
 //! RUNS IN: caller
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::thread;
 use crate::error::Result;
 use crate::pool::entry::Owner;
 use crate::pool::inner::Inner;
+use crate::pool::live::Live;
 use crate::pool::over::Next;
 use crate::pool::pooled::PoolCall;
 use crate::protocol::call::Payload;
@@ -96,6 +97,22 @@ impl PoolCall {
                 let result = self.take(inner)?;
                 Some(Next::Last(result, request.map(|it| it.arguments)))
             }
+        }
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.look();
+        let inner = self.shared.lock();
+        let entry = inner.calls.get(&self.id);
+        entry.is_none_or(|entry| entry.result.is_some())
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        let inner = self.shared.lock();
+        let worker = inner.calls.get(&self.id)?.worker?;
+        match inner.workers.get(&worker)? {
+            Live::Up(up) => Some(up.watch.pid()),
+            Live::Starting(_) => None,
         }
     }
 }

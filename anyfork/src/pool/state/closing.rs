@@ -84,10 +84,7 @@ impl State {
             self.close(id, Reason::Retired);
         }
         for (id, worker) in &mut self.workers {
-            let may_serve = matches!(
-                worker.phase,
-                Phase::Busy | Phase::Leased | Phase::Starting
-            );
+            let may_serve = matches!(worker.phase, Phase::Busy | Phase::Leased | Phase::Starting);
             worker.retires |= may_serve && *id != new;
         }
     }

@@ -266,7 +266,13 @@ impl State {
         self.now.saturating_duration_since(ready) < INTERVAL_YOUNG
     }
 
-    pub(super) fn end_with_worker(&mut self, place: &Place, id: WorkerId, reason: Reason, entered: Entered) {
+    pub(super) fn end_with_worker(
+        &mut self,
+        place: &Place,
+        id: WorkerId,
+        reason: Reason,
+        entered: Entered,
+    ) {
         let call = place.call;
         // Its owner was told before.
         if !self.calls.contains_key(&call) {

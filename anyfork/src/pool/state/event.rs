@@ -192,11 +192,11 @@ pub(crate) enum End {
     /// Its time was over while it waited.
     TimedOutInQueue,
     /// Its time to wait was over in a worker: maybe entered.
-    TimedOutAhead(WorkerId),
+    TimedOutAhead,
     /// Its time was over, and its worker is gone.
     TimedOut(WorkerId),
     /// Its time was over, and its worker has dropped it.
-    TimedOutThere(WorkerId),
+    TimedOutThere,
     /// Its owner has dropped it.
     Cancelled,
     /// Too many wait.

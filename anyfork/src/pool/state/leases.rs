@@ -66,7 +66,12 @@ impl State {
                     self.end(*call, End::LeaseDropped { was_sent: true });
                 }
                 self.undo_leased(&calls, id);
-                if is_due && self.workers.get(&id).is_some_and(|it| it.phase == Phase::Busy) {
+                if is_due
+                    && self
+                        .workers
+                        .get(&id)
+                        .is_some_and(|it| it.phase == Phase::Busy)
+                {
                     self.retire(id);
                 }
             }
@@ -211,7 +216,10 @@ impl State {
 
     /// The number of workers that have a call, or are somebody's.
     pub(super) fn taken(&self) -> usize {
-        let is_taken = |it: &&Worker| it.phase == Phase::Busy || it.lease.is_some();
+        // Who only finishes what it has may do so for long.
+        let is_taken = |it: &&Worker| {
+            (it.phase == Phase::Busy && !(it.retires && it.is_closed)) || it.lease.is_some()
+        };
         self.workers.values().filter(is_taken).count()
     }
 }

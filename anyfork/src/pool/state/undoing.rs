@@ -41,7 +41,7 @@ impl State {
         if !runs {
             // It has waited for too long.
             self.stats.timed_out += 1;
-            self.end(id, End::TimedOutAhead(worker_id));
+            self.end(id, End::TimedOutAhead);
             self.undo_unwanted(id, worker_id);
             return;
         }
@@ -133,7 +133,7 @@ impl State {
             }
             _ => {
                 self.stats.timed_out += 1;
-                self.end(place.call, End::TimedOutThere(worker));
+                self.end(place.call, End::TimedOutThere);
             }
         }
     }

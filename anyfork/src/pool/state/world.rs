@@ -90,7 +90,10 @@ impl World {
                     true => self.load.max(self.concurrency),
                     false => self.load,
                 };
-                assert!(has.is_empty() || has.len() < limit, "no more than it may have");
+                assert!(
+                    has.is_empty() || has.len() < limit,
+                    "no more than it may have"
+                );
                 match self.calls[&call] {
                     To::Any => {
                         let is_lent = self.leases.values().any(|it| *it == worker);
@@ -270,7 +273,10 @@ impl World {
         if then == Then::Leave {
             for call in self.live.get(&worker).cloned().unwrap_or_default() {
                 if !self.entered.contains(&call) {
-                    self.live.get_mut(&worker).expect("it lives").retain(|it| *it != call);
+                    self.live
+                        .get_mut(&worker)
+                        .expect("it lives")
+                        .retain(|it| *it != call);
                     let entered = Entered::No;
                     self.tell(Event::Unentered {
                         worker,
@@ -299,7 +305,9 @@ impl World {
     pub(super) fn enter(&mut self, worker: WorkerId) {
         let calls = self.live[&worker].iter().copied();
         let calls = calls.filter(|call| self.can_enter(worker, *call));
-        let calls: Vec<_> = calls.filter(|call| !self.cancelled.contains(call)).collect();
+        let calls: Vec<_> = calls
+            .filter(|call| !self.cancelled.contains(call))
+            .collect();
         self.entered.extend(calls);
     }
 

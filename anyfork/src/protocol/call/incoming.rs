@@ -241,6 +241,8 @@ mod tests {
         max_result: 99,
         keep_after_panic: false,
         is_last: true,
+        at_once: 0,
+        is_ahead: false,
     };
 
     fn payload() -> Payload {

@@ -104,6 +104,23 @@ impl Outgoing {
         self.piece > 0 || self.offset > 0
     }
 
+    /// Whether the frame of this is one piece, and short.
+    pub(crate) fn is_short(it: &Payload) -> bool {
+        it.fds.is_empty() && it.blobs.is_empty() && it.main.len() <= MAX_JOINED
+    }
+
+    /// What the frame carries.
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Takes the frame's bytes, if they are all of it and short.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_short(&mut self) -> Option<Vec<u8>> {
+        let is_short = Outgoing::is_short(&self.payload) && !self.has_begun();
+        is_short.then(|| std::mem::take(&mut self.front))
+    }
+
     /// What the frame carries, of which nothing is sent again.
     pub(crate) fn into_payload(self) -> Payload {
         self.payload

@@ -60,9 +60,12 @@ impl Course {
         let (name, pid) = (self.name, worker.watch.pid());
         let has_entered = self.entered.has_entered(self.number);
         let error = match deadline {
-            Deadline::KillAt(_) => {
-                failed::died(name, pid, exit, worker.begun.elapsed(), has_entered)
-            }
+            Deadline::KillAt(_) => failed::died(
+                (name, pid),
+                exit,
+                worker.begun.elapsed(),
+                has_entered.then_some(0),
+            ),
             Deadline::GiveUpAt(_) => {
                 let message = format!(
                     "`{name}` closed the socket of its process and did not exit: process {pid} \
