@@ -21,6 +21,7 @@
 //! value unit`), and draws `target/calls.svg`. Nothing is asserted: times depend on the
 //! machine.
 
+mod beside;
 #[path = "../shared/chart.rs"]
 mod chart;
 mod counted;
@@ -112,6 +113,7 @@ fn main() -> Result<()> {
     }
     let items = if given("--bench") { ITEMS } else { ITEMS / 100 };
     streams::measure(&mut report, &template, workers, rounds, items)?;
+    beside::measure(&mut report, rounds, items)?;
     counted::allocations(&mut report)?;
     counted::system_calls(&mut report)?;
     report.print();
