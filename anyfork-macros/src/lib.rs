@@ -1,5 +1,5 @@
 //! The attributes of [anyfork](https://docs.rs/anyfork), which re-exports them.
-//! RUNS IN: the compiler
+//! <!-- RUNS IN: the compiler -->
 //!
 //! Each attribute leaves the function as it is written and adds, beside it, an
 //! element of a list that the linker collects. Each parses, checks and expands:

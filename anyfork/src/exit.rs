@@ -53,6 +53,8 @@ pub struct Exit {
 /// The time and memory that a process, and the children that it waited for, have
 /// used (`getrusage(2)`), as the process's template reports it. All zero if the
 /// template was killed, or is stopped: then only the status is known.
+///
+/// See [`Exit`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

@@ -1,5 +1,5 @@
 //! Pages for those who come from somewhere else, and for those who want to know more.
-//! RUNS IN: any
+//! <!-- RUNS IN: any -->
 //!
 //! | page | for |
 //! |---|---|

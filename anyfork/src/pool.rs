@@ -1,5 +1,5 @@
 //! Typed calls: one call in one worker, and pools of workers.
-//! RUNS IN: caller
+//! <!-- RUNS IN: caller -->
 //!
 //! A [`Pool`](crate::Pool) has worker processes, and gives each call of a function with
 //! [`#[anyfork::call]`](macro@crate::call) to one of them.

@@ -193,6 +193,8 @@ fn has_header(file: &Path) -> bool {
     let mut lines = text.lines();
     let mut next = || lines.next().unwrap_or_default();
     let (summary, runs_in, blank) = (next(), next(), next());
+    // On the page of a public module it is hidden.
+    let runs_in = runs_in.replace("<!-- ", "").replace(" -->", "");
     let processes = runs_in.strip_prefix("//! RUNS IN: ").unwrap_or_default();
     summary.starts_with("//! ")
         && summary.ends_with('.')

@@ -201,6 +201,16 @@ impl Command {
 
     /// Sets the name that the program finds for itself, in place of the path or name
     /// that it was given.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::Command;
+    ///
+    /// let output = Command::new("sh").arg0("me").args(["-c", "echo $0"]).output().blocking()?;
+    /// assert_eq!(output.stdout, b"me\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Command {
         self.arg0 = Some(name.as_ref().to_owned());
         self
@@ -233,6 +243,17 @@ impl Command {
 
     /// Removes all variables of the environment: those that would be inherited, and
     /// those that were set before.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::Command;
+    ///
+    /// let mut command = Command::new("/usr/bin/env");
+    /// command.env_clear().envs([("COLOR", "red"), ("SIZE", "10")]).env_remove("SIZE");
+    /// assert_eq!(command.output().blocking()?.stdout, b"COLOR=red\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn env_clear(&mut self) -> &mut Command {
         self.set(Setting::EnvClear)
     }
@@ -257,6 +278,20 @@ impl Command {
     }
 
     /// Sets the standard error, as [`stdout`](Command::stdout).
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use std::fs::File;
+    ///
+    /// use anyfork::{Command, Stdio};
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "cat >&2"]).stdin(File::open("/proc/version")?).stderr(Stdio::piped());
+    /// let output = command.spawn().blocking()?.wait_with_output()?;
+    /// assert!(output.stderr.starts_with(b"Linux"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stderr(&mut self, stream: impl Into<Stdio>) -> &mut Command {
         self.stream(2, stream.into())
     }

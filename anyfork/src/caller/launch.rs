@@ -161,6 +161,10 @@ impl<T: Target> Launch<T> {
     /// # Errors
     ///
     /// See [`Launch`].
+    ///
+    /// # Caveats
+    ///
+    /// In async code it holds up a thread of the runtime, as all that blocks: `.await` it there.
     pub fn blocking(self) -> Result<T::Blocking> {
         let result = self.pending.and_then(T::blocking);
         result.inspect_err(|error| self.trace.failed(error))

@@ -217,6 +217,8 @@ impl<E> Sender<E> {
 /// [`blocking`](Sending::blocking).
 ///
 /// Dropped before, the event is left out if nothing of it was sent.
+///
+/// See [`Sender`] for an example.
 #[must_use = "an event may be left out: `.await` it or call `.blocking()`"]
 pub struct Sending(State);
 

@@ -162,6 +162,10 @@ impl<R, E> Call<R, E> {
     /// # Errors
     ///
     /// See [`Call`].
+    ///
+    /// # Caveats
+    ///
+    /// In async code it holds up a thread of the runtime, as all that blocks: `.await` it there.
     pub fn blocking(self) -> Result<R> {
         let payload = match self.pending {
             Pending::Failed(error) => Err(error),

@@ -14,6 +14,8 @@ use crate::protocol::call::Payload;
 
 /// The next event of a call, from [`Call::recv`]: finished with `.await` (feature `tokio`)
 /// or [`blocking`](Recv::blocking).
+///
+/// See [`Call::recv`] for an example.
 #[must_use = "nothing is received before `.await` or `.blocking()`"]
 pub struct Recv<'a, R, E>(&'a mut Call<R, E>);
 

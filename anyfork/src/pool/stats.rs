@@ -7,6 +7,8 @@ use std::time::Duration;
 ///
 /// At any moment `calls` equals the sum of the outcomes (`returned`, `panicked`, `died`,
 /// `timed_out`, `cancelled`, `refused`, `other`) plus `queued` and `busy`.
+///
+/// See [`Pool::stats`](crate::Pool::stats) for an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

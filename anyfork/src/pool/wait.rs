@@ -19,6 +19,8 @@ use crate::pool::inner::{Inner, Renewal};
 /// `.await` or [`blocking`](Wait::blocking).
 ///
 /// It may be awaited in any runtime. Dropped, it only stops waiting: the operation goes on.
+///
+/// See [`Pool::prepare`](crate::Pool::prepare) for an example.
 #[must_use = "nobody waits for it yet: `.await` it or call `.blocking()`"]
 pub struct Wait {
     shared: Result<Arc<Shared>>,

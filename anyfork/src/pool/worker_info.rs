@@ -40,6 +40,8 @@ pub struct Worker {
 }
 
 /// What a worker does.
+///
+/// See [`Worker`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WorkerState {

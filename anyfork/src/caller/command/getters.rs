@@ -24,6 +24,25 @@ use crate::spec::Setting;
 /// ```
 impl Command {
     /// The program, as it was given.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use std::ffi::OsStr;
+    /// use std::path::Path;
+    ///
+    /// use anyfork::Command;
+    ///
+    /// let mut command = Command::new("make");
+    /// command.arg("all").env("CC", "clang").env_remove("CFLAGS").current_dir("/src");
+    /// assert_eq!(command.get_program(), "make");
+    /// assert_eq!(command.get_args().collect::<Vec<_>>(), ["all"]);
+    /// assert_eq!(command.get_current_dir(), Some(Path::new("/src")));
+    /// let envs: Vec<_> = command.get_envs().collect();
+    /// let (cc, clang) = (OsStr::new("CC"), OsStr::new("clang"));
+    /// assert_eq!(envs, [(cc, Some(clang)), (OsStr::new("CFLAGS"), None)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_program(&self) -> &OsStr {
         &self.program
     }
@@ -68,6 +87,8 @@ impl Command {
 }
 
 /// The arguments of a [`Command`]: [`Command::get_args`].
+///
+/// See [`Command::get_program`] for an example.
 #[derive(Clone, Debug)]
 pub struct CommandArgs<'a>(slice::Iter<'a, OsString>);
 
@@ -92,6 +113,8 @@ impl DoubleEndedIterator for CommandArgs<'_> {
 impl ExactSizeIterator for CommandArgs<'_> {}
 
 /// The variables of a [`Command`]: [`Command::get_envs`].
+///
+/// See [`Command::get_program`] for an example.
 #[derive(Debug)]
 pub struct CommandEnvs<'a>(btree_map::IntoIter<&'a OsStr, Option<&'a OsStr>>);
 

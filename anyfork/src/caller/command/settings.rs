@@ -37,6 +37,18 @@ use crate::spec::Setting;
 /// ```
 impl Command {
     /// Sets the process group: see [`Process::process_group`](crate::Process::process_group).
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::{Command, Resource};
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "ulimit -n"]).rlimit(Resource::NOFILE, 30, 30).nice(1);
+    /// command.process_group(0).kill_on_drop(true); // it ends with all that it has started
+    /// assert_eq!(command.output().blocking()?.stdout, b"30\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process_group(&mut self, group: i32) -> &mut Command {
         self.replace(Setting::ProcessGroup(group))
     }

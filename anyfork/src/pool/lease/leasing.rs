@@ -26,6 +26,8 @@ use crate::pool::state::event::{CallId, Event, Reason, Return};
 ///
 /// Dropped before, it gives its place in the queue to the next.
 ///
+/// See [`Pool::lease`](crate::Pool::lease) for an example.
+///
 /// # Errors
 ///
 /// Those of [`Pool::lease`](crate::Pool::lease).

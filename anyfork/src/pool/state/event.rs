@@ -208,6 +208,8 @@ pub(crate) enum End {
 }
 
 /// Why a worker left.
+///
+/// See [`Left`](crate::pool::Left) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
