@@ -37,6 +37,8 @@ use crate::pool::recipe::Recipe;
 /// let pool = Pool::builder(Process::new()?)
 ///     .max(8) // processes at most,
 ///     .idle(1) // one of which always waits
+///     .load(1) // calls that a worker has, the one that runs included
+///     .concurrency(1) // calls of an `async fn` that it runs at once
 ///     .start(Duration::from_millis(1)) // between two starts
 ///     .stop(Duration::from_secs(60)) // idle ones leave then
 ///     .queue(1000)

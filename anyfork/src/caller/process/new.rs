@@ -21,8 +21,8 @@ impl Process {
     /// A fork of the default template.
     ///
     /// That is the template that `#[anyfork::early]` forked before `main` where
-    /// there is one, else a copy of this program that is exec'ed at first need
-    /// and kept. If the default template has died, the next call makes a new
+    /// there is one, else a copy of this program that is exec'ed when it is first
+    /// needed, and kept. If the default template has died, the next call makes a new
     /// one.
     ///
     /// Works in libraries, with no help from the program, in an ordinary
