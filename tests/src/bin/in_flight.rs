@@ -44,7 +44,8 @@ const SCENARIOS: [(&str, Scenario); 14] = [
 fn main() {
     setgroups(&[]).expect("root");
     setgid(Gid::from_raw(NOBODY)).expect("root");
-    setuid(Uid::from_raw(NOBODY)).expect("root");
+    // The limit is the user's, so no other program may be of the same.
+    setuid(Uid::from_raw(20_000 + std::process::id() % 40_000)).expect("root");
     setrlimit(Resource::RLIMIT_NOFILE, LIMIT, LIMIT).expect("a lower limit");
     let which = std::env::args().nth(1);
     for (name, scenario) in SCENARIOS {
