@@ -24,6 +24,8 @@ pub(crate) struct Several {
     pub(crate) given: VecDeque<Given>,
     /// What sending waits for.
     pub(crate) unsent: Option<WaitFor>,
+    /// A call has sent events, or a part of its results: nobody may take them.
+    pub(crate) has_arrivals: bool,
     /// It has sent nonsense: nothing of what it sends counts any more.
     pub(crate) is_broken: bool,
 }
@@ -50,6 +52,7 @@ impl Several {
             outbox: Arc::new(Outbox::new(Arc::clone(socket))),
             given: VecDeque::new(),
             unsent: None,
+            has_arrivals: false,
             is_broken: false,
         }
     }

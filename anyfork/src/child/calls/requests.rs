@@ -28,6 +28,8 @@ pub(super) struct Requests {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Received {
     Bytes,
+    /// Bytes, and no more are there.
+    Rest,
     Nothing,
     /// The caller has closed the socket.
     End,
@@ -88,6 +90,12 @@ impl Requests {
             }
             match self.receive(Wait::No)? {
                 Received::Bytes => {}
+                Received::Rest => {
+                    while let Some(frame) = self.incoming.frame()? {
+                        self.take_in(frame);
+                    }
+                    return Ok(true);
+                }
                 Received::Nothing => return Ok(true),
                 Received::End => return Ok(false),
             }
@@ -121,15 +129,21 @@ impl Requests {
 
     fn receive(&mut self, wait: Wait) -> Result<Received> {
         let room = self.incoming.room();
+        let (limit, fds) = (room.limit, room.fds.len());
         let received =
-            socket::receive_append(self.socket.as_fd(), wait, room.bytes, room.limit, room.fds);
+            socket::receive_append(self.socket.as_fd(), wait, room.bytes, limit, room.fds);
         match received {
             Ok(received) if received.len == 0 => Ok(Received::End),
             Ok(received) => {
+                // A message ends behind descriptors, whatever follows (unix(7)).
+                let has_fds = received.fds_cut || room.fds.len() > fds;
                 if received.fds_cut {
                     self.incoming.lose_fds();
                 }
-                Ok(Received::Bytes)
+                Ok(match received.len < limit && !has_fds {
+                    true => Received::Rest,
+                    false => Received::Bytes,
+                })
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(Received::Nothing),
             Err(error) if is_gone(&error) => Ok(Received::End),

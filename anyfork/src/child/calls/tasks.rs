@@ -17,7 +17,7 @@ use crate::child::calls::beside;
 use crate::child::calls::requests::Requests;
 use crate::child::calls::writer::{INTERVAL_IN_FLIGHT, Sent, Writer};
 use crate::child::frame;
-use crate::entry::asynchronous::block_on_call;
+use crate::entry::asynchronous::{Room, block_on_call};
 use crate::error::{Error, Result};
 use crate::protocol::call::outgoing::Outgoing;
 use crate::protocol::call::{Kind, Payload, Terms};
@@ -36,12 +36,13 @@ pub(super) fn serve(
         let socket = requests.socket().try_clone_to_owned();
         let socket = socket.map_err(|error| Error::io("duplicate a worker's socket", error))?;
         #[allow(deprecated, reason = "as in `Room`")]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE | Interest::WRITABLE)
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)
             .map_err(|error| Error::io("watch a worker's socket", error))?;
         let mut tasks = Tasks {
             requests,
             writer: &writer,
             socket,
+            room: None,
             entered,
             mark,
             set: JoinSet::new(),
@@ -57,6 +58,8 @@ struct Tasks<'a> {
     requests: &'a mut Requests,
     writer: &'a Arc<Writer>,
     socket: AsyncFd<OwnedFd>,
+    /// Tells when there is room again, once there was none.
+    room: Option<Room>,
     entered: SharedNumber,
     mark: ForkMark,
     set: JoinSet<Answer>,
@@ -173,11 +176,15 @@ impl Tasks<'_> {
                 break;
             }
         }
-        if is_full && let Poll::Ready(writable) = self.socket.poll_write_ready(context) {
-            is_ready = true;
-            if let Ok(mut writable) = writable {
-                writable.clear_ready();
+        if is_full {
+            // Not before: the kernel tells each time that the caller makes room.
+            if self.room.is_none() {
+                self.room = Room::new(self.requests.socket());
             }
+            is_ready |= self
+                .room
+                .as_ref()
+                .is_none_or(|it| it.poll(context).is_ready());
         }
         match is_ready {
             true => Poll::Ready(Ok(())),

@@ -98,6 +98,7 @@ impl Shared {
                 return Err(nonsense("an item has events"));
             }
             What::Event(event) => {
+                several.has_arrivals = true;
                 inner.on_event(call, event);
                 return Ok(());
             }
@@ -109,6 +110,7 @@ impl Shared {
                 given.answered += 1;
                 let is_last = given.items.is_none_or(|items| given.answered >= items);
                 if !is_last && !retires {
+                    several.has_arrivals = true;
                     inner.on_event(call, outcome);
                     return Ok(());
                 }

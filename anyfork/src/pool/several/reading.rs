@@ -31,7 +31,8 @@ impl Shared {
         let Some(several) = &up.several else {
             return;
         };
-        if up.line.is_none() || up.ended.is_some() || inner.is_any_full(up) {
+        // The watcher reads for all that it is told to watch for one of them.
+        if up.line.is_none() || up.ended.is_some() || up.is_watched || inner.is_any_full(up) {
             return;
         }
         let owner = |given: &Given| inner.calls.get(&given.call).map(|entry| &entry.owner);
@@ -47,7 +48,7 @@ impl Shared {
                 _ => is_watched = true,
             }
         }
-        inner.watcher.is_wanted |= sleeper.is_none() && is_watched && !up.is_watched;
+        inner.watcher.is_wanted |= sleeper.is_none() && is_watched;
         let entry = sleeper.and_then(|call| inner.calls.get_mut(&call));
         let wake = entry.and_then(|entry| entry.owner.hand_over());
         inner.todo.wakes.extend(wake);
@@ -60,7 +61,9 @@ impl Inner {
         let is_full = |call: CallId| self.calls.get(&call).is_some_and(Entry::is_full);
         match &up.several {
             None => up.call.is_some_and(is_full),
-            Some(several) => several.given.iter().any(|it| is_full(it.call)),
+            Some(several) => {
+                several.has_arrivals && several.given.iter().any(|it| is_full(it.call))
+            }
         }
     }
 
@@ -78,21 +81,17 @@ impl Inner {
         if up.line.is_none() || up.ended.is_some() || self.is_any_full(up) {
             return Reading::Never;
         }
-        let (mut from, mut is_asked) = (None, false);
+        let mut from = None;
         for given in &several.given {
             // Of one that was dropped the place is free when the worker has said so.
             let entry = self.calls.get(&given.call);
             match entry.map(|entry| &entry.owner) {
                 Some(Owner::Reads) => return Reading::Never,
                 Some(Owner::Away) => {}
-                Some(Owner::Sleeps(_)) if given.runs => {}
-                _ => is_asked = true,
+                _ => return Reading::Now,
             }
             let at = entry.and_then(|it| it.sent).unwrap_or(now) + INTERVAL_UNREAD;
             from = Some(from.map_or(at, |from: Instant| from.min(at)));
-        }
-        if is_asked {
-            return Reading::Now;
         }
         match from.filter(|_| self.has_waiters()) {
             None => Reading::Never,
