@@ -216,9 +216,9 @@ async fn fail_when_here(expected: usize) {
 #[test]
 fn a_panic_lets_the_others_finish() {
     let pool = concurrency(3);
+    let (holding, told) = held(&pool);
     let failing = fail_when_here::call(&pool, 1);
     let waiting = meet::call(&pool, 1);
-    let (holding, told) = held(&pool);
     let pid = holding.pid().unwrap();
     let error = failed(failing);
     assert_eq!(error.kind(), ErrorKind::Panicked, "{error}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyfork::ErrorKind;
 use anyfork_tests::bounded;
 
-use crate::{assert_stats_add_up, builder, kill};
+use crate::{assert_stats_add_up, builder};
 
 #[anyfork::call]
 async fn nap(micros: u64) -> u64 {
@@ -51,7 +51,9 @@ fn each_call_ends_once() {
                 4 => {
                     let workers = pool.workers();
                     if let Some(worker) = workers.first().filter(|_| micros < 200) {
-                        kill(worker.pid());
+                        // It may be gone already.
+                        // SAFETY: takes two numbers.
+                        unsafe { libc::kill(worker.pid() as i32, libc::SIGKILL) };
                     }
                     call.blocking()
                 }
