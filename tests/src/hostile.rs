@@ -2,7 +2,7 @@
 //! own, as any code in a worker or an init function can.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{PipeReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -94,6 +94,28 @@ pub fn lingering() -> (TcpStream, TcpStream) {
     };
     assert_eq!(set, 0);
     (stream, other)
+}
+
+/// A connection as [`lingering`]'s, whose other end is a process's that stays until the gate
+/// is opened.
+pub fn lingering_until(mut gate: PipeReader) -> TcpStream {
+    let (stream, end) = lingering();
+    let (mut closed, tell) = std::io::pipe().expect("a pipe");
+    in_a_fork(|| {
+        let kept = [end.as_raw_fd(), gate.as_raw_fd(), tell.as_raw_fd()];
+        for number in descriptors(id())
+            .into_keys()
+            .filter(|it| !kept.contains(it))
+        {
+            // SAFETY: nobody in this process uses it again.
+            unsafe { libc::close(number) };
+        }
+        drop(tell);
+        let _ = gate.read_to_end(&mut Vec::new());
+    });
+    // Or that process would be the last to close the connection.
+    let _ = closed.read_to_end(&mut Vec::new());
+    stream
 }
 
 /// The bytes of a failure's report, which says `message`.

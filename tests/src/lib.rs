@@ -193,6 +193,17 @@ pub fn limits(pid: u32, name: &str) -> [String; 2] {
     [next(), next()]
 }
 
+/// Whether the kernel keeps the status of a process that was reaped.
+pub fn kernel_keeps_status() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a version");
+    let mut numbers = release.split('.').map(|it| it.parse::<u32>().unwrap_or(0));
+    let keeps = (numbers.next(), numbers.next()) >= (Some(6), Some(15));
+    if !keeps {
+        eprintln!("skipped: this kernel does not keep a status");
+    }
+    keeps
+}
+
 /// All children of a process, zombies too, with their states.
 pub fn children(pid: u32) -> BTreeMap<u32, char> {
     let pids = fs::read_dir("/proc").expect("/proc").filter_map(|entry| {

@@ -13,23 +13,12 @@ use anyfork_tests::births::succeed;
 use anyfork_tests::hostile::{record, status_pipe};
 use anyfork_tests::rights::may_become_nobody;
 use anyfork_tests::{
-    alone, bounded, byte_of, descriptors, has_ended, held, hold, new, release, runtime,
-    template_of, until,
+    alone, bounded, byte_of, descriptors, has_ended, held, hold, kernel_keeps_status, new, release,
+    runtime, template_of, until,
 };
 
 #[anyfork::early]
 fn preload() {}
-
-/// Whether the kernel keeps the status of a process that was reaped.
-fn kernel_keeps_it() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|it| it.parse::<u32>().unwrap_or(0));
-    let keeps = (numbers.next(), numbers.next()) >= (Some(6), Some(15));
-    if !keeps {
-        eprintln!("skipped: this kernel does not keep a status");
-    }
-    keeps
-}
 
 /// Writes these bytes into its status pipe, says so, and exits with 3.
 #[anyfork::worker]
@@ -64,7 +53,7 @@ fn lies() -> Vec<Vec<u8>> {
 #[test]
 fn no_record_of_a_child_is_better_than_the_kernels() {
     let _alone = alone();
-    if !kernel_keeps_it() {
+    if !kernel_keeps_status() {
         return;
     }
     for bytes in lies() {
@@ -144,7 +133,7 @@ fn told_after_a_sibling(process: &Process) -> (anyfork::Exit, u8) {
 #[test]
 fn a_sibling_with_all_rights_changes_nothing() {
     let _alone = alone();
-    if kernel_keeps_it() {
+    if kernel_keeps_status() {
         let (exit, _) = told_after_a_sibling(&new());
         assert_eq!(exit.signal(), Some(libc::SIGKILL));
     }
