@@ -10,6 +10,8 @@ pub(crate) mod failure;
 #[cfg(feature = "serde")]
 pub(crate) mod format;
 pub(crate) mod given;
+#[cfg(feature = "pool")]
+pub(crate) mod message_fds;
 pub(crate) mod preview;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

@@ -13,7 +13,10 @@ pub(crate) mod probe;
 pub(crate) mod text;
 
 use std::fmt;
+use std::mem;
 use std::os::fd::OwnedFd;
+
+use crate::args::message_fds::MessageFds;
 
 /// Carries values of type `T`.
 pub trait Codec<T> {
@@ -89,16 +92,29 @@ pub struct Decoder {
     at: usize,
     blobs: std::vec::IntoIter<Vec<u8>>,
     pub(crate) fds: Vec<Option<OwnedFd>>,
+    /// Whether a process has chosen them that nobody trusts.
+    are_foreign: bool,
+}
+
+/// What no value has taken.
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        if self.are_foreign {
+            let left = mem::take(&mut self.fds).into_iter().flatten();
+            drop(MessageFds::foreign(left.collect()));
+        }
+    }
 }
 
 impl Decoder {
     /// The values in `main` from `at` on.
-    pub(crate) fn new(main: Vec<u8>, at: usize, blobs: Vec<Vec<u8>>, fds: Vec<OwnedFd>) -> Decoder {
+    pub(crate) fn new(main: Vec<u8>, at: usize, blobs: Vec<Vec<u8>>, fds: MessageFds) -> Decoder {
         Decoder {
             main,
             at,
             blobs: blobs.into_iter(),
-            fds: fds.into_iter().map(Some).collect(),
+            are_foreign: fds.are_foreign(),
+            fds: fds.into_vec().into_iter().map(Some).collect(),
         }
     }
 

@@ -132,7 +132,7 @@ fn serve_one_call(entry: &mut Entry) -> Result<Outcome> {
     let payload = Payload {
         main: main.to_vec(),
         blobs: Vec::new(),
-        fds: fds.collect(),
+        fds: fds.collect::<Vec<_>>().into(),
     };
     let frame = Frame {
         has_lost_fds: payload.fds.len() < head.fds,

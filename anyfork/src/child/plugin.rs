@@ -135,7 +135,9 @@ impl PluginFunction {
     ) -> Served {
         let Payload { main, blobs, fds } = payload;
         let bytes = [main].into_iter().chain(blobs).map(Value::Bytes);
-        let values = bytes.chain(fds.into_iter().map(Value::Fd)).collect();
+        let values = bytes
+            .chain(fds.into_vec().into_iter().map(Value::Fd))
+            .collect();
         let call = RawCall {
             number,
             max_result: terms.max_result,

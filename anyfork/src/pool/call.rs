@@ -116,7 +116,11 @@ impl Arguments {
             );
             return Err(Error::new(ErrorKind::BadArgument, message));
         }
-        Ok(Payload { main, blobs, fds })
+        Ok(Payload {
+            main,
+            blobs,
+            fds: fds.into(),
+        })
     }
 }
 

@@ -145,7 +145,7 @@ impl Connection {
     pub(crate) fn new(socket: Arc<UnixStream>) -> Connection {
         Connection {
             socket,
-            incoming: Incoming::new(0),
+            incoming: Incoming::of_worker(),
             call: None,
             room: Vec::new(),
             arrived: Vec::new(),

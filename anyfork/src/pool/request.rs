@@ -44,6 +44,6 @@ impl Request {
         head.encode(&mut piece);
         piece.extend_from_slice(self.name.as_bytes());
         piece.extend_from_slice(&it.main);
-        Ok((piece, self.arguments.fds))
+        Ok((piece, self.arguments.fds.into_vec()))
     }
 }

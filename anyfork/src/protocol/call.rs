@@ -52,6 +52,7 @@ pub(crate) mod outgoing;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::args::message_fds::MessageFds;
 use crate::failure::Failure;
 use crate::protocol::codec::{Reader, put_counted};
 use crate::protocol::{Malformed, VERSION};
@@ -79,7 +80,7 @@ pub(crate) const MAX_LEN: u64 = 1 << 47;
 pub(crate) struct Payload {
     pub(crate) main: Vec<u8>,
     pub(crate) blobs: Vec<Vec<u8>>,
-    pub(crate) fds: Vec<OwnedFd>,
+    pub(crate) fds: MessageFds,
 }
 
 impl Payload {
@@ -97,7 +98,7 @@ impl Payload {
         Ok(Payload {
             main: self.main.clone(),
             blobs: self.blobs.clone(),
-            fds: fds?,
+            fds: fds?.into(),
         })
     }
 

@@ -127,7 +127,7 @@ pub(super) fn answer_of(
             let payload = Payload {
                 main: result.main,
                 blobs: result.blobs,
-                fds: result.fds,
+                fds: result.fds.into(),
             };
             match payload.len() {
                 size if size > terms.max_result => Answer {

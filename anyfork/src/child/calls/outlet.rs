@@ -100,7 +100,11 @@ impl SocketOutlet {
 impl Outlet for SocketOutlet {
     fn begin(&self, event: Encoder) -> Result<Begun> {
         let Encoder { main, blobs, fds } = event;
-        let payload = Payload { main, blobs, fds };
+        let payload = Payload {
+            main,
+            blobs,
+            fds: fds.into(),
+        };
         if payload.len() > self.limit || payload.fds.len() > MAX_FDS {
             let message = format!(
                 "an event has {} bytes and {} descriptors, more than its limits allow",
@@ -116,7 +120,11 @@ impl Outlet for SocketOutlet {
         }
         let back = |payload: Payload| {
             let Payload { main, blobs, fds } = payload;
-            Begun::Full(Encoder { main, blobs, fds })
+            Begun::Full(Encoder {
+                main,
+                blobs,
+                fds: fds.into_vec(),
+            })
         };
         if !self.flush(&mut state)? {
             return Ok(back(payload));

@@ -205,7 +205,11 @@ fn closed() -> Error {
 impl Outlet for BesideOutlet {
     fn begin(&self, event: Encoder) -> Result<Begun> {
         let Encoder { main, blobs, fds } = event;
-        let payload = Payload { main, blobs, fds };
+        let payload = Payload {
+            main,
+            blobs,
+            fds: fds.into(),
+        };
         if payload.len() > self.limit || payload.fds.len() > MAX_FDS {
             let message = format!(
                 "an event has {} bytes and {} descriptors, more than its limits allow",
@@ -225,7 +229,11 @@ impl Outlet for BesideOutlet {
         }
         let back = |payload: Payload| {
             let Payload { main, blobs, fds } = payload;
-            Begun::Full(Encoder { main, blobs, fds })
+            Begun::Full(Encoder {
+                main,
+                blobs,
+                fds: fds.into_vec(),
+            })
         };
         match self.writer.flush_locked(&mut state)? {
             Sent::All => {}

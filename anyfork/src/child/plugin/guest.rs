@@ -109,7 +109,11 @@ impl Guest for Registry {
             true => Vec::new(),
             false => blobs.remove(0),
         };
-        let payload = Payload { main, blobs, fds };
+        let payload = Payload {
+            main,
+            blobs,
+            fds: fds.into(),
+        };
         let function = &registry::calls()[index];
         let terms = Terms {
             fingerprint: 0,

@@ -80,7 +80,7 @@ fn calls_follow_each_other() {
         let payload = Payload {
             main: vec![number as u8; 3],
             blobs: vec![vec![7; 3 << 20]],
-            fds: vec![writer.into()],
+            fds: vec![writer.into()].into(),
         };
         connection.start(request(number, payload));
         let Progress::Reply(reply) = finish(&mut connection) else {
@@ -114,7 +114,7 @@ fn a_request_that_nobody_took_comes_back() {
         let payload = Payload {
             main: b"args".to_vec(),
             blobs: vec![vec![1; len]],
-            fds: Vec::new(),
+            fds: Vec::new().into(),
         };
         connection.start(request(5, payload));
         let _ = connection.send_step().unwrap();
@@ -133,7 +133,7 @@ fn delivered_descriptors_do_not_come_back() {
     let mut connection = Connection::new(here.into());
     let fds: Vec<OwnedFd> = vec![io::pipe().unwrap().0.into()];
     let payload = Payload {
-        fds,
+        fds: fds.into(),
         ..Payload::default()
     };
     connection.start(request(5, payload));

@@ -283,7 +283,7 @@ impl Sent {
             arguments: Payload {
                 main: arguments.main.clone(),
                 blobs: arguments.blobs.clone(),
-                fds: Vec::new(),
+                fds: Vec::new().into(),
             },
         })
     }

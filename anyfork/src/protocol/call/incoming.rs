@@ -8,6 +8,7 @@
 use std::mem;
 use std::os::fd::OwnedFd;
 
+use crate::args::message_fds::MessageFds;
 use crate::protocol::Malformed;
 use crate::protocol::call::{Frame, HEAD_LEN, Head, MAX_FDS, MAX_FDS_AT_ONCE, MAX_LEN, Payload};
 
@@ -27,7 +28,7 @@ pub(crate) struct Incoming {
     inbox: Vec<u8>,
     taken: usize,
     /// Descriptors that no frame has yet.
-    fds: Vec<OwnedFd>,
+    fds: MessageFds,
     /// Descriptors did not fit into this process's table.
     has_lost_fds: bool,
     partial: Option<Partial>,
@@ -69,10 +70,18 @@ impl Incoming {
         Incoming {
             inbox: Vec::new(),
             taken: 0,
-            fds: Vec::new(),
+            fds: MessageFds::default(),
             has_lost_fds: false,
             partial: None,
             limit: limit.min(MAX_LEN),
+        }
+    }
+
+    /// The same of a worker's, which nobody trusts.
+    pub(crate) fn of_worker() -> Incoming {
+        Incoming {
+            fds: MessageFds::foreign(Vec::new()),
+            ..Incoming::new(0)
         }
     }
 
@@ -140,6 +149,9 @@ impl Incoming {
             blobs: blobs.into_iter().map(|blob| blob.bytes).collect(),
             fds: self.take_fds(head.fds)?,
         };
+        if self.taken == self.inbox.len() {
+            self.check_fds(0)?;
+        }
         Ok(Some(Frame {
             head,
             payload,
@@ -188,10 +200,10 @@ impl Incoming {
     }
 
     /// The next descriptors, or none if some were lost.
-    fn take_fds(&mut self, count: usize) -> Result<Vec<OwnedFd>, Malformed> {
+    fn take_fds(&mut self, count: usize) -> Result<MessageFds, Malformed> {
         if self.has_lost_fds {
-            self.fds.clear();
-            return Ok(Vec::new());
+            drop(self.fds.split_off(0));
+            return Ok(MessageFds::default());
         }
         if self.fds.len() < count {
             return Err(Malformed::Because("fewer descriptors came than it names"));

@@ -29,7 +29,7 @@ pub(crate) fn join(items: Vec<Payload>) -> Payload {
     for item in items {
         joined.main.extend(item.main);
         joined.blobs.extend(item.blobs);
-        joined.fds.extend(item.fds);
+        joined.fds.extend(item.fds.into_vec());
     }
     joined
 }
@@ -46,7 +46,7 @@ pub(crate) fn split(joined: Payload, skip: usize) -> Result<Vec<Payload>, Malfor
     for _ in 0..count {
         lengths.push([reader.u32()?, reader.u32()?, reader.u32()?].map(|it| it as usize));
     }
-    let (mut rest, mut blobs, mut fds) = (reader.0, blobs.into_iter(), fds.into_iter());
+    let (mut rest, mut blobs, mut fds) = (reader.0, blobs.into_iter(), fds.into_vec().into_iter());
     let mut items = Vec::new();
     for [len, blob_count, fd_count] in lengths {
         let short = Malformed::Because("items end too early");
@@ -60,7 +60,7 @@ pub(crate) fn split(joined: Payload, skip: usize) -> Result<Vec<Payload>, Malfor
         items.push(Payload {
             main: item.to_vec(),
             blobs: blobs.by_ref().take(blob_count).collect(),
-            fds: fds.by_ref().take(fd_count).collect(),
+            fds: fds.by_ref().take(fd_count).collect::<Vec<_>>().into(),
         });
     }
     match rest.is_empty() && blobs.len() == 0 && fds.len() == 0 {
@@ -77,7 +77,7 @@ mod tests {
         Payload {
             main: main.to_vec(),
             blobs: vec![vec![7]; blobs],
-            fds: Vec::new(),
+            fds: Vec::new().into(),
         }
     }
 

@@ -25,7 +25,7 @@ fn golden_heads() {
     let payload = Payload {
         main: b"abc".to_vec(),
         blobs: vec![vec![0; 7]],
-        fds: Vec::new(),
+        fds: Vec::new().into(),
     };
     let call = Head::of(Kind::Call(terms()), 9, false, 5, &payload);
     let golden = *b"\x01\x01\x01\0\0\0\0\0\x09\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\

@@ -19,7 +19,7 @@ fn payload() -> Payload {
     Payload {
         main: (0..=255).collect(),
         blobs: vec![vec![1; 20_000], Vec::new(), vec![2; 5]],
-        fds: Vec::new(),
+        fds: Vec::new().into(),
     }
 }
 
@@ -92,7 +92,7 @@ fn a_flipped_byte_panics_nowhere() {
     let payload = || Payload {
         main: vec![1, 2, 3],
         blobs: vec![vec![9; 40]],
-        fds: Vec::new(),
+        fds: Vec::new().into(),
     };
     let whole = bytes(Outgoing::new(Kind::Call(TERMS), 3, false, "f", payload()));
     for at in 0..whole.len() {
@@ -129,7 +129,7 @@ fn descriptors_go_with_the_first_bytes() {
     let (reader, writer) = std::io::pipe().unwrap();
     let fds = (0..600).map(|_| writer.try_clone().unwrap().into());
     let payload = Payload {
-        fds: fds.collect(),
+        fds: fds.collect::<Vec<_>>().into(),
         ..payload()
     };
     drop((reader, writer));
