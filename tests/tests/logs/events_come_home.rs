@@ -21,7 +21,7 @@ type Fields = BTreeMap<&'static str, String>;
 
 /// What a subscriber was told of.
 #[derive(Clone, Debug)]
-struct Seen {
+pub(crate) struct Seen {
     metadata: &'static Metadata<'static>,
     fields: Fields,
     /// The spans around it, the innermost first, and their fields.
@@ -29,7 +29,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.fields.get("message").map_or("", |it| it)
     }
 
@@ -54,7 +54,7 @@ impl Visit for Values<'_> {
 
 /// Keeps what it is told.
 #[derive(Clone, Default)]
-struct Keep {
+pub(crate) struct Keep {
     events: Arc<Mutex<Vec<Seen>>>,
     closed: Arc<Mutex<Vec<(&'static str, Fields)>>>,
     /// Each event waits for so long.
@@ -62,7 +62,7 @@ struct Keep {
 }
 
 impl Keep {
-    fn events(&self) -> Vec<Seen> {
+    pub(crate) fn events(&self) -> Vec<Seen> {
         self.events.lock().unwrap().clone()
     }
 
@@ -105,7 +105,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Keep {
 }
 
 /// Runs with a subscriber that keeps what it is told.
-fn observed<T>(keep: &Keep, level: LevelFilter, work: impl FnOnce() -> T) -> T {
+pub(crate) fn observed<T>(keep: &Keep, level: LevelFilter, work: impl FnOnce() -> T) -> T {
     let subscriber = tracing_subscriber::registry().with(keep.clone().with_filter(level));
     with_default(subscriber, work)
 }

@@ -1,6 +1,7 @@
 //! Promises about what workers of a pool print, and about their spans and events.
 
 mod events_come_home;
+mod liars_spoil_their_own_events_only;
 mod lines_have_their_call;
 mod slow_callbacks_harm_logs_only;
 
