@@ -19,13 +19,12 @@ const MUCH: usize = 700 << 20;
 /// Number of bytes that go through a memory file.
 const SOME: usize = 1 << 20;
 
-fn resident(pid: u32) -> usize {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let pages = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|it| it.parse::<usize>().ok());
-    4096 * pages.unwrap_or_default()
+/// The most that a process has had in memory, in bytes (proc_pid_status(5)).
+fn peak(pid: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mut lines = status.lines();
+    let peak = lines.find_map(|it| it.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    peak.map_or(0, |kib| 1024 * kib.parse::<usize>().expect("a number"))
 }
 
 /// Others are started, and there is a spare for the next.
@@ -51,7 +50,7 @@ fn one_that_loads_much_and_one_that_is_stopped_meanwhile() {
         let spare = until_idle(pid, 1)[0];
         let large = template.fork().send_arg(vec![0; MUCH]);
         let launch = hold::run(large, Args::new());
-        until("it loads", || resident(spare) > MUCH / 10);
+        until("it loads", || peak(spare) > MUCH / 10);
         if stopped {
             stop(spare);
         }
