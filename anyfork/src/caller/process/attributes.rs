@@ -43,6 +43,7 @@ impl Process {
     /// its own (setsid(2)). It has no terminal then.
     ///
     /// ```
+    /// # #[cfg(feature = "pool")]
     /// # mod doctest {
     /// use anyfork::Process;
     ///
@@ -60,7 +61,10 @@ impl Process {
     /// # Ok(())
     /// # }
     /// # }
+    /// # #[cfg(feature = "pool")]
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
     /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn setsid(mut self, setsid: bool) -> Process {
@@ -116,6 +120,7 @@ impl Process {
     /// its forks cannot take back.
     ///
     /// ```
+    /// # #[cfg(feature = "pool")]
     /// # mod doctest {
     /// use anyfork::Process;
     ///
@@ -134,7 +139,10 @@ impl Process {
     /// # Ok(())
     /// # }
     /// # }
+    /// # #[cfg(feature = "pool")]
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
     /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn no_new_privs(mut self, is_set: bool) -> Process {

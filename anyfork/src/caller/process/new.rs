@@ -52,6 +52,7 @@ impl Process {
     /// the current environment and directory, and no other descriptor.
     ///
     /// ```
+    /// # #[cfg(feature = "pool")]
     /// # mod doctest {
     /// use anyfork::Process;
     ///
@@ -69,7 +70,10 @@ impl Process {
     /// # Ok(())
     /// # }
     /// # }
+    /// # #[cfg(feature = "pool")]
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
     /// ```
     ///
     /// # Errors

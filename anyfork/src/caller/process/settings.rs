@@ -313,6 +313,7 @@ impl Process {
     /// first 15 bytes are the short name.
     ///
     /// ```
+    /// # #[cfg(feature = "pool")]
     /// # mod doctest {
     /// use anyfork::Process;
     ///
@@ -327,7 +328,10 @@ impl Process {
     /// # Ok(())
     /// # }
     /// # }
+    /// # #[cfg(feature = "pool")]
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
     /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn title(mut self, title: impl Into<String>) -> Process {
