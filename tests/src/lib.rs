@@ -167,11 +167,12 @@ pub fn status(pid: u32, field: &str) -> String {
     value.expect("a field").trim().to_owned()
 }
 
-/// The state letter and the parent of a process, if there is one of that pid.
+/// The state letter and the parent of a process, if there is one of that pid. One that is
+/// just being reaped (`X`) is none.
 pub fn stat(pid: u32) -> Option<(char, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit(") ").next()?.split(' ');
-    let state = fields.next()?.parse().ok()?;
+    let state = fields.next()?.parse().ok().filter(|state| *state != 'X')?;
     Some((state, fields.next()?.parse().ok()?))
 }
 
