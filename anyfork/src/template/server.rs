@@ -128,10 +128,13 @@ impl Template {
             let mut tokens = ready.filter_map(Token::decode).peekable();
             self.children.look_at_unwatched();
             let is_quiet = tokens.peek().is_none();
+            if !is_quiet {
+                self.spares.on_event(Instant::now());
+            }
             if self.children.spares() > 0 {
                 self.look_for_unread(is_quiet);
             }
-            if is_quiet && self.lacks_spares() {
+            if is_quiet && self.next_spare().is_some_and(|delay| delay.is_zero()) {
                 // Fork a spare only when there is nothing else to do.
                 self.fork_spare();
                 self.children.delegate_excess();
@@ -158,9 +161,7 @@ impl Template {
     /// How long to wait for events: until the next spare is to be forked, or until the
     /// next look at the control socket.
     fn timeout(&self) -> Option<Duration> {
-        let next_spare = self
-            .lacks_spares()
-            .then(|| self.spares.delay(&self.children));
+        let next_spare = self.next_spare();
         let has_spares = self.control.is_some() && self.children.spares() > 0;
         let next_look = has_spares.then(|| self.patience.remaining(Instant::now()));
         let next_reap = self.children.next_reap();
@@ -169,6 +170,12 @@ impl Template {
             .chain(next_look)
             .chain(next_reap)
             .min()
+    }
+
+    /// How long to wait for events before the next spare is forked, if one is lacking.
+    fn next_spare(&self) -> Option<Duration> {
+        let lacks = self.lacks_spares();
+        lacks.then(|| self.spares.delay(&self.children, Instant::now()))
     }
 
     /// Looks, when it is time, whether the spares leave something on the control socket.

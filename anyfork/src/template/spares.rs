@@ -27,8 +27,9 @@ use crate::template::children::Children;
 use crate::template::token::Token;
 
 /// Interval from the last event to the fork of the next spare while there are enough
-/// for now: the spare that was just taken, and its caller, need the processors.
-const QUIET: Duration = Duration::from_micros(300);
+/// for now: the spare that was just taken, and its caller, need the processors, and a
+/// caller that soon starts the next process finds its caches as they were.
+const QUIET: Duration = Duration::from_millis(3);
 
 /// Maximum number of notices that are read at once: an owner can have spares pass on as many
 /// targets as it likes. More than their socket holds, so that all are read that were there.
@@ -49,6 +50,8 @@ pub(crate) struct SparePool {
     /// because without one nothing has changed.
     fork_failed: bool,
     starts: Starts,
+    /// When the template had something else to do for the last time.
+    last_event: Option<Instant>,
     /// Whether a spare has taken a request since the last
     /// [`have_taken`](SparePool::have_taken).
     taken: bool,
@@ -79,12 +82,19 @@ impl SparePool {
     }
 
     /// How long to wait for events before the next spare is forked.
-    pub(crate) fn delay(&self, children: &Children) -> Duration {
-        let quiet = match 2 * children.spares() >= self.target {
-            true => QUIET,
-            false => Duration::ZERO,
+    pub(crate) fn delay(&self, children: &Children, now: Instant) -> Duration {
+        let quiet = match self.last_event {
+            Some(at) if 2 * children.spares() >= self.target => {
+                (at + QUIET).saturating_duration_since(now)
+            }
+            _ => Duration::ZERO,
         };
-        quiet.max(self.starts.backoff.remaining(Instant::now()))
+        quiet.max(self.starts.backoff.remaining(now))
+    }
+
+    /// The template has something else to do.
+    pub(crate) fn on_event(&mut self, now: Instant) {
+        self.last_event = Some(now);
     }
 
     /// Something has happened: a fork that has failed may be tried again.
