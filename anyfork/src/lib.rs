@@ -1,10 +1,10 @@
-//! Runs functions of your program in processes of their own, and brings their results
-//! home.
+//! Runs functions of your program in separate processes and returns their results.
 //!
-//! A program that is big or has threads should not fork: the fork is slow, and unsafe. An
-//! exec throws away everything that was loaded. anyfork forks a small *template* before
-//! `main`, or execs one, and the template forks the *workers*: functions of the program,
-//! each entered in a fresh process with a connected socket, arguments and descriptors.
+//! A program that is big or has threads should not fork: the fork of a big program is slow,
+//! and the fork of a program with threads is unsafe. A new exec loses everything that was
+//! loaded. So anyfork forks a small *template* before `main`, or executes one, and the
+//! template forks the *workers*. A worker is a function of the program that runs in a fresh
+//! process, with a connected socket, arguments and descriptors.
 //!
 //! ```standalone_crate
 //! use std::io::{Read, Write};
@@ -39,70 +39,76 @@
 //! }
 //! ```
 //!
-//! In async code the line ends in `.await?` in place of `.blocking()?`: every
-//! operation that has to wait returns a [`Launch`], or is an `async fn`.
+//! In async code, write `.await?` instead of `.blocking()?`. Every operation that has to
+//! wait either is an `async fn` or returns a value that has both, such as a [`Launch`].
 //!
 //! # Where to begin
 //!
-//! - [`call`](macro@call) is for a function whose result comes back, and a [`Pool`] has the
-//!   processes that serve such calls.
-//! - [`worker`](macro@worker) is for a function that talks over a socket.
-//!   [`Process`] collects what it gets, and starts it.
+//! - [`call`](macro@call) is for a function whose result the caller needs, and a [`Pool`]
+//!   has the processes that run such functions.
+//! - [`worker`](macro@worker) is for a function that talks over a socket. [`Process`]
+//!   collects the arguments and settings of a worker, and starts it.
 //! - [`init`](macro@init), [`early`](macro@early) and [`after_fork`](macro@after_fork) are
 //!   for functions that prepare processes.
 //! - [`Command`] starts external programs.
-//! - [`Worker`] and [`Child`] (in code without async [`blocking::Worker`] and
-//!   [`blocking::Child`]) are running processes, and [`Exit`] is how one ended.
+//! - [`Worker`] and [`Child`] (in code without async: [`blocking::Worker`] and
+//!   [`blocking::Child`]) are running processes, and an [`Exit`] says how a process ended.
 //! - [`Error`] has a message for people and an [`ErrorKind`] for code. The page
-//!   [`mistakes`](guide::mistakes) has the messages that newcomers meet.
-//! - The [`guide`] has pages for those who come from AnyEvent::Fork, Python, std's `Command`
-//!   or procspawn, and on fork safety, security and performance.
+//!   [`mistakes`](guide::mistakes) lists the messages that newcomers meet.
+//! - The [`guide`] has pages for users of AnyEvent::Fork, Python, std's `Command` and
+//!   procspawn, and pages on fork safety, security, performance, and how anyfork works.
 //!
 //! # Which process do I want?
 //!
 //! | | it shares | choose it |
 //! |---|---|---|
-//! | [`Process::new()`](Process::new), with [`early`](macro@early) in programs | what was loaded before `main` | for almost everything |
+//! | [`Process::new()`](Process::new), in a program with [`early`](macro@early) | what was loaded before `main` | for almost everything |
 //! | [`template.fork()`](Process::fork) of a [`Process`] that you have prepared with [`init`](Process::init) | what its init functions loaded | for many workers that need the same data |
-//! | [`Process::new_exec()`](Process::new_exec) | nothing but the program's file | for an address space of its own |
-//! | [`Process::snapshot()`](Process::snapshot) | all that `main` has built until then | in a program that has one thread |
+//! | [`Process::new_exec()`](Process::new_exec) | nothing but the program's file | for an address-space layout of its own |
+//! | [`Process::snapshot()`](Process::snapshot) | all that `main` has built until then | in a program that still has only one thread |
 //! | [`Process::exec_program(path)`](Process::exec_program) | nothing | for the workers of another program |
 //!
-//! To any of them [`keep_warm`](Process::keep_warm) adds spares, for starts in a hurry, and
-//! `require` (feature `plugin`) a library with further workers.
+//! [`keep_warm`](Process::keep_warm) adds spares to any of them, which make a start faster.
+//! `require` (feature `plugin`) adds a library with further workers.
 //!
 //! # What to know
 //!
-//! - **Linux only**, 5.9 or newer: it needs close_range(2), pidfds, and `/proc`. On other
-//!   systems the crate does not compile.
-//! - **A worker sees nothing that `main` did.** It has the environment and the statics of the
-//!   time before `main`, the standard streams and the directory that its caller has when it
-//!   starts it, and no other descriptor than what it was sent. Give it what it needs as
-//!   arguments, or set it: [`env`](Process::env), [`current_dir`](Process::current_dir),
-//!   [`rlimit`](Process::rlimit) and others are named as in std's `Command`.
-//! - **A worker never has more rights than its caller** when it is started. If the program has
-//!   given some up, the template is executed anew, without what it had preloaded.
-//! - **A preload must leave no thread behind.** Constructors run in the template, too: one that
-//!   starts a thread needs `#[anyfork::early(constructors = false)]`.
-//! - **A call that was entered is never repeated**, and is reported exactly once.
-//!   [`Error::never_entered`] tells which ones are safe to repeat.
-//! - **A crate that is never named in code is not linked**, and neither are its functions:
-//!   `use jobs as _;` names it.
-//! - **A worker may outlive its program**, unless it is a pool's: the end of the program is
-//!   end-of-file on its socket. [`kill_on_drop(true)`](Process::kill_on_drop) ends it with its
-//!   handle, and with the program.
+//! - **Linux only**, 5.9 or newer: anyfork needs close_range(2), pidfds, and `/proc`. On
+//!   other systems the crate does not compile.
+//! - **A worker sees nothing that `main` did.** A worker has the environment and the
+//!   statics as they were before `main`. It has the standard streams and the working
+//!   directory that your program has at the start of the worker, and no other descriptors
+//!   than those that you send. Pass what it needs as arguments, or use settings:
+//!   [`env`](Process::env), [`current_dir`](Process::current_dir) and others have the names
+//!   of std's `Command`; there are more, such as [`rlimit`](Process::rlimit).
+//! - **A worker never has more rights than your program** has when it starts the worker. If
+//!   your program has given up rights since its own start, anyfork executes a new default
+//!   template, which runs the preload functions again.
+//! - **A preload must leave no thread behind.** The program's constructors run in the
+//!   template, too. If one of them starts a thread, write
+//!   `#[anyfork::early(constructors = false)]`.
+//! - **anyfork never repeats a call whose function was entered**, and reports each call
+//!   exactly once. If a call fails, [`Error::never_entered`] tells whether it is safe to
+//!   repeat.
+//! - **A crate that your code never names is not linked**, and neither are its functions.
+//!   `use jobs as _;` names the crate `jobs`.
+//! - **A worker that you start yourself may outlive your program.** When the program ends,
+//!   the worker reads end-of-file from its socket. With
+//!   [`kill_on_drop(true)`](Process::kill_on_drop), the worker is killed when its handle is
+//!   dropped or the program ends.
 //!
 //! # Features
 //!
 //! - `tokio` (by default): `.await`, `async fn` workers, tokio's types as arguments.
-//! - `pool` (by default): typed calls, with [`call`](macro@call), and pools.
+//! - `pool` (by default): typed calls ([`call`](macro@call)) and pools.
 //! - `serde`: `Json` and `Postcard`.
 //! - `plugin`: workers from libraries that are loaded at run time.
-//! - `tower`: calls as a `tower_service::Service`, with `service` of a companion.
-//! - `tracing`: a span for each launch, named `launch`, with the fields `worker`,
-//!   `template`, `pid`, `ready_micros`, `exit_micros` and `exit`; and an event for
-//!   each failure; a span for each call in a pool, named `call`, with the fields
-//!   `function`, `id` and `micros`. The target of all is `anyfork`.
+//! - `tower`: `f::service(&pool)`, the calls of a function `f` as a
+//!   `tower_service::Service`.
+//! - `tracing`: a span named `launch` for each launch, with the fields `worker`,
+//!   `template`, `pid`, `ready_micros`, `exit_micros` and `exit`; a span named `call` for
+//!   each call in a pool, with the fields `function`, `id` and `micros`; and an event for
+//!   each failure. All of them have the target `anyfork`.
 
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
