@@ -1,10 +1,10 @@
-//! A web server whose pages are programs in any language, by the Common Gateway
-//! Interface (RFC 3875, whose sections are the numbers in comments).
+//! A web server whose pages are printed by programs in any language, over the Common
+//! Gateway Interface (RFC 3875). A number in a comment is a section of that RFC.
 //!
 //! `cargo run --example cgi_server -- --port 8080 --dir examples/cgi-bin`
 //!
-//! `GET /hello.sh/some/path?some=query` runs `hello.sh` of that folder, and
-//! `POST /echo.py` lets `echo.py` answer while it still reads what is posted.
+//! `GET /hello.sh/some/path?some=query` runs `hello.sh` of that folder. On `POST /echo.py`,
+//! `echo.py` already answers while it still reads what is posted.
 
 #[path = "cgi_server/gateway.rs"]
 mod gateway;

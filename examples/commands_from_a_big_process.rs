@@ -1,9 +1,11 @@
-//! External programs from a process of 2 GiB: std's `Command` has to fork all of it
-//! as soon as there is a `pre_exec`; anyfork's forks a small template.
+//! Starts external programs from a process of 2 GiB. With a `pre_exec`, std's `Command` has
+//! to fork all of this process; with anyfork's `Command`, a small template starts the
+//! program.
 //!
 //! `cargo run --release --example commands_from_a_big_process -- 2048` (MiB)
 //!
-//! It prints a line for each way, like `anyfork, with an init function: 1.4 ms`.
+//! It prints the time of each way to start a program, like
+//! `anyfork, with an init function: 1.4 ms`.
 
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};

@@ -1,10 +1,11 @@
-//! A web service whose work may crash, hang or run out of memory: each request's work is
-//! a call in a pool of processes, with a time limit. Nothing of it reaches other requests.
+//! A web service whose work may crash, hang or run out of memory. The work of each request
+//! is a call in a pool of processes, with a time limit. A failure affects no other request.
 //!
 //! `cargo run --example crash_proof_server -- --port 8080 --limit 1000`
 //!
 //! `curl http://127.0.0.1:8080 -d '2 3 + 4 *'` prints `20`. `0 1/x` panics (500), `abort`
-//! dies (502), `spin` takes too long (504); where too many wait, the next gets 503.
+//! crashes (502), and `spin` takes too long (504). If too many requests wait, the next one
+//! gets 503.
 
 use std::time::Duration;
 

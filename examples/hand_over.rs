@@ -1,5 +1,5 @@
-//! A template that is prepared once is handed to another process, which starts
-//! workers from it without loading anything: as AnyEvent::Fork's `to_fh` and `new_from_fh`.
+//! Prepares a template once and hands it over to another process, which starts workers from
+//! it without loading anything. AnyEvent::Fork has `to_fh` and `new_from_fh` for this.
 //!
 //! `cargo run --example hand_over`
 //!

@@ -1,9 +1,9 @@
-//! The SHA-256 of each file in a folder and the folders in it, on all CPUs: a function over
-//! many items (`map`), whose results come in the order of the items.
+//! Computes the SHA-256 of each file in a folder and its subfolders, on all CPUs. It calls
+//! a function for many items (`map`), and the results come in the order of the items.
 //!
 //! `cargo run --release --example hash_tree -- examples | sha256sum --check`
 //!
-//! It prints what `sha256sum` does: a line with sum and path for each file.
+//! It prints what `sha256sum` prints: a line with the digest and the path of each file.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

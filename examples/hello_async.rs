@@ -1,9 +1,9 @@
-//! The first program once more, for tokio: a worker that is an `async fn`, and a
-//! caller that awaits it.
+//! The first program again, with tokio: a worker that is an `async fn`, and a caller that
+//! awaits it.
 //!
 //! `cargo run --example hello_async`
 //!
-//! It prints `4711 says: hello world`, with the process number of the worker.
+//! It prints `4711 says: hello world`, with the pid of the worker.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

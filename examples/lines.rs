@@ -1,10 +1,10 @@
-//! Reads what programs print, line by line while they run: with tokio's reader or std's, as
-//! with their own `Command`s.
+//! Reads the output of programs line by line while they run, with tokio's reader and with
+//! std's, just as for their own `Command`s.
 //!
 //! `cargo run --example lines`
 //!
-//! It prints `fetch`, `build` and `test`, each when the program is there, and then
-//! `[the server] listening on port 8080`.
+//! It prints `fetch`, `build` and `test`, each when the program has reached that step, and
+//! then `[the server] listening on port 8080`.
 
 use std::io::BufRead;
 

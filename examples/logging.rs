@@ -1,11 +1,11 @@
-//! A server's log that has its workers in it: their `tracing` events, each in the span of the
-//! call that it belongs to, and what they print, a line at a time.
+//! A server's log that also shows what the server's workers do: their `tracing` events,
+//! each in the span of its call, and what they print, line by line.
 //!
 //! `cargo run --example logging`
 //!
 //! It prints lines like
-//! `INFO request{path="/cat.png"}:call{function="logging::thumbnail" id=1 pid=4711}: resized width=400`,
-//! and for the third request, whose worker panics, what the panic has printed.
+//! `INFO request{path="/cat.png"}:call{function="logging::thumbnail" id=1 pid=4711}: resized width=400`.
+//! For the third request, whose worker panics, it also prints the message of the panic.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A plugin: a library with workers that a program does not know of when it is
-//! built. `plugin_host.rs` loads it.
+//! A plugin: a library with workers that are unknown to a program when the program is
+//! built. `plugin_host.rs` uses this plugin.
 //!
 //! `cargo build --example plugin`
 

@@ -1,6 +1,9 @@
-//! A program that runs a worker of a plugin, which it never loads itself.
+//! A program that runs a worker of a plugin. Only a template loads the plugin; the program
+//! itself never does.
 //!
 //! `cargo run --example plugin_host -- target/debug/examples/libplugin.so`
+//!
+//! It prints `HELLO!` and `WORLD!`.
 
 use std::env;
 use std::io::Read;

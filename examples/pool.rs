@@ -1,10 +1,11 @@
-//! A folder's files on all CPUs: each is read by a call in a pool of processes. One that
-//! crashes its process is reported, and the rest goes on.
+//! Reads all files of a folder on all CPUs, each in a call to a pool of processes. A file
+//! that crashes its process is reported, and the other calls go on.
 //!
 //! `cargo run --example pool -- examples`
 //!
-//! It shows a progress bar, and prints `examples/hello.rs: 3` for each file and
-//! `bad.json: … signal: 11 (SIGSEGV) …` for one that it must not recurse into.
+//! It shows a progress bar, and prints a line like `examples/hello.rs: 3` for each file,
+//! and `bad.json: … signal: 11 (SIGSEGV) …` for a file whose brackets are nested so deep
+//! that the stack overflows.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};

@@ -1,5 +1,5 @@
-//! A web server whose workers are processes: a crash costs one request, and the next
-//! one finds a new worker. Ctrl-C lets the requests in progress finish.
+//! A web server whose workers are processes: a crash costs one request, and a new worker
+//! answers the next one. After Ctrl-C, the requests in progress finish.
 //!
 //! `cargo run --example prefork_server -- --port 8080 --workers 4`
 //!

@@ -1,5 +1,5 @@
-//! A large table is loaded once, before `main`, and fifty workers look things up in
-//! it. They share its memory: each has little of its own.
+//! A large table is loaded once, in a template, and fifty workers look numbers up in it.
+//! The workers share the table's memory: each has little memory of its own.
 //!
 //! `cargo run --release --example preload -- 200` (the table's size in MiB)
 //!

@@ -1,5 +1,5 @@
-//! Compresses files, each in a call that tells how far it is: one bar a call. Ctrl-C
-//! cancels them all, and leaves no half file behind.
+//! Compresses files, each in a call that reports its progress, with one progress bar for
+//! each call. Ctrl-C cancels all calls, and leaves no incomplete file behind.
 //!
 //! `cargo run --release --example progress -- FILE…`
 //!

@@ -1,9 +1,10 @@
-//! A parser of what strangers send, as calls in processes that can do nothing else: no
-//! files, no network, no programs, little memory. What it returns still comes home.
+//! A parser of untrusted input. Each call runs in a process that can do nothing else: no
+//! files, no network, no programs, little memory. The caller still gets the result.
 //!
 //! `cargo run --example sandboxed_worker`
 //!
-//! It prints `3 records`, and what stopped attacks: `open: Permission denied (os error 13)`.
+//! It prints `3 records`, and then for each attack the error that stopped it, like
+//! `open: Permission denied (os error 13)`.
 
 use std::{collections::BTreeMap, env, error::Error, fs, io, net, process, thread};
 

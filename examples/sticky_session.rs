@@ -1,10 +1,10 @@
-//! An interpreter for each client: its variables live in a process that the client has for
-//! itself. What crashes or hangs there ends one session, and no other.
+//! An interpreter for each client, whose variables live in a process that no other client
+//! uses. A line that crashes or hangs there ends this session, and no other.
 //!
 //! `cargo run --example sticky_session -- 127.0.0.1:7000`, and `nc 127.0.0.1 7000` for each client
 //!
-//! It prints `listening on 127.0.0.1:7000`. A client that says `x = 6` gets `6`, then for `x * 7`
-//! `42`, for `y` ``error: `y` is not known``, and for `x / 0` that its session is over.
+//! It prints `listening on 127.0.0.1:7000`. A client that sends `x = 6` gets `6`; then
+//! `x * 7` gives `42`, `y` gives ``error: `y` is not known``, and `x / 0` ends the session.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

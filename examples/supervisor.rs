@@ -1,8 +1,9 @@
-//! Keeps N workers running: one that ends is started again, after a pause that grows
-//! while it keeps failing. SIGHUP replaces them one by one, with none missing.
-//! However the supervisor ends, even by SIGKILL, its workers end with it.
+//! Keeps N workers running: a worker that ends is restarted, after a pause that grows while
+//! the worker keeps failing. On SIGHUP the supervisor replaces the workers one by one; each
+//! new worker is ready before the old one ends. However the supervisor ends, even by
+//! SIGKILL, its workers end with it.
 //!
-//! `cargo run --example supervisor -- 3`, and `kill -HUP` its process.
+//! `cargo run --example supervisor -- 3`, then `kill -HUP` its process.
 //!
 //! It prints lines like `worker 2 is process 4711` and `worker 2 has ended: signal: 9 (SIGKILL)`.
 

@@ -1,10 +1,11 @@
-//! A program with threads and without tokio: each thread has a process check a file
-//! that it does not trust. One that crashes its process costs that one answer.
+//! A program with threads and without tokio. Each thread starts a process, which checks one
+//! untrusted file. A file that crashes its process costs only its own answer.
 //!
 //! `cargo run --example threaded_no_tokio -- Cargo.toml README.md`
 //!
-//! It prints a line for each file, in any order, like `README.md: 212 lines`, and for one
-//! that is no text `core.4711: the process failed: exit status: 1 (stream did not …)`.
+//! It prints a line for each file, in any order, like `README.md: 212 lines`. For a file
+//! that is not text, the line is like
+//! `core.4711: the process failed: exit status: 1 (stream did not …)`.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -1,6 +1,6 @@
-//! The Common Gateway Interface as text: which script a request is for, the
-//! variables that tell the script about it, and the header that the script
-//! prints. Nothing is started or read here.
+//! The Common Gateway Interface as text: which script a request is for, the variables that
+//! tell the script about it, and the header that the script prints. This module starts and
+//! reads nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;

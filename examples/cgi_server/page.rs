@@ -1,5 +1,5 @@
-//! A request's answer: the page that its script prints, or that of the script to which
-//! the first one points.
+//! The answer to a request: the page that its script prints, or, if the script points to
+//! another script, the page of that script.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! A script at work: started for a request, fed with what is posted, and its output
-//! passed on, until it ends or its time is over.
+//! A running script. The server starts it for a request, feeds it with what is posted, and
+//! passes its output on, until the script ends or its time is over.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The host runs the plugin's workers, and says why it cannot.
+//! The host runs the plugin's workers, or says why it cannot.
 
 mod support;
 

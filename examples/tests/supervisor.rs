@@ -1,5 +1,5 @@
-//! The supervisor starts again what has died, replaces all at SIGHUP, and leaves
-//! nothing behind.
+//! The supervisor restarts workers that have died, replaces all of them on SIGHUP, and
+//! leaves no process behind.
 
 mod support;
 

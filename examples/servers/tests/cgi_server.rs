@@ -1,5 +1,5 @@
-//! The server of CGI scripts does as RFC 3875 says, streams both ways, and leaves
-//! nothing running: neither a script nor what a script has started.
+//! The server of CGI scripts follows RFC 3875, streams in both directions, and leaves
+//! nothing running: neither a script nor a process that a script has started.
 
 #[path = "cgi_server/client.rs"]
 mod client;

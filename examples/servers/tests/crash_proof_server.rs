@@ -1,5 +1,5 @@
-//! What happens to one request's work is told to its client by the status, and reaches no
-//! other request.
+//! The status tells the client what happened to the work of its request, and no other
+//! request is affected.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! The prefork server replaces workers that die, finishes what it has begun,
+//! The prefork server replaces workers that die, finishes the requests that it has begun,
 //! and leaves no process behind, however it ends.
 
 #[path = "../../tests/support/mod.rs"]

@@ -1,4 +1,4 @@
-//! The sums are those that `sha256sum` checks, and a file that cannot be read costs one line.
+//! `sha256sum --check` accepts the digests, and a file that cannot be read costs one line.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! The log of the example has its workers' events in the spans of their calls, and all that
-//! they have printed.
+//! The log of the example has the events of its workers, in the spans of their calls, and
+//! everything that the workers have printed.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

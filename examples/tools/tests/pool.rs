@@ -1,4 +1,4 @@
-//! The pool's example reads all files of a folder, and one that crashes its worker costs
+//! The example `pool` reads all files of a folder, and a file that crashes its worker costs
 //! one line.
 
 #[path = "../../tests/support/mod.rs"]

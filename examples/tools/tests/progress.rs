@@ -1,4 +1,5 @@
-//! Files are compressed, each with a line; Ctrl-C leaves neither half files nor processes.
+//! The example compresses files and prints a line for each; Ctrl-C leaves neither
+//! incomplete files nor processes behind.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
-//! What a confined worker returns comes home, and nothing else that it tries succeeds.
+//! The caller gets what a confined worker returns, and nothing else that the worker tries
+//! succeeds.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

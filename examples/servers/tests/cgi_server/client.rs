@@ -1,4 +1,4 @@
-//! Two clients: one that sees the bytes as they come, and a usual one.
+//! Two clients: one that sees the bytes as they come, and an ordinary one.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
