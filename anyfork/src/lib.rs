@@ -40,7 +40,8 @@
 //! ```
 //!
 //! In async code, write `.await?` instead of `.blocking()?`. Every operation that has to
-//! wait either is an `async fn` or returns a value that has both, such as a [`Launch`].
+//! wait is an `async fn`, or returns a value with which you can do either, such as a
+//! [`Launch`].
 //!
 //! # Where to begin
 //!
@@ -68,7 +69,7 @@
 //! | [`Process::snapshot()`](Process::snapshot) | all that `main` has built until then | in a program that still has only one thread |
 //! | [`Process::exec_program(path)`](Process::exec_program) | nothing | for the workers of another program |
 //!
-//! [`keep_warm`](Process::keep_warm) adds spares to any of them, which make a start faster.
+//! [`keep_warm`](Process::keep_warm) adds spares to any of them, so that starts are faster.
 //! `require` (feature `plugin`) adds a library with further workers.
 //!
 //! # What to know
@@ -78,12 +79,12 @@
 //! - **A worker sees nothing that `main` did.** A worker has the environment and the
 //!   statics as they were before `main`. It has the standard streams and the working
 //!   directory that your program has at the start of the worker, and no other descriptors
-//!   than those that you send. Pass what it needs as arguments, or use settings:
-//!   [`env`](Process::env), [`current_dir`](Process::current_dir) and others have the names
-//!   of std's `Command`; there are more, such as [`rlimit`](Process::rlimit).
-//! - **A worker never has more rights than your program** has when it starts the worker. If
-//!   your program has given up rights since its own start, anyfork executes a new default
-//!   template, which runs the preload functions again.
+//!   than those that you send. Pass what the worker needs as arguments, or use settings:
+//!   [`env`](Process::env), [`current_dir`](Process::current_dir) and others are named as
+//!   in std's `Command`, and there are more, such as [`rlimit`](Process::rlimit).
+//! - **A worker never has more rights than your program** has at the start of the worker.
+//!   If your program has given up rights since its own start, anyfork executes a new
+//!   default template, which runs the preload functions again.
 //! - **A preload must leave no thread behind.** The program's constructors run in the
 //!   template, too. If one of them starts a thread, write
 //!   `#[anyfork::early(constructors = false)]`.
