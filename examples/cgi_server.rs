@@ -1,5 +1,5 @@
-//! A web server whose pages are printed by programs in any language, over the Common
-//! Gateway Interface (RFC 3875). A number in a comment is a section of that RFC.
+//! A web server whose pages come from programs in any language, through the Common Gateway
+//! Interface (RFC 3875). A number in a comment is a section of that RFC.
 //!
 //! `cargo run --example cgi_server -- --port 8080 --dir examples/cgi-bin`
 //!

@@ -4,7 +4,7 @@
 //!
 //! `cargo run --release --example commands_from_a_big_process -- 2048` (MiB)
 //!
-//! It prints the time of each way to start a program, like
+//! It prints how long each way to start a program takes, like
 //! `anyfork, with an init function: 1.4 ms`.
 
 use std::os::unix::process::CommandExt;

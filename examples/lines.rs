@@ -1,5 +1,5 @@
 //! Reads the output of programs line by line while they run, with tokio's reader and with
-//! std's, just as for their own `Command`s.
+//! std's, just as with std's and tokio's own `Command`s.
 //!
 //! `cargo run --example lines`
 //!

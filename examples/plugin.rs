@@ -1,5 +1,5 @@
-//! A plugin: a library with workers that are unknown to a program when the program is
-//! built. `plugin_host.rs` uses this plugin.
+//! A plugin: a library with workers for programs that are built without it.
+//! `plugin_host.rs` uses this plugin.
 //!
 //! `cargo build --example plugin`
 

@@ -16,7 +16,7 @@ const WORKERS: usize = 50;
 
 static TABLE: OnceLock<Vec<u64>> = OnceLock::new();
 
-/// Runs once, in the template, and takes what `send_arg` had collected.
+/// Runs once, in the template, with the argument that `init` has sent.
 #[anyfork::init]
 fn load(mebibytes: u64) {
     // Yours would read a model, an index, a dictionary.

@@ -1,4 +1,4 @@
-//! The README's first program prints what its worker says.
+//! The README's program `hello` prints what its worker says.
 
 mod support;
 
