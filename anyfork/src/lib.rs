@@ -2,9 +2,9 @@
 //!
 //! A program that is big or has threads should not fork: the fork of a big program is slow,
 //! and the fork of a program with threads is unsafe. A new exec loses everything that was
-//! loaded. So anyfork forks a small *template* before `main`, or executes one, and the
-//! template forks the *workers*. A worker is a function of the program that runs in a fresh
-//! process, with a connected socket, arguments and descriptors.
+//! loaded. So anyfork forks a small *template* before `main`, or starts one by an exec, and
+//! the template forks the *workers*. A worker is a function of the program that runs in a
+//! fresh process, with a connected socket, arguments and descriptors.
 //!
 //! ```standalone_crate
 //! use std::io::{Read, Write};
@@ -83,8 +83,8 @@
 //!   [`env`](Process::env), [`current_dir`](Process::current_dir) and others are named as
 //!   in std's `Command`, and there are more, such as [`rlimit`](Process::rlimit).
 //! - **A worker never has more rights than your program** has at the start of the worker.
-//!   If your program has given up rights since its own start, anyfork executes a new
-//!   default template, which runs the preload functions again.
+//!   If your program has given up rights since its own start, anyfork executes the program
+//!   again to make a new default template, which runs the preload functions again.
 //! - **A preload must leave no thread behind.** The program's constructors run in the
 //!   template, too. If one of them starts a thread, write
 //!   `#[anyfork::early(constructors = false)]`.
