@@ -123,7 +123,7 @@ fn expand(call: &Call) -> TokenStream {
     let texts: Vec<_> = arguments.iter().map(Argument::text).collect();
     let title = format!("{}({})", function.name(), texts.join(", "));
     let about = format!("Calls `{title}` in another process.");
-    let about_call = format!("Calls `{title}` in a process of `on`.");
+    let about_call = format!("Calls `{title}` in `on`: a pool, a lease, or a process of its own.");
     let on = Ident::new("on", Span::mixed_site());
     let collected = local("arguments");
     let parameters = arguments.iter().map(Argument::parameter);

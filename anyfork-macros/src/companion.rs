@@ -52,7 +52,7 @@ impl Companion<'_> {
             ),
             Kind::Init => (
                 format!("Prepares a process with `{title}`."),
-                format!("Has `{title}` run in `process`, before all that is given later."),
+                format!("Runs `{title}` in `process`, before anything that is added later."),
             ),
         };
         let Method {

@@ -1,9 +1,9 @@
 //! The attributes of [anyfork](https://docs.rs/anyfork), which re-exports them.
 //! <!-- RUNS IN: the compiler -->
 //!
-//! Each attribute leaves the function as it is written and adds, beside it, an
-//! element of a list that the linker collects. Each parses, checks and expands:
-//! expansion never fails, and an error points at the token that is wrong.
+//! Each attribute leaves the function as it was written, and adds an element to a list that the
+//! linker collects. Each parses, checks and expands: expansion never fails, and an error points
+//! at the token that is wrong.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -60,19 +60,19 @@ use proc_macro::TokenStream;
 ///
 /// # The function
 ///
-/// A free `fn` or `async fn`, of any visibility, also inside another function.
-/// It stays as it is written, and can be called like any other.
+/// A free `fn` or `async fn` of any visibility; it may be nested in another function. The
+/// attribute does not change it, and it can be called like any other.
 ///
 /// | parameter | takes |
 /// |---|---|
-/// | the first, if it is an `UnixStream` or `OwnedFd` | the communication socket: `std::os::unix::net::UnixStream`, `OwnedFd`, and in an `async fn` `tokio::net::UnixStream` |
+/// | the first, if it is a `UnixStream` or an `OwnedFd` | the communication socket: `std::os::unix::net::UnixStream`, `OwnedFd`, and in an `async fn` `tokio::net::UnixStream` |
 /// | `T: FromArg` | one argument |
-/// | `Option<T>`, at the end | one argument, if there is one left |
-/// | `Args`, the last | all arguments that are left |
+/// | `Option<T>`, at the end | one argument, if one is left |
+/// | `Args`, the last | all remaining arguments |
 ///
-/// The attribute recognises all of these types by their names, so an alias of
-/// `UnixStream` is an argument. A worker may do without a socket, which is closed then:
-/// `fn thumbnail(image: PathBuf)`.
+/// The attribute recognises all of these types by their names, so it takes an alias of
+/// `UnixStream` for an argument. A worker that needs no socket leaves the parameter out, and the
+/// socket is closed: `fn thumbnail(image: PathBuf)`.
 ///
 /// It returns `()`, `!`, `ExitCode`, or a `Result` of these whose error
 /// implements `Display` and `Debug`.
@@ -82,68 +82,67 @@ use proc_macro::TokenStream;
 ///
 /// # The companion
 ///
-/// An empty type of the function's name and visibility, with
+/// An empty type with the function's name and visibility. It has
 ///
 /// - `NAME: &'static str`, the name that the worker is registered under, and
-/// - `run(process, …) -> Launch<Worker>`, which takes the function's parameters
-///   after the socket, each of a type that implements `IntoArg` too. An
-///   `Option` that is `None` is not sent. If one that follows it is `Some`, or
-///   `Args` are given, the launch fails, because the worker would take the later
-///   argument for the earlier.
+/// - `run(process, …) -> Launch<Worker>`, which takes the function's parameters after the socket.
+///   Their types must also implement `IntoArg`. An `Option` that is `None` is not sent. If a
+///   later `Option` is `Some`, or the `Args` are not empty, the launch fails, because the worker
+///   would take the later argument for the earlier one.
 ///
 /// # Keys
 ///
 /// | key | meaning |
 /// |---|---|
 /// | `name = "…"` | registers this name instead of the function's path, `module_path!()::name` |
-/// | `flavor = "current_thread"` | for an `async fn`: the whole runtime in one thread, as without the key |
-/// | `flavor = "multi_thread"` | for an `async fn`: a pool of as many threads as there are processors |
+/// | `flavor = "current_thread"` | for an `async fn`: the whole runtime runs in one thread; this is the default |
+/// | `flavor = "multi_thread"` | for an `async fn`: the runtime has one thread for each processor |
 /// | `worker_threads = N` | with `flavor = "multi_thread"`: this many threads |
-/// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
+/// | `crate = path` | the path of a re-export of anyfork (of this version), for crates that do not depend on anyfork themselves |
 ///
 /// # Errors
 ///
-/// The compiler reports, at the token, what is not supported: generic and `unsafe`
-/// functions, `extern`, `self`, references, parameters that are no arguments, a
+/// The compiler reports at the offending token what is not supported: generic and `unsafe`
+/// functions, `extern`, `self`, references, parameters whose types cannot be arguments, a
 /// misplaced `Option` or `Args`, unknown keys.
 ///
 /// # Caveats
 ///
-/// - A worker may confine itself (seccomp(2)). After it has returned, its process makes no
-///   system calls but `read`, `write`, `sendto`, `recvfrom`, `close`, `fcntl`, `brk`,
+/// - A worker may confine itself (seccomp(2)). After the worker has returned, its process makes
+///   no system calls other than `read`, `write`, `sendto`, `recvfrom`, `close`, `fcntl`, `brk`,
 ///   `mmap`, `munmap`, `mremap`, `madvise`, `futex`, `sigaltstack`, `rt_sigprocmask`,
-///   `rt_sigreturn`, `getpid`, `gettid` and `exit_group`. One that has started threads also
-///   makes `clone3` and what a new thread needs, and an `async fn` what its runtime needs.
-/// - The parent of a worker is its template, not the program: what the kernel ties to
-///   parents, such as the permission to trace (ptrace(2)) and `PR_SET_PDEATHSIG`, sees the
-///   template, and a program that is a subreaper (`PR_SET_CHILD_SUBREAPER`) becomes the
-///   parent when that has exited.
-/// - std names the first thread of a program in its start, which a worker has not had:
-///   there `std::thread::current().name()` is `None`. What the kernel calls the thread
-///   (`comm`) is the beginning of the process's title, `anyfork: ` and the worker's name.
-/// - The random keys of std's `HashMap` belong to a thread, which makes them when it needs
-///   them first. If a preload or init function has, the first threads of all workers of that
-///   template have the same keys. Where others choose what a worker puts into its maps, make
-///   these in a thread that the worker starts, which has keys of its own, or give them a
-///   hasher that is seeded by an [`after_fork`](macro@after_fork) function.
-/// - What a worker prints is not captured by the test harness, as that of any other
-///   process is not. Give it a pipe (`stdout(Stdio::piped())`), or have it write to its
-///   socket, and print that in the test.
-/// - A worker's process leaves by `_exit`. What the program prints is written out before,
-///   and so are the counters of `-C instrument-coverage` and `-C profile-generate`: each
-///   process has a file of its own if the name has a `%p` in it (`LLVM_PROFILE_FILE`), as
-///   the compiler's default and those of `cargo llvm-cov` have. If it has a `%m` only, the
-///   counters are added to those that are there. A template writes its own when it exits. A
-///   program that was built with a sanitizer looks for leaks when a worker has succeeded. A
-///   process that is killed, or executes a program, writes and reports nothing.
-/// - The companion has the function's name, in the type namespace: no type and no
-///   module of this name can stand beside it.
-/// - The path of a function inside another function does not have the outer
-///   function's name, and two versions of one crate have the same paths. A companion
-///   starts its own function all the same; to be started by name, two functions of
-///   one path need a `name`.
-/// - A crate that is never named in code is not linked, with its workers:
-///   `use jobs as _;`.
+///   `rt_sigreturn`, `getpid`, `gettid` and `exit_group`. If the worker has ever started a
+///   thread, another thread flushes the output: the process then also makes `clone3` and the
+///   calls of a new thread. The process of an `async fn` also makes those of its runtime.
+/// - The parent of a worker is its template, not the program. What the kernel ties to the parent,
+///   such as the permission to trace (ptrace(2)) and `PR_SET_PDEATHSIG`, refers to the template.
+///   A program that is a subreaper (`PR_SET_CHILD_SUBREAPER`) becomes the parent once the
+///   template has exited.
+/// - std names the first thread of a program in its start-up code, which does not run in a
+///   worker: there `std::thread::current().name()` is `None`. The kernel's name of the thread
+///   (`comm`) is the beginning of the process's title: `anyfork: ` and the worker's name.
+/// - Each thread makes the random keys of std's `HashMap` when it first needs them. If a preload
+///   or init function has made them, the first threads of all workers of that template have the
+///   same keys. If strangers choose what a worker puts into its maps, make the maps in a thread
+///   that the worker starts, which has keys of its own, or give them a hasher that an
+///   [`after_fork`](macro@after_fork) function seeds.
+/// - The test harness does not capture what a worker prints, nor what any other process prints.
+///   Give the worker a pipe (`stdout(Stdio::piped())`) or have it write to its socket, and print
+///   the text in the test.
+/// - A worker's process ends with `_exit`. Before that, it writes out what std and the C library
+///   have buffered, and the counters of `-C instrument-coverage` and `-C profile-generate`: each
+///   process has a file of its own if the file name (`LLVM_PROFILE_FILE`) contains `%p`, as the
+///   compiler's default and the names of `cargo llvm-cov` do. If the name contains only `%m`, the
+///   counters are added to those in the file. A template writes its counters when it exits. A
+///   program that was built with a sanitizer looks for leaks after a worker has succeeded. A
+///   process that is killed, or that executes a program, writes and reports nothing.
+/// - The companion takes the function's name in the type namespace: no type or module of this
+///   name can be defined beside it.
+/// - The path of a nested function does not contain the outer function's name, and two versions
+///   of one crate have the same paths. A companion starts its own function even so; but functions
+///   that share a path need a `name` each to be started by name.
+/// - A crate that is never named in code is not linked, and neither are its workers:
+///   `use jobs as _;` names it.
 #[proc_macro_attribute]
 pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| worker::worker(keys.into(), item))
@@ -151,9 +150,9 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Requests a template that is forked before `main`, before any thread exists.
 ///
-/// On `main`, that is all. The attribute goes above or below another one such as
-/// `#[tokio::main]`. On another function, the function's body also runs in the
-/// template, once, before the template serves: every worker has what it loads.
+/// On `main`, that is all. The attribute may stand above or below another one such as
+/// `#[tokio::main]`. If another function is annotated, the template also runs that function,
+/// once, before it serves requests: every worker has what the function has loaded.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -187,64 +186,63 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # The function
 ///
-/// `main`, or a free function without parameters whose return type is one of a
-/// worker's (see [`worker`](macro@worker)). It stays as it is written. Several in
-/// one program run in the order of their full paths. In a test file, which has no
-/// `main`, an empty function gives the tests their template.
+/// `main`, or a free function without parameters. Its return type is one that a worker may have
+/// (see [`worker`](macro@worker)). The attribute does not change the function. If a program has
+/// several, they run in the order of their full paths. In a test file, which has no `main`,
+/// annotate an empty function: the tests then have an early template.
 ///
 /// # Keys
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `keep_fds` | the template and its workers keep the descriptors that the program was started with, under their numbers |
-/// | `keep_rights` | the template keeps the rights that the program has at its start, and goes on serving the program when it gives them up: see Rights |
+/// | `keep_fds` | the template and its workers keep the descriptors that the program was started with, under the same numbers |
+/// | `keep_rights` | the template keeps the rights that the program has at its start, and still serves the program after it has given them up: see Rights |
 /// | `constructors = false` | the program's other constructors do not run in the template |
-/// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
+/// | `crate = path` | the path of a re-export of anyfork (of this version), for crates that do not depend on anyfork themselves |
 ///
 /// # Rights
 ///
-/// A program that gives up rights after its start (another user, a capability, a
-/// chroot(2), `no_new_privs`, seccomp(2)) would get them back through a template that
-/// still has them. So the template ends when it is about to be used then, and another
-/// one is executed with the program's rights as they are. (The set of capabilities that an
-/// executed program can have at most, the bounding set, is compared for external programs
-/// only: it takes some 41 system calls, and a worker that executes nothing has no use for
-/// it.) A program whose file has capabilities (`setcap`) has an early template that serves
-/// it with these; none can be executed, before or after it gives them up, because the file
-/// would give them to whoever executes it. With `keep_rights`, on any of
-/// the annotated functions, it stays and serves the program all the same: for programs
-/// that separate privileges on purpose. Whoever takes over such a program can run all
-/// of its workers, and any external program, with the rights that it had at its start.
+/// A program that gives up rights after its start (a change of user, fewer capabilities,
+/// chroot(2), `no_new_privs`, seccomp(2)) would get them back through a template that still has
+/// them. So at its next use the template ends instead, and another template is executed with the
+/// program's present rights. (The bounding set, which limits the capabilities of executed
+/// programs, is compared for external programs only: to read it takes some 41 system calls, and
+/// it limits nothing in a worker that executes no program.) If the program's file has
+/// capabilities (`setcap`), its early template has them, too, and serves the program. No other
+/// template can be executed, neither before nor after the program gives them up, because the file
+/// would give them to whoever executes it. With `keep_rights`, on any of the annotated functions,
+/// the early template stays and serves the program even so: this is for programs that separate
+/// privileges on purpose. An attacker who takes over such a program can run all of its workers,
+/// and any external program, with the rights that the program had at its start.
 /// `Process::end_early` ends the template.
 ///
 /// # Constructors
 ///
-/// The template is forked by a constructor of priority 100. Before it runs the annotated
-/// functions, it runs the program's constructors that come after: those of the crates
-/// `ctor`, `inventory` and `typetag`, of C++ objects, and of LLVM's profile runtime. One
-/// that starts a thread makes the template fail, with a message that says so;
-/// `constructors = false`, on any of the annotated functions, leaves them all out.
+/// The template is forked by a constructor of priority 100. Before the annotated functions, the
+/// template runs the program's later constructors: those of the crates `ctor`, `inventory` and
+/// `typetag`, of C++ objects, and of LLVM's profile runtime. If a constructor starts a thread,
+/// the template fails with a message that says so; `constructors = false`, on any of the
+/// annotated functions, leaves them all out.
 ///
 /// # Descriptors
 ///
-/// The template lets go of the standard streams and the directory when it is prepared,
-/// but for those that the annotated functions have replaced. It closes all other
-/// descriptors that a shell (`9>lock`) or a supervisor gave the program, because they would stay open
-/// as long as the template lives. With `keep_fds`, on any of the annotated
-/// functions, the template keeps them, and so do all of its workers (external
-/// programs do not). The workers always have the descriptors that the annotated
-/// functions open.
+/// Once it is prepared, the template lets go of the program's standard streams and current
+/// directory, unless the annotated functions have replaced them. It closes all other descriptors
+/// that a shell (`9>lock`) or a supervisor gave the program, because they would stay open as long
+/// as the template lives. With `keep_fds`, on any of the annotated functions, the template and
+/// all of its workers keep these descriptors (external programs do not). The workers always have
+/// the descriptors that the annotated functions open.
 ///
 /// # Errors
 ///
-/// Parameters, generics, `unsafe`, `extern` and `async` (but on `main`) are
-/// compile errors at the token.
+/// Parameters, generics, `unsafe`, `extern` and `async` (except on `main`) are compile errors at
+/// the token.
 ///
 /// # Caveats
 ///
-/// The function runs before everything that `main` sets up: loggers, settings,
-/// argument parsing. It must not leave threads behind, since a fork copies only
-/// one.
+/// The function runs before `main` has set up anything: no logger, no settings, no parsed
+/// arguments. It must not leave threads behind, since a fork copies only the thread that calls
+/// it.
 #[proc_macro_attribute]
 pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| early::early(keys.into(), item))
@@ -272,52 +270,52 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # A call, or a worker?
 ///
-/// A call is for work that is given away and awaited: arguments go in, one result comes
-/// out, and a crash is an error of that call alone. A [`worker`](macro@worker) is for a
-/// conversation: it has a socket, on which the two sides say what they like for as long as
-/// they like.
+/// A call is for work that is handed over and awaited: arguments go in, one result comes out, and
+/// a crash is an error of that call alone. A [`worker`](macro@worker) is for a conversation: it
+/// has a socket, on which the two sides say what they like for as long as they like.
 ///
 /// # The function
 ///
-/// A free `fn` or `async fn`, of any visibility, also inside another function. It stays as
-/// it is written, and can be called like any other. It sees its parameters only, and runs in
-/// a copy of the template: a static has there what the template's preparation has put into
-/// it, and not what the caller has.
+/// A free `fn` or `async fn` of any visibility; it may be nested in another function. The
+/// attribute does not change it, and it can be called like any other. It sees only its
+/// parameters, and runs in a copy of the template: a static has the value that the template's
+/// preparation gave it, not the caller's.
 ///
 /// These types can be parameters and results:
 ///
 /// | type | crosses as |
 /// |---|---|
-/// | descriptors, as arguments of workers: `File`, `OwnedFd`, pipes, std's and tokio's sockets; `Option` and `Vec` of them | descriptors: no data is copied |
-/// | `Vec<u8>`, `String`, `PathBuf`, `OsString` | bytes, which are not copied if they are many |
-/// | `std::io::Error` | kind, number and text: [`raw_os_error`](std::io::Error::raw_os_error) still answers |
+/// | descriptors, the same types as for workers: `File`, `OwnedFd`, pipes, std's and tokio's sockets; `Option` and `Vec` of them | descriptors: no data is copied |
+/// | `Vec<u8>`, `String`, `PathBuf`, `OsString` | bytes; long ones are not copied |
+/// | `std::io::Error` | kind, number and text: [`raw_os_error`](std::io::Error::raw_os_error) still works |
 /// | `anyfork::Failure` | its texts |
-/// | all that implement serde's `Serialize` and `DeserializeOwned` | postcard |
+/// | any type that implements serde's `Serialize` and `DeserializeOwned` | postcard |
 ///
-/// The compiler takes the first that fits, also behind an alias. An outermost tuple (of at
-/// most twelve), `Option` or `Result` is taken apart, and so is a tuple in `Ok`: each part
-/// crosses by these rules. What is deeper is serde's: a structure with a descriptor inside
-/// has it as `anyfork::Fd`.
+/// The first row that fits the type counts, even if the function names the type by an alias. An
+/// outermost tuple (of at most twelve parts), `Option` or `Result` is taken apart, and so is a
+/// tuple in `Ok`: each part crosses by these rules. Everything deeper is left to serde: there, a
+/// descriptor crosses as an `anyfork::Fd`.
 ///
 /// An `async fn` runs in the tokio runtime of its process, which has one thread; this needs
 /// anyfork's feature `tokio`.
 ///
 /// # The companion
 ///
-/// An empty type of the function's name and visibility, with
+/// An empty type with the function's name and visibility. It has
 ///
 /// - `NAME: &'static str`, the name that the function is registered under, and
-/// - `call(on, …) -> Call<R, E>`, which takes where to run it, such as a `&Pool`, a
-///   `&mut Lease`, or a `Process` for a fresh process of its own, and the function's parameters. The call is
-///   under way when it is made;
-/// - `map(&pool, items) -> pool::Map<I, R>`: a call for each item, which is the parameter, the
-///   tuple of them, or `()`;
-/// - `each(&pool, …) -> pool::Each<R>`: once in every worker that lives; and
+/// - `call(on, …) -> Call<R, E>`, which takes the place where the function is to run, and the
+///   function's parameters. The place is a `&Pool`, a `&mut Lease`, or a `Process` for a fresh
+///   process of the call's own. The call is under way when the method returns;
+/// - `map(&pool, items) -> pool::Map<I, R>`: a call for each item. An item is the parameter, a
+///   tuple of the parameters, or `()`;
+/// - `each(&pool, …) -> pool::Each<R>`: one call in every live worker; and
 /// - with anyfork's feature `tower`, `service(&pool)`: the calls as a `tower_service::Service`.
 ///
-/// One parameter may be an `anyfork::Sender<E>`, known by that name: the function sends
-/// events of type `E` with it while it runs, and the caller receives them with `Call::recv`.
-/// `call` does not have that parameter, and `map`, `each` and `service` are refused.
+/// One parameter may be an `anyfork::Sender<E>`, which the attribute recognises by that name:
+/// while the function runs, it sends events of type `E`, and the caller receives them with
+/// `Call::recv`. The companion's `call` leaves that parameter out, and the compiler refuses
+/// `map`, `each` and `service`.
 ///
 /// # Keys
 ///
@@ -325,36 +323,39 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// |---|---|
 /// | `name = "…"` | registers this name instead of the function's path, `module_path!()::name` |
 /// | `text_errors` | the error of the `Result` crosses as text, with its sources, and arrives as `anyfork::Failure`, which `?` passes on: for `anyhow::Error`, `Box<dyn Error>` |
-/// | `crate = path` | where a re-export of anyfork (of this version) is, for crates that do not depend on it themselves |
+/// | `crate = path` | the path of a re-export of anyfork (of this version), for crates that do not depend on anyfork themselves |
 ///
 /// # Errors
 ///
-/// The compiler reports, at the token, what is not supported: generic and `unsafe`
-/// functions, `extern`, `self`, references, `impl Trait`, `!`, a second attribute of
-/// anyfork's, unknown keys, and a type that cannot cross.
+/// The compiler reports at the offending token what is not supported: generic and `unsafe`
+/// functions, `extern`, `self`, references, `impl Trait`, `!`, a second attribute of anyfork's,
+/// unknown keys, and a type that cannot cross.
 ///
 /// # Caveats
 ///
-/// - postcard does not describe itself: `#[serde(flatten)]`, `#[serde(untagged)]`,
-///   `#[serde(skip_serializing_if = "…")]` and `serde_json::Value` cannot be decoded. Such a
-///   type crosses as `anyfork::Json`.
-/// - A call finds its function by name, parameter names, types and their sizes. Another
-///   program (`Process::exec_program`) or plugin with another signature refuses the call. A
-///   structure whose fields have changed and whose size has not is not told apart.
-/// - Of a function that forks, the copy may return, too: its answer is refused, and the copy
-///   exits.
-/// - The process of a call is not stopped by SIGINT and SIGQUIT, which a Ctrl-C sends to the
-///   whole group; the programs that it starts are.
-/// - The companion has the function's name, in the type namespace: no type and no module of
-///   this name can stand beside it.
-/// - A crate that is never named in code is not linked, with its functions: `use jobs as _;`.
+/// - postcard's format does not describe itself: types with `#[serde(flatten)]`,
+///   `#[serde(untagged)]` or `#[serde(skip_serializing_if = "…")]`, and `serde_json::Value`,
+///   cannot be decoded. Send such a type as `anyfork::Json`.
+/// - A call finds its function by the function's name, the names of its parameters, and its types
+///   with their sizes. Another program (`Process::exec_program`) or plugin in which these differ
+///   refuses the call. A structure whose fields have changed, but whose size has not, goes
+///   unnoticed.
+/// - If a function forks, the copy of the process may return from the function, too: the copy's
+///   answer is refused, and the copy exits.
+/// - The process of a call has a handler for SIGINT and SIGQUIT that does nothing, because a
+///   terminal sends them to its whole process group (Ctrl-C). The programs that the function
+///   starts have no such handler.
+/// - The companion takes the function's name in the type namespace: no type or module of this
+///   name can be defined beside it.
+/// - A crate that is never named in code is not linked, and neither are its functions:
+///   `use jobs as _;` names it.
 #[proc_macro_attribute]
 pub fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| call::call(keys.into(), item))
 }
 
-/// Registers a function that prepares a process before it runs a worker or is
-/// forked from, and gives it a companion that adds it to the preparation.
+/// Registers a function that prepares a process before the process runs a worker or is forked,
+/// and gives the function a companion that adds it to the preparation.
 ///
 /// ```
 /// use std::sync::OnceLock;
@@ -386,10 +387,9 @@ pub fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # The function
 ///
-/// A free `fn` whose parameters are as a worker's (see [`worker`](macro@worker)), but
-/// without a socket. It returns `()` or a `Result` whose error implements
-/// `Display` and `Debug`. After an error or a panic every launch from that process
-/// fails with `InitFailed`.
+/// A free `fn` with parameters like a worker's (see [`worker`](macro@worker)), but without a
+/// socket. It returns `()` or a `Result` whose error implements `Display` and `Debug`. After an
+/// error or a panic, every launch from that process fails with `InitFailed`.
 ///
 /// # The companion
 ///
@@ -400,7 +400,7 @@ pub fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// | key | meaning |
 /// |---|---|
 /// | `name = "…"` | registers this name instead of the function's path |
-/// | `crate = path` | where a re-export of anyfork is |
+/// | `crate = path` | the path of a re-export of anyfork |
 ///
 /// # Errors
 ///
@@ -408,8 +408,8 @@ pub fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Caveats
 ///
-/// In a process that is forked from later the function must leave no thread behind,
-/// since a fork copies only one: the launches fail otherwise.
+/// In a process that is to be forked, the function must leave no thread behind, since a fork
+/// copies only the thread that calls it: otherwise the launches fail.
 #[proc_macro_attribute]
 pub fn init(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| init::init(keys.into(), item))
@@ -445,19 +445,20 @@ pub fn init(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # The function
 ///
-/// A free `fn()`. Several run in the order of their full paths, in templates
-/// that were forked from others and in workers, before their init functions.
+/// A free `fn()`. If there are several, they run in the order of their full paths. They run in
+/// workers, and in templates that were forked from other templates, before the init functions
+/// there.
 ///
 /// # Keys
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `crate = path` | where a re-export of anyfork is |
+/// | `crate = path` | the path of a re-export of anyfork |
 ///
 /// # Caveats
 ///
-/// A panic ends the child, and its launch fails. Every start takes longer by the
-/// time that the function takes.
+/// A panic ends the child, and its launch fails. The time that the function takes is added to
+/// every start.
 #[proc_macro_attribute]
 pub fn after_fork(keys: TokenStream, item: TokenStream) -> TokenStream {
     beside(item, |item| after_fork::after_fork(keys.into(), item))
