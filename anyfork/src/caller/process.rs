@@ -38,25 +38,25 @@ use crate::spec::Step;
 /// It is in one of three states:
 ///
 /// 1. **Collecting.** There is no process yet: arguments, descriptors, settings and init
-///    functions are noted. Dropped now, it leaves nothing behind.
-/// 2. **A template**, after the first [`fork`](Process::fork), or
-///    [`prepare`](Process::prepare): the process exists, has what was collected, and waits to
-///    be forked. What is collected later is for another process, which is forked from it.
-/// 3. **Gone into what it becomes**: a worker ([`run`](Process::run)), a program
-///    ([`exec`](Process::exec)), a descriptor ([`into_fd`](Process::into_fd)), the
-///    template of a [`Pool`](crate::Pool). So its methods take it by value. (A
-///    [`Command`](crate::Command) can be started again, and is borrowed, as std's.)
+///    functions are only noted. A `Process` that is dropped now leaves nothing behind.
+/// 2. **A template**, after the first [`fork`](Process::fork), or [`prepare`](Process::prepare):
+///    the process exists, has what was collected, and waits to be forked. What is collected after
+///    that is for a further process, which is forked from the template.
+/// 3. **Consumed**: it has become a worker ([`run`](Process::run)), a program
+///    ([`exec`](Process::exec)), a descriptor ([`into_fd`](Process::into_fd)), or the template of
+///    a [`Pool`](crate::Pool). This is why its methods take it by value. (A
+///    [`Command`](crate::Command) can be started again, so its methods borrow it, as std's do.)
 ///
-/// It is `Send + Sync`: one template may be forked from many threads at once, without a
-/// lock that waits for the template.
+/// A `Process` is `Send + Sync`: many threads may fork one template at once, without a lock that
+/// is held while the template works.
 ///
 /// # Two stages
 ///
-/// What is set before `fork` is the template's, and inherited by all that are forked from
-/// it; what is set after it is the fork's alone. In each process the settings are applied
-/// first, then the init functions run: with the limits, and as the
-/// [user](Process::uid), that were set. So what needs root's rights is an init function of
-/// a template, and `uid` comes after `fork`:
+/// What is set before `fork` belongs to the template, and all its forks inherit it; what is set
+/// after `fork` belongs to that fork alone. In each process, the settings are applied first; then
+/// the init functions run, with the limits and as the [user](Process::uid) that were set. So code
+/// that needs root's rights is an init function of the template, and `uid` is set after `fork`.
+/// Here, a limit is set for one fork alone:
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -75,10 +75,10 @@ use crate::spec::Step;
 ///
 /// # Rights
 ///
-/// A default template is replaced when the program gives up rights (see
-/// [`early`](macro@crate::early)). A template of one's own is not: it serves whoever holds
-/// it and has its user id, or is root. A program that gives up other rights than its user
-/// drops such a process before.
+/// When the program gives up rights, its default template is replaced (see
+/// [`early`](macro@crate::early)). A template of your own is not replaced: it serves every
+/// process that holds it and runs with the template's user id, or as root. So a program that is
+/// about to give up rights other than its user should drop such a template first.
 ///
 /// # Example
 ///
@@ -127,23 +127,22 @@ impl Process {
         }))
     }
 
-    /// A child of this process, with all arguments, descriptors and preparation
-    /// so far. Any depth.
+    /// Forks this process: the child has all arguments, descriptors and preparation so far. A
+    /// child may be forked again, to any depth.
     ///
-    /// The first fork creates this process. It exits when the last [`Process`] that was
-    /// forked from it, directly or not, is dropped, and its children have exited.
+    /// The first fork creates this process. It exits once this [`Process`] and all that were
+    /// forked from it, directly or not, are dropped, and its children have exited.
     ///
     /// # Errors
     ///
-    /// Every launch from this process reports them.
+    /// Every launch from this process reports the errors of the fork.
     ///
     /// # Caveats
     ///
-    /// Sends one message and does not wait for the new process. It waits for
-    /// room, though, if the template has not read the messages before: hundreds
-    /// of small requests, or a few with some 60 KB of arguments, while it runs a
-    /// long init function. In async code, await [`prepare`](Process::prepare) of
-    /// the template first.
+    /// Sends one message and does not wait for the new process. But it waits for room if a
+    /// template that runs a long init function has not read the earlier messages: hundreds of
+    /// small requests, or a few with some 60 KB of arguments each. In async code, await
+    /// [`prepare`](Process::prepare) of the template first.
     ///
     /// AnyEvent::Fork: `fork`.
     #[must_use = "the child is not started before `run`"]
@@ -165,9 +164,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// A value that cannot become an argument is reported by the launch
-    /// ([`ErrorKind::BadArgument`]), with its position among the arguments since the
-    /// last fork.
+    /// The launch reports a value that cannot become an argument ([`ErrorKind::BadArgument`]),
+    /// with the position of the argument, counted from the last fork.
     ///
     /// AnyEvent::Fork: `send_arg`.
     #[must_use = "the process moves: use what this gives back"]
@@ -254,8 +252,8 @@ impl Process {
         self
     }
 
-    /// Runs the init function `name` in the process, after everything that was collected
-    /// before: its full path, or any unambiguous tail of it.
+    /// Runs the init function `name` in the process, after everything collected so far. `name` is
+    /// the function's full path, or any unambiguous tail of it.
     ///
     /// ```
     /// # mod doctest {
@@ -287,14 +285,14 @@ impl Process {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// Init functions run in the order given, in the process that later runs a
-    /// worker or is forked from, once in each process.
+    /// Init functions run once in each process, in the order of the calls, before the process
+    /// runs a worker or is forked.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InitFailed`], with the function's own error, from every launch
-    /// from this process; [`ErrorKind::UnknownWorker`], `AmbiguousName` and
-    /// `BadArgument` as for a worker. No process is left.
+    /// Every launch from this process fails with [`ErrorKind::InitFailed`], which has the
+    /// function's own error, or as for a worker with [`ErrorKind::UnknownWorker`],
+    /// `AmbiguousName` or `BadArgument`. No process is left.
     ///
     /// AnyEvent::Fork: `eval`.
     #[doc(alias = "eval")]
@@ -305,18 +303,18 @@ impl Process {
         self
     }
 
-    /// Loads a plugin into this process only, after everything that was collected before:
-    /// a `cdylib` that calls [`export_plugin!`](crate::export_plugin). Its workers
-    /// and init functions can then be named like the program's own.
+    /// Loads a plugin into this process only, after everything collected so far. A plugin is a
+    /// `cdylib` that calls [`export_plugin!`](crate::export_plugin). Its workers and init
+    /// functions can then be named like the program's own.
     ///
-    /// A path with a `/` in it is taken relative to the caller's current
-    /// directory; dlopen(3) looks for a bare name.
+    /// A path that contains a `/` is relative to the caller's current directory; dlopen(3)
+    /// searches for a bare name.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PluginFailed`], with the reason, from every launch from this process:
-    /// the file is missing, it is no plugin of anyfork, or one for another version of the
-    /// interface.
+    /// Every launch from this process fails with [`ErrorKind::PluginFailed`] and the reason: the
+    /// file is missing, it is not a plugin of anyfork, or it was built for another version of the
+    /// plugin interface.
     ///
     /// AnyEvent::Fork: `require`.
     #[cfg(feature = "plugin")]

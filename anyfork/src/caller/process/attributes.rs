@@ -14,7 +14,7 @@ use crate::spec::Setting;
 /// They are applied with the [others](Process#settings), in the order that is documented
 /// there.
 impl Process {
-    /// Sets the rights that new files do not get (umask(2)).
+    /// Sets the permissions that new files do not get (umask(2)).
     ///
     /// ```
     /// # mod doctest {
@@ -39,8 +39,8 @@ impl Process {
         self.set(Setting::Umask(mask))
     }
 
-    /// Sets whether the process gets a session of its own, and with it a process group of
-    /// its own (setsid(2)). It has no terminal then.
+    /// Sets whether the process gets a session of its own, and with it a process group of its own
+    /// (setsid(2)). The process then has no controlling terminal.
     ///
     /// ```
     /// # #[cfg(feature = "pool")]
@@ -75,14 +75,15 @@ impl Process {
         self
     }
 
-    /// Makes the terminal the controlling one of the process, which gets a
-    /// [session](Process::setsid) of its own for that: Ctrl-C there signals the process, and
-    /// the end of the terminal does, too (`TIOCSCTTY`, ioctl_tty(2)). The standard streams
-    /// are settings of their own.
+    /// Makes this terminal the controlling terminal of the process, which gets a
+    /// [session](Process::setsid) of its own for that (`TIOCSCTTY`, ioctl_tty(2)). Ctrl-C in the
+    /// terminal then signals the process, and so does the end of the terminal. The standard
+    /// streams are set separately.
     ///
     /// # Errors
     ///
-    /// The launch fails if the descriptor is no terminal, or that of another session.
+    /// The launch fails if the descriptor is not a terminal, or if the terminal belongs to
+    /// another session.
     #[must_use = "the process moves: use what this gives back"]
     pub fn controlling_terminal(self, terminal: impl Into<OwnedFd>) -> Process {
         let mut process = self.setsid(true);
@@ -90,10 +91,10 @@ impl Process {
         process
     }
 
-    /// Sets the root directory (chroot(2)), which needs root's rights. The process starts in
-    /// its `/`; a directory that is set is one in it, and so is everything that the process
-    /// opens later, such as `/dev/null` for a stream that
-    /// is set then. The path itself is taken relative to the caller's directory.
+    /// Sets the root directory (chroot(2)), which needs root's rights. The process starts in the
+    /// `/` of the new root. A [`current_dir`](Process::current_dir) is looked up there, and so is
+    /// everything that the process opens later, such as `/dev/null` for a stream of a fork. The
+    /// path `directory` itself is relative to the caller's directory.
     ///
     /// ```no_run
     /// # fn main() -> anyfork::Result<()> {
@@ -105,8 +106,9 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// No wall against root's rights: see [`uid`](Process::uid). Without a `/proc` in it, the
-    /// process cannot be forked from, and has no templates of its own.
+    /// This does not confine a process that keeps root's rights: set [`uid`](Process::uid), too.
+    /// Without a `/proc` in the new root, the process cannot be forked, and has no templates of
+    /// its own.
     #[must_use = "the process moves: use what this gives back"]
     pub fn chroot(self, directory: impl AsRef<Path>) -> Process {
         let path = directory.as_ref();
@@ -115,9 +117,9 @@ impl Process {
         self.set(Setting::Root(absolute))
     }
 
-    /// Sets whether programs that the process executes are kept from having more rights than
-    /// it, as by set-user-id bits (`PR_SET_NO_NEW_PRIVS`, prctl(2)). What a template has set
-    /// its forks cannot take back.
+    /// Sets whether programs that the process executes are kept from getting more rights than the
+    /// process has, for example by set-user-id bits (`PR_SET_NO_NEW_PRIVS`, prctl(2)). If a
+    /// template has set this, its forks cannot take it back.
     ///
     /// ```
     /// # #[cfg(feature = "pool")]
@@ -153,7 +155,7 @@ impl Process {
         self
     }
 
-    /// Ignores a signal, by its number (signal(7)). May be called for several.
+    /// Ignores a signal, given by its number (signal(7)). May be called for several signals.
     ///
     /// # Errors
     ///
@@ -163,9 +165,9 @@ impl Process {
         self.set(Setting::IgnoreSignal(signal))
     }
 
-    /// Puts the process into a cgroup, by its directory, before any other setting but the
-    /// streams: all that it does then counts there (cgroups(7)). With cgroups of version 1
-    /// it may be called for several hierarchies.
+    /// Puts the process into a cgroup, given by its directory. This comes before all other
+    /// settings but the streams, so that everything that the process does then is counted there
+    /// (cgroups(7)). With cgroups of version 1, this may be called for several hierarchies.
     ///
     /// ```no_run
     /// # fn main() -> anyfork::Result<()> {
@@ -179,7 +181,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// The launch fails if the directory is no cgroup, or the process may not join it.
+    /// The launch fails if the directory is not a cgroup, or if the process may not join it.
     #[must_use = "the process moves: use what this gives back"]
     pub fn cgroup(self, directory: impl AsRef<Path>) -> Process {
         let path = directory.as_ref();
@@ -187,14 +189,14 @@ impl Process {
         self.set(Setting::Cgroup(absolute))
     }
 
-    /// Sets how likely the kernel ends the process when memory is short: from -1000 (never)
-    /// to 1000 (proc_pid_oom_score_adj(5)). To lower it needs root's rights.
+    /// Sets how likely the kernel is to kill the process when memory is short, from -1000 (never)
+    /// to 1000 (proc_pid_oom_score_adj(5)). Lowering it needs root's rights.
     #[must_use = "the process moves: use what this gives back"]
     pub fn oom_score_adj(self, adjustment: i32) -> Process {
         self.set(Setting::OomScore(adjustment))
     }
 
-    /// Sets the processors that the process may use, by their numbers
+    /// Sets the processors that the process may use, given by their numbers
     /// (sched_setaffinity(2)).
     ///
     /// # Errors

@@ -20,17 +20,16 @@ use crate::sys::{fd, fd_identity};
 impl Process {
     /// A fork of the default template.
     ///
-    /// That is the template that `#[anyfork::early]` forked before `main` where
-    /// there is one, else a copy of this program that is exec'ed when it is first
-    /// needed, and kept. If the default template has died, the next call makes a new
-    /// one.
+    /// The default template is the one that `#[anyfork::early]` has forked before `main`, if
+    /// there is one; otherwise it is a copy of this program, which is exec'ed at first need and
+    /// kept. If the default template has died, the next call makes a new one.
     ///
-    /// Works in libraries, with no help from the program, in an ordinary
-    /// `#[test]`, and inside a worker, which then has templates of its own.
+    /// Works in libraries without help from the program, in an ordinary `#[test]`, and inside a
+    /// worker, which then has templates of its own.
     ///
     /// # Errors
     ///
-    /// As [`new_exec`](Process::new_exec), if a template has to be exec'ed.
+    /// Those of [`new_exec`](Process::new_exec), if a template has to be exec'ed.
     ///
     /// AnyEvent::Fork: `new`.
     pub fn new() -> Result<Process> {
@@ -46,10 +45,10 @@ impl Process {
     /// A freshly exec'ed copy of this program: nothing is shared, and it has an
     /// address-space layout of its own.
     ///
-    /// Works from any thread, at any size, after the program's file was replaced
-    /// or deleted, and never runs the program's `main`. Preload functions
-    /// (`#[anyfork::early]` on another function) run in it. It has 0, 1 and 2 open,
-    /// the current environment and directory, and no other descriptor.
+    /// Works from any thread, at any size of the program, and after the program's file was
+    /// replaced or deleted. It never runs the program's `main`. Preload functions
+    /// (`#[anyfork::early]` on another function) run in the copy. The copy has the current
+    /// environment and directory, and no open descriptors but 0, 1 and 2.
     ///
     /// ```
     /// # #[cfg(feature = "pool")]
@@ -78,16 +77,17 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ExecFailed`] if the program's file cannot be executed, or if this crate
-    /// is in a library that another kind of program has loaded while it ran, such as a
-    /// module of Python's or Apache's: that program is not executed (make a program that has
-    /// the workers, for [`exec_program`](Process::exec_program));
-    /// [`ErrorKind::NotAnyfork`] if it does not answer within ten seconds. The launches
-    /// report the failure of a preload function.
+    /// [`ErrorKind::ExecFailed`] if the program's file cannot be executed, or if this crate is in
+    /// a library that another kind of program has loaded at run time, such as a module of
+    /// Python's or Apache's. (That program is not executed: put the workers into a program of
+    /// their own, for [`exec_program`](Process::exec_program).) [`ErrorKind::NotAnyfork`] if the
+    /// copy does not answer within ten seconds. The launches report the failure of a preload
+    /// function.
     ///
     /// # Caveats
     ///
-    /// Waits about as long as the program takes to load, and not for its preloads.
+    /// Waits about as long as the program takes to load, but does not wait for its preload
+    /// functions.
     ///
     /// AnyEvent::Fork: `new_exec`.
     pub fn new_exec() -> Result<Process> {
@@ -108,16 +108,15 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ExecFailed`] if it cannot be executed;
-    /// [`ErrorKind::NotAnyfork`] if it is another kind of program: it has to
-    /// answer within ten seconds, or is killed;
-    /// [`ErrorKind::Protocol`] if it was built with a version of anyfork that
-    /// this one does not understand.
+    /// [`ErrorKind::ExecFailed`] if the program cannot be executed; [`ErrorKind::NotAnyfork`] if
+    /// it does not link anyfork: a program that does not answer within ten seconds is killed;
+    /// [`ErrorKind::Protocol`] if it was built with a version of anyfork that this one does not
+    /// understand.
     ///
     /// # Caveats
     ///
-    /// A program that does not link anyfork runs until it is found out. Waits as
-    /// [`new_exec`](Process::new_exec) does.
+    /// A program that does not link anyfork does run, until anyfork notices. This waits as long
+    /// as [`new_exec`](Process::new_exec) does.
     ///
     /// AnyEvent::Fork: `$AnyEvent::Fork::PERL`.
     #[doc(alias = "PERL")]
@@ -125,8 +124,8 @@ impl Process {
         Process::exec_program_within(path, exec::TIMEOUT_HELLO)
     }
 
-    /// [`exec_program`](Process::exec_program) with another limit than ten
-    /// seconds for the program to answer.
+    /// As [`exec_program`](Process::exec_program), but the program has `limit`, in place of ten
+    /// seconds, to answer.
     ///
     /// ```
     /// use std::time::Duration;
@@ -161,13 +160,13 @@ impl Process {
         templates::early().map(|template| Process::with(template, false))
     }
 
-    /// Ends the early template: it and its spares exit once the last of its children is
-    /// reaped. Nothing can be started from it any more, also not by a [`Process`] that was
-    /// made from it before.
+    /// Ends the early template: it and its spares exit once the last of its children is reaped.
+    /// Nothing can be started from it any more, not even by a [`Process`] that was made from it
+    /// before.
     ///
-    /// For programs that change what a child can reach in a way that anyfork does not
-    /// compare, such as the namespaces of unshare(2) and setns(2). anyfork notices rights
-    /// that a program gives up without this: see [`early`](macro@crate::early).
+    /// This is for programs that change what a child can reach in a way that anyfork does not
+    /// look at, such as other namespaces by unshare(2) or setns(2). It is not needed for the
+    /// rights that anyfork does look at: see [`early`](macro@crate::early).
     ///
     /// ```
     /// use anyfork::Process;
@@ -188,11 +187,10 @@ impl Process {
         templates::end_early();
     }
 
-    /// Ends the template that [`Process::new`] has exec'ed, and forgets it: the next call
-    /// makes another one, by executing the program as it is then.
+    /// Ends the template that [`Process::new`] has exec'ed, and forgets it: the next
+    /// `Process::new` makes another one, by executing the program anew.
     ///
-    /// To be called after unshare(2) or setns(2), beside
-    /// [`end_early`](Process::end_early).
+    /// Call it after unshare(2) or setns(2), together with [`end_early`](Process::end_early).
     ///
     /// ```
     /// # mod doctest {
@@ -215,13 +213,12 @@ impl Process {
         templates::reset_default();
     }
 
-    /// A process that another process has handed over with
-    /// [`into_fd`](Process::into_fd): usually its descriptor comes through a worker's
-    /// socket.
+    /// A process that another process has handed over with [`into_fd`](Process::into_fd). Usually
+    /// its descriptor has arrived through a worker's socket.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Protocol`] if the descriptor is of another kind.
+    /// [`ErrorKind::Protocol`] if the descriptor is of another kind than those of `into_fd`.
     ///
     /// AnyEvent::Fork: `new_from_fh`.
     #[doc(alias = "new_from_fh")]

@@ -14,19 +14,18 @@ use crate::spec::Setting;
 
 /// # Settings
 ///
-/// They have the names and the meaning of the methods of std's `Command` and
-/// `CommandExt`, and of tokio's. The new process applies them before any of your code
-/// runs in it (also before [`after_fork`](macro@crate::after_fork) functions), in this
-/// order, whatever the order of the calls: standard streams, cgroup, session, controlling
-/// terminal, process group, umask and ignored signals, resource limits, nice value,
-/// processors, OOM score, root directory, supplementary groups, group, user, no new
-/// privileges, directory, environment. Several calls for one of these are applied in their
-/// order.
+/// They have the names and the meaning that they have in std's `Command` and `CommandExt`, and in
+/// tokio's. The new process applies them before any of your code runs in it (also before
+/// [`after_fork`](macro@crate::after_fork) functions), in this order, whatever the order of the
+/// calls: standard streams, cgroup, session, controlling terminal, process group, umask and
+/// ignored signals, resource limits, nice value, processors, OOM score, root directory,
+/// supplementary groups, group, user, no new privileges, directory, environment. If one of these
+/// is set several times, the calls are applied in their order.
 ///
-/// A fork inherits its template's settings, as any child its parent's.
+/// A fork inherits its template's settings, as any child process inherits its parent's.
 /// [`kill_on_drop`](Process::kill_on_drop), [`timeout`](Process::timeout),
-/// [`title`](Process::title) and [`Stdio::piped`] hold for every process that is
-/// forked from this one, too.
+/// [`title`](Process::title) and [`Stdio::piped`] hold also for every process that is forked from
+/// this one.
 ///
 /// A setting that cannot be applied fails the launch: the error's message names the
 /// setting, its source is the system's error, and no process is left.
@@ -57,8 +56,8 @@ use crate::spec::Setting;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 impl Process {
-    /// Sets a variable of the environment, beside those that the template has. The
-    /// launch refuses a name that is empty or has a `=` in it, and a NUL in either.
+    /// Sets a variable of the environment, in addition to those that the template has. The launch
+    /// fails if the name is empty or contains a `=`, or if the name or the value contains a NUL.
     #[must_use = "the process moves: use what this gives back"]
     pub fn env(self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Process {
         let value = value.as_ref().to_owned();
@@ -77,8 +76,7 @@ impl Process {
         variables.into_iter().fold(self, set)
     }
 
-    /// Removes a variable of the environment. A name that no variable can have is
-    /// nothing to remove.
+    /// Removes a variable of the environment. A name that no variable can have is ignored.
     #[must_use = "the process moves: use what this gives back"]
     pub fn env_remove(self, name: impl AsRef<OsStr>) -> Process {
         self.set(Setting::Env(name.as_ref().to_owned(), None))
@@ -102,8 +100,8 @@ impl Process {
         self.set(Setting::EnvClear)
     }
 
-    /// Sets the working directory. A relative path is taken relative to the caller's
-    /// directory at this call.
+    /// Sets the working directory. A relative path is relative to the directory that the caller
+    /// has when it makes this call.
     #[must_use = "the process moves: use what this gives back"]
     pub fn current_dir(self, path: impl AsRef<Path>) -> Process {
         let path = path.as_ref();
@@ -112,8 +110,8 @@ impl Process {
         self.set(Setting::Directory(absolute))
     }
 
-    /// Sets the standard input. Without this, the process has what its template was given, or
-    /// else what the caller has when it starts the process.
+    /// Sets the standard input. Without this, the process has the stream that its template was
+    /// given, or else the stream that the caller has when it starts the process.
     #[must_use = "the process moves: use what this gives back"]
     pub fn stdin(self, stream: impl Into<Stdio>) -> Process {
         self.stream(0, stream.into())
@@ -158,9 +156,9 @@ impl Process {
         self.stream(2, stream.into())
     }
 
-    /// Sets the process group: 0 for one of its own, else the number of a group in
-    /// the caller's session (setpgid(2)). A terminal sends the signal of Ctrl-C to
-    /// a group.
+    /// Sets the process group: 0 for a group of the process's own, otherwise the number of a
+    /// group in the caller's session (setpgid(2)). A terminal sends the signal of Ctrl-C to a
+    /// whole group.
     ///
     /// ```
     /// # mod doctest {
@@ -185,9 +183,9 @@ impl Process {
         self.set(Setting::ProcessGroup(group))
     }
 
-    /// Sets the real, effective and saved user id (setuid(2)). If root gives up its
-    /// rights by this, and [`groups`](Process::groups) are not set, the process has no
-    /// supplementary groups, as with std.
+    /// Sets the real, effective and saved user id (setuid(2)). If root gives up its rights in
+    /// this way, and [`groups`](Process::groups) are not set, the process has no supplementary
+    /// groups, as with std.
     ///
     /// ```
     /// use anyfork::Process;
@@ -220,9 +218,9 @@ impl Process {
         self.set(Setting::Groups(ids.as_ref().to_owned()))
     }
 
-    /// Sets the soft and the hard limit of a resource (setrlimit(2)), in the resource's
-    /// unit; `u64::MAX` for no limit. [`Resource`] has the resources by name;
-    /// `libc::RLIMIT_NOFILE` and the like are accepted, too.
+    /// Sets the soft and the hard limit of a resource (setrlimit(2)), in the resource's unit.
+    /// `u64::MAX` means no limit. [`Resource`] has the resources by name; `libc::RLIMIT_NOFILE`
+    /// and the like are accepted, too.
     ///
     /// ```
     /// # mod doctest {
@@ -252,7 +250,7 @@ impl Process {
         })
     }
 
-    /// Adds to the nice value: a higher one is less urgent (nice(2)).
+    /// Adds to the nice value: the higher it is, the less urgent is the process (nice(2)).
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -271,9 +269,9 @@ impl Process {
         self.set(Setting::Nice(step))
     }
 
-    /// Sets whether the process is killed when the last one of its
-    /// [`Child`](crate::Child) and [handles](crate::Child::handle) is dropped, and when
-    /// this whole program exits, also by SIGKILL.
+    /// Sets whether the process is killed when its [`Child`](crate::Child) and all
+    /// [handles](crate::Child::handle) are dropped, and when this whole program exits, even by
+    /// SIGKILL.
     ///
     /// ```
     /// # mod doctest {
@@ -300,17 +298,17 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// When the program has exited, the template kills the process; if the template has
-    /// many children, one of its monitors, which are processes of its own. If the
-    /// template or that monitor is killed before, the process stays.
+    /// When the program has exited, the template kills the process. A template with many children
+    /// leaves this to its monitors, which are separate processes. If the template or that monitor
+    /// is killed first, the process goes on.
     #[must_use = "the process moves: use what this gives back"]
     pub fn kill_on_drop(mut self, kill: bool) -> Process {
         self.options().kill_on_drop = kill;
         self
     }
 
-    /// Sets the title that `ps` shows, in place of `anyfork: greet of 4711 (myapp)`. Its
-    /// first 15 bytes are the short name.
+    /// Sets the title that `ps` shows, in place of `anyfork: greet of 4711 (myapp)`. The first 15
+    /// bytes are the short name (`comm`).
     ///
     /// ```
     /// # #[cfg(feature = "pool")]
@@ -339,9 +337,9 @@ impl Process {
         self
     }
 
-    /// Sets how long a launch may take to be ready, from the call that starts it. A
-    /// launch that takes longer fails with
-    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut), and its process is killed.
+    /// Sets how long a launch may take until it is ready, counted from the call that starts it. A
+    /// launch that takes longer fails with [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut),
+    /// and its process is killed.
     ///
     /// ```
     /// # mod doctest {

@@ -21,13 +21,12 @@ use crate::spec::Setting;
 use crate::spec::name::FunctionName;
 
 impl Process {
-    /// Enters the worker `name`, in a child of the template: its full path, or
+    /// Runs the worker `name` in a child of the template. `name` is the worker's full path, or
     /// any unambiguous tail of it (`greet`, `jobs::greet`).
     ///
     /// The launch is under way when this returns; finish it with `.await` or
-    /// [`.blocking()`](Launch::blocking). On a process that exists already (it
-    /// was forked from, exec'ed, or handed over), the worker runs in a further
-    /// fork of it.
+    /// [`.blocking()`](Launch::blocking). If this process exists already, because it was forked,
+    /// exec'ed or handed over, the worker runs in a further fork of it.
     ///
     /// # Errors
     ///
@@ -55,8 +54,8 @@ impl Process {
         Launch::new(pending, trace)
     }
 
-    /// Creates the process now, and resolves when its preparation has succeeded.
-    /// Without it, the first launch from it creates it and reports.
+    /// Creates the process now, and resolves when its preparation has succeeded. Without this,
+    /// the first launch from the process creates it, and reports its errors.
     ///
     /// ```
     /// # mod doctest {
@@ -80,7 +79,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// As a [`Launch`] of a worker, up to its preparation.
+    /// Those of a [`Launch`] of a worker, up to the end of the preparation.
     pub fn prepare(self) -> Launch<Process> {
         let deadline = self.materialize();
         let trace = Trace::launch("", || self.base().0.pid());
@@ -91,9 +90,9 @@ impl Process {
         Launch::new(Ok(pending), trace)
     }
 
-    /// As a template, keeps `count` idle children forked in advance: a launch then
-    /// waits for no fork. The kernel hands each request to one of them, and the
-    /// template forks the next when it has been taken.
+    /// Keeps `count` idle children of this template, its spares, forked in advance, so that a
+    /// launch does not wait for a fork. The kernel hands each request to one of the spares, and
+    /// the template then forks the next.
     ///
     /// ```
     /// # mod doctest {
@@ -114,21 +113,21 @@ impl Process {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// A spare behaves as a child that is forked on request does. If more
-    /// children are asked for at once than there are spares, the template forks the
-    /// others then. 0 ends the present spares. A [`fork`](Process::fork) that becomes a
-    /// template itself has no spares. A template that is prepared further becomes another
-    /// one, with as many spares of its own, which have the new preparation.
+    /// A spare behaves like a child that is forked on request. If more children are requested at
+    /// once than there are spares, the template forks the others on request. With a `count` of 0,
+    /// the present spares exit. A [`fork`](Process::fork) that becomes a template itself has no
+    /// spares. If a template with spares is prepared further, it becomes another template with as
+    /// many spares, which have the new preparation.
     ///
     /// # Errors
     ///
-    /// Every launch from this process reports them.
+    /// Every launch from this process reports the errors.
     ///
     /// # Caveats
     ///
-    /// On a template that serves already this waits for room, as
-    /// [`fork`](Process::fork) does. Each spare takes the memory of an idle worker. A
-    /// pool larger than your burst wastes memory. Spares exit with their template.
+    /// If the template serves already, this waits for room, as [`fork`](Process::fork) does. Each
+    /// spare takes the memory of an idle worker: more spares than your largest burst of launches
+    /// waste memory. Spares exit with their template.
     #[must_use = "the process moves: use what this gives back"]
     pub fn keep_warm(mut self, count: usize) -> Process {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -146,10 +145,10 @@ impl Process {
         self
     }
 
-    /// Hands the process over to another process: a descriptor to send through
-    /// a worker's socket, for [`from_fd`](Process::from_fd) there. Preparation
-    /// done so far stays with it. Both sides may go on using one template at the
-    /// same time: keep a clone of the descriptor, or a [`fork`](Process::fork).
+    /// Turns the process into a descriptor, by which it is handed over to another process: send
+    /// the descriptor through a worker's socket, and call [`from_fd`](Process::from_fd) there.
+    /// The preparation done so far is kept. Both sides may use the template at the same time:
+    /// keep a duplicate of the descriptor, or a [`fork`](Process::fork).
     ///
     /// ```
     /// # mod doctest {
@@ -175,13 +174,12 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// The first error of its preparation.
+    /// The first error of the preparation.
     ///
     /// # Caveats
     ///
-    /// Waits until the preparation has succeeded, or for as long as
-    /// [`timeout`](Process::timeout) allows: in async code, await
-    /// [`prepare`](Process::prepare) before.
+    /// Waits until the preparation has succeeded, or for as long as [`timeout`](Process::timeout)
+    /// allows: in async code, await [`prepare`](Process::prepare) first.
     ///
     /// AnyEvent::Fork: `to_fh`.
     #[doc(alias = "to_fh")]
@@ -193,7 +191,7 @@ impl Process {
         base.share()
     }
 
-    /// The pid, once this process exists: it was forked from, and has replied.
+    /// The pid; `None` until this process exists and has replied.
     ///
     /// AnyEvent::Fork: `pid`.
     pub fn pid(&self) -> Option<u32> {
