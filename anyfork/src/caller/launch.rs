@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 
 /// An operation under way.
 ///
-/// Finished with `.await` (feature `tokio`) or [`blocking`](Launch::blocking): it is no
-/// result yet, so `?`, `unwrap` and the fields of a [`Worker`](crate::Worker) come after that.
+/// A launch is finished with `.await` (feature `tokio`) or [`blocking`](Launch::blocking). It is
+/// not a result yet, so `?`, `unwrap` and the fields of a [`Worker`](crate::Worker) come after
+/// that.
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -25,13 +26,13 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// A launch of a worker resolves when the worker is about to be entered: the process exists, the
-/// name was found, the arguments were decoded. A launch of an external program resolves
-/// when the program is executed, or, for its [`Exit`] or its [`Output`], when it has
+/// name was found, the arguments were decoded. A launch of an external program resolves when the
+/// program is executed; a launch of its [`Exit`] or its [`Output`] resolves when the program has
 /// exited.
 ///
-/// Dropped before, as a launch or as a future, it leaves no process behind; nor, if a
-/// program leads a [process group](crate::Process::process_group), any process of the
-/// group.
+/// A launch that is dropped before that, as a launch or as a future, leaves no process behind. If
+/// the process was to be a program that leads a [process group](crate::Process::process_group),
+/// no process of that group is left behind either.
 ///
 /// # Errors
 ///
@@ -43,42 +44,41 @@ use crate::error::{Error, Result};
 /// | [`BadArgument`] | an argument does not parse, or there are too few or too many |
 /// | [`TemplateGone`] | the template has exited, or exits before the worker is ready |
 /// | [`ExecFailed`] | a program cannot be executed |
-/// | [`ForkFailed`] | the kernel refuses the template's fork, as over `RLIMIT_NPROC` |
+/// | [`ForkFailed`] | the kernel refuses the template's fork, for example above `RLIMIT_NPROC` |
 /// | [`InitFailed`], [`PluginFailed`] | an init function or a plugin fails |
 /// | [`Died`] | the process exits before it is ready |
 /// | [`TimedOut`] | the process is not ready in the time that [`timeout`] allows |
-/// | [`Io`] | a system call fails, as when the descriptor table is full, or for a setting that is not allowed |
+/// | [`Io`] | a system call fails, for example because the descriptor table is full, or because a setting is not allowed |
 ///
 /// # Shortage of descriptors
 ///
-/// A launch of a worker or a program needs up to twelve entries of the descriptor table for
-/// a moment, and two, and one for each piped stream, as long as the process runs. If the
-/// table is full (`EMFILE`), the launch waits as long as other operations of this program
-/// hold entries that will come back: launches, `status` and `output` of commands, and waits
-/// for processes, in any thread or task that waits for them at that time. Where there is
-/// none, it fails at once. [`timeout`] bounds the wait, too. What fails at once in any case:
-/// duplicates of descriptors that were given to a [`Command`](crate::Command), and the making
-/// of a template.
+/// A launch of a worker or a program needs up to twelve entries of the descriptor table for a
+/// moment. As long as the process runs, it needs two entries, and one for each piped stream. If
+/// the table is full (`EMFILE`), the launch waits as long as other operations of this program
+/// hold entries that they will give back. Such operations are launches, `status` and `output` of
+/// commands, and waits for processes, if a thread or a task is waiting for them at that time. If
+/// there are none, the launch fails at once. [`timeout`] bounds this wait, too. In two cases a
+/// full table is an error at once: when descriptors that were given to a
+/// [`Command`](crate::Command) have to be duplicated, and when a template has to be made.
 ///
 /// # Panics
 ///
-/// Awaited in a tokio runtime that was built without I/O, as tokio's own types do. The
-/// runtime may be built without time.
+/// A launch panics if it is awaited in a tokio runtime that was built without I/O, as tokio's own
+/// types do. The runtime may be built without time.
 ///
 /// # Caveats
 ///
 /// While the template is stopped (SIGSTOP), a launch waits for it, for as long as
 /// [`timeout`] allows.
 ///
-/// A preload or init function may fork a process and leave it behind, which then holds
-/// its parent's sockets open. If the template is killed after that, its launches end all
-/// the same: those whose request the template has not read, after about a second; those
-/// whose child exists already, with that child, which gets the time that it needs to
-/// prepare itself. Only [`timeout`] ends a launch or a
-/// [`prepare`](crate::Process::prepare) in three cases: the template is killed while it
-/// is prepared, and has left such a process behind; the template's own template is
-/// killed so before it forks the first; or the template was handed over by another
-/// process.
+/// A preload or init function may fork a process and leave it behind. That process then holds its
+/// parent's sockets open. If the template is killed after that, its launches still end: a launch
+/// whose request the template has not read ends after about a second. A launch whose child exists
+/// already ends with that child, which gets the time that it needs to prepare itself. In three
+/// cases only [`timeout`] ends a launch or a [`prepare`](crate::Process::prepare): the template
+/// has left such a process behind and is killed while it is being prepared; the template was to
+/// be forked from another one, which is killed in this way before the fork; or the template was
+/// handed over by another process.
 ///
 /// [`Exit`]: crate::Exit
 /// [`Output`]: std::process::Output
@@ -164,7 +164,7 @@ impl<T: Target> Launch<T> {
     ///
     /// # Caveats
     ///
-    /// In async code it holds up a thread of the runtime, as all that blocks: `.await` it there.
+    /// In async code, this blocks a thread of the runtime: `.await` the launch there.
     pub fn blocking(self) -> Result<T::Blocking> {
         let result = self.pending.and_then(T::blocking);
         result.inspect_err(|error| self.trace.failed(error))
@@ -173,7 +173,7 @@ impl<T: Target> Launch<T> {
 
 /// The future of a launch.
 ///
-/// Dropped before it resolves, it leaves no process behind.
+/// A future that is dropped before it resolves leaves no process behind.
 #[cfg(feature = "tokio")]
 impl<T: Target + 'static> IntoFuture for Launch<T> {
     type Output = Result<T>;

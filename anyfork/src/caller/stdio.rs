@@ -12,10 +12,10 @@ use std::process;
 use crate::error::{Error, Result};
 use crate::sys::fd;
 
-/// What a standard stream of a process becomes: std's type of this name has no way to
-/// read it back, so this is our own.
+/// What a standard stream of a process becomes. This is a type of anyfork's own, because std's
+/// type of this name cannot be read back.
 ///
-/// Made from any owned descriptor: a file, a socket, an end of a pipe, a stream of
+/// It can be made from any owned descriptor: a file, a socket, an end of a pipe, a stream of
 /// another process.
 ///
 /// ```
@@ -38,10 +38,12 @@ pub(crate) enum Kind {
 }
 
 impl Stdio {
-    /// The caller's stream, as it is when this is set.
+    /// The caller's stream. A [`Process`](crate::Process) takes the stream that the caller has
+    /// when the setting is made, a [`Command`](crate::Command) the one that it has when the
+    /// program is started.
     ///
-    /// A stream that nothing is said about is the caller's, too, as it is when the
-    /// process is started, unless the template was given one of its own.
+    /// A stream that is not set at all is the caller's, too, but as it is when the process is
+    /// started, unless the template was given a stream.
     pub fn inherit() -> Stdio {
         Stdio(Kind::Inherit)
     }
@@ -53,9 +55,8 @@ impl Stdio {
 
     /// A pipe, whose other end is in the [`Child`](crate::Child).
     ///
-    /// Nobody has the other end of a template's pipe: a process that is forked from has
-    /// `/dev/null` instead, and each process that is forked from it gets a pipe of its
-    /// own.
+    /// A template has `/dev/null` instead, because nobody would have the other end of its pipe.
+    /// Each process that is forked from the template gets a pipe of its own.
     pub fn piped() -> Stdio {
         Stdio(Kind::Piped)
     }
