@@ -32,14 +32,14 @@ use crate::spec::Setting;
 /// for callers that are big or have threads, and for those that need code of their own
 /// between fork and exec.
 ///
-/// A small template starts the program, which costs the same whatever the caller's size;
-/// the caller's thread sends one message. Without init functions nothing is forked: the
-/// new process shares the template's memory until it executes the program. As with
-/// std the program inherits the caller's environment, directory and standard streams, as
-/// they are when it is started, and is found in the child's `PATH`.
+/// A small template starts the program, at the same cost whatever the caller's size; the caller's
+/// thread sends one message. Without init functions, nothing is forked: the new process shares
+/// the template's memory until it executes the program. As with std, the program inherits the
+/// environment, directory and standard streams that the caller has when the program is started,
+/// and is looked up in the child's `PATH`.
 ///
-/// The methods take `&mut self`, as std's do: a command can be started again, for another
-/// process of the same kind. ([`Process`] is consumed, by what it becomes.)
+/// The methods take `&mut self`, as std's do: a command can be started again, for another process
+/// of the same kind. (A [`Process`], in contrast, is consumed by a start.)
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -58,8 +58,8 @@ use crate::spec::Setting;
 /// # }
 /// ```
 ///
-/// Code of your own can run between fork and exec, by [`init`](Command::init). Unlike
-/// std's `pre_exec` it may do anything, because the template has one thread.
+/// With [`init`](Command::init), code of your own can run between fork and exec. Unlike the code
+/// of std's `pre_exec`, it may do anything, because the template has one thread.
 ///
 /// ```
 /// # mod doctest {
@@ -86,11 +86,11 @@ use crate::spec::Setting;
 ///
 /// # From a prepared process
 ///
-/// [`Process::exec`] makes a command from a process that may have been prepared. What
-/// the process's settings and init functions have changed of environment, directory and
-/// standard streams stays, and the rest is the caller's. Bytes that the process has
-/// collected ([`send_arg`](Process::send_arg)) are the program's first arguments, and
-/// its descriptors have the numbers 3, 4, ….
+/// [`Process::exec`] makes a command from a process that may have been prepared. The program
+/// keeps the environment, directory and standard streams as far as the process's settings and
+/// init functions have changed them; the rest is the caller's. Byte arguments that the process
+/// has collected ([`send_arg`](Process::send_arg)) are the program's first arguments, and
+/// collected descriptors have the numbers 3, 4, … in the program.
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -107,19 +107,18 @@ use crate::spec::Setting;
 ///
 /// # What else the program finds
 ///
-/// What is the caller's with std is the caller's here: umask, ignored signals (but
-/// SIGPIPE), resource limits, nice value, processors and OOM score, as the caller has
-/// them when the program starts. No signal has a handler, and none is blocked but by an
-/// init function; no descriptor is open but those that were given. The process group
-/// and the session are the template's, which are those that the caller had when the
-/// template was made: a process cannot join another session, but have
-/// [one of its own](Command::setsid). The parent is the template.
+/// The program inherits from the caller what it inherits with std: umask, ignored signals (except
+/// SIGPIPE), resource limits, nice value, processors and OOM score, as the caller has them when
+/// the program starts. No signal has a handler, and none is blocked unless an init function has
+/// blocked it. No descriptor is open except those that were given. The process group and the
+/// session are the template's, and thus those that the caller had when the template was made: a
+/// process cannot join another session, but it can have [one of its own](Command::setsid). The
+/// parent is the template.
 ///
 /// # Caveats
 ///
-/// A process that an init function forks and leaves behind keeps the launch
-/// waiting until it closes its descriptors or executes a program, as it does with
-/// std's `pre_exec`.
+/// If an init function forks a process and leaves it behind, the launch waits until that process
+/// closes its descriptors or executes a program, as with std's `pre_exec`.
 ///
 /// AnyEvent::Fork: "exec'ing programs".
 pub struct Command {
@@ -166,7 +165,7 @@ impl Process {
 }
 
 impl Command {
-    /// A program by its path, or by its name in `PATH`.
+    /// A command for a program, which is given by its path, or by its name in `PATH`.
     pub fn new(program: impl AsRef<OsStr>) -> Command {
         Command {
             base: None,
@@ -199,8 +198,8 @@ impl Command {
         self
     }
 
-    /// Sets the name that the program finds for itself, in place of the path or name
-    /// that it was given.
+    /// Sets the program's own name (`argv[0]`), in place of the path or name that was given to
+    /// [`new`](Command::new).
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -235,8 +234,7 @@ impl Command {
         self
     }
 
-    /// Removes a variable of the environment. A name that no variable can have is
-    /// nothing to remove.
+    /// Removes a variable of the environment. A name that no variable can have is ignored.
     pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Command {
         self.set(Setting::Env(name.as_ref().to_owned(), None))
     }
@@ -258,26 +256,27 @@ impl Command {
         self.set(Setting::EnvClear)
     }
 
-    /// Sets the directory in which the program is started. A relative path is taken
-    /// relative to the caller's directory; a relative path of the program, relative to
-    /// this one.
+    /// Sets the directory in which the program is started. A relative `path` is relative to the
+    /// caller's directory; a relative path of the program is relative to `path`.
     pub fn current_dir(&mut self, path: impl AsRef<Path>) -> &mut Command {
         self.replace(Setting::Directory(path.as_ref().to_owned()))
     }
 
-    /// Sets the standard input. Without it, the standard input is the caller's for [`spawn`](Command::spawn) and
-    /// [`status`](Command::status), `/dev/null` for [`output`](Command::output).
+    /// Sets the standard input. Without this, the standard input is the caller's for
+    /// [`spawn`](Command::spawn) and [`status`](Command::status), and `/dev/null` for
+    /// [`output`](Command::output).
     pub fn stdin(&mut self, stream: impl Into<Stdio>) -> &mut Command {
         self.stream(0, stream.into())
     }
 
-    /// Sets the standard output. Without it, the standard output is the caller's for [`spawn`](Command::spawn) and
-    /// [`status`](Command::status), a pipe for [`output`](Command::output).
+    /// Sets the standard output. Without this, the standard output is the caller's for
+    /// [`spawn`](Command::spawn) and [`status`](Command::status), and a pipe for
+    /// [`output`](Command::output).
     pub fn stdout(&mut self, stream: impl Into<Stdio>) -> &mut Command {
         self.stream(1, stream.into())
     }
 
-    /// Sets the standard error, as [`stdout`](Command::stdout).
+    /// Sets the standard error. Without this, it is as for [`stdout`](Command::stdout).
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -296,8 +295,8 @@ impl Command {
         self.stream(2, stream.into())
     }
 
-    /// Gives the program a descriptor under a number of the caller's choice, any number
-    /// of times. The numbers that the descriptors have here do not matter.
+    /// Gives the program a descriptor under this `number`. May be called for any number of
+    /// descriptors. The numbers that they have here do not matter.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -316,10 +315,10 @@ impl Command {
         self
     }
 
-    /// Gives the program all descriptors above 2 that are open here without close-on-exec
-    /// when it is started, under their numbers, as std's `Command` does: for make's job
-    /// server, or a shell's `/dev/fd/63`. One that [`fd`](Command::fd) gives under the
-    /// same number is preferred.
+    /// Gives the program all descriptors above 2 that are open here, and are not close-on-exec,
+    /// when the program is started. They keep their numbers, as with std's `Command`. This is for
+    /// make's job server, or a shell's `/dev/fd/63`. If [`fd`](Command::fd) gives another
+    /// descriptor under one of these numbers, that one is used.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -332,19 +331,19 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// Of the launch: without `/proc` the open descriptors are not known.
+    /// The launch fails without `/proc`, because the open descriptors are not known then.
     ///
     /// # Caveats
     ///
-    /// Each of them is sent, so it costs some 0.5 µs, and the descriptor table must have
-    /// room for as many again.
+    /// Each of these descriptors is sent, which costs some 0.5 µs, and this program's descriptor
+    /// table must have room for as many again.
     pub fn inherit_fds(&mut self) -> &mut Command {
         self.inherits_fds = true;
         self
     }
 
-    /// Runs the init function `name` between fork and exec, after all settings
-    /// (but those of [`fd`](Command::fd)): see [`Process::init`].
+    /// Runs the init function `name` between fork and exec, after all settings except
+    /// [`fd`](Command::fd): see [`Process::init`].
     pub fn init(&mut self, name: impl Name, args: impl Into<Args>) -> &mut Command {
         let name = name.to_name();
         self.setup.init(name.into(), args.into());

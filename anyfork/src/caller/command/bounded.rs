@@ -9,12 +9,12 @@ use crate::caller::stdio::Stdio;
 
 /// # Input and limits
 ///
-/// For [`status`](Command::status) and [`output`](Command::output), which know when they
-/// are done. [`spawn`](Command::spawn) refuses [`input`](Command::input),
-/// [`time_limit`](Command::time_limit) and [`output_limit`](Command::output_limit): there
-/// the streams and the [`Child`](crate::Child) are the caller's own to limit.
+/// These methods are for [`status`](Command::status) and [`output`](Command::output), which wait
+/// for the program's end. [`spawn`](Command::spawn) refuses [`input`](Command::input),
+/// [`time_limit`](Command::time_limit) and [`output_limit`](Command::output_limit): its caller
+/// has the streams and the [`Child`](crate::Child), and can limit them itself.
 ///
-/// No thread is needed for any of it, neither with `.await` nor with `.blocking()`.
+/// None of them needs a thread, neither with `.await` nor with `.blocking()`.
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -45,12 +45,12 @@ use crate::caller::stdio::Stdio;
 /// # }
 /// ```
 impl Command {
-    /// Sets what the program finds in its standard input, which is a pipe. The bytes are
-    /// written while the output is read, so neither side waits for the other for ever. A
-    /// program that does not read them, or not all, is no error, and raises no SIGPIPE
-    /// here.
+    /// Sets what the program reads from its standard input, which is then a pipe. The bytes are
+    /// written while the output is read, so that neither side waits for the other for ever. It is
+    /// no error if the program reads none or only some of the bytes, and this program gets no
+    /// SIGPIPE.
     ///
-    /// Of this and [`stdin`](Command::stdin) the last call counts.
+    /// If both this and [`stdin`](Command::stdin) are called, the last call counts.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -71,39 +71,40 @@ impl Command {
         self
     }
 
-    /// Limits the time from this launch's beginning until the program has exited, and for
-    /// [`output`](Command::output) until its streams are at their end.
+    /// Limits the time from the beginning of the launch until the program has exited, and, for
+    /// [`output`](Command::output), until its streams are at their end.
     ///
-    /// A program that takes longer is ended with its process group: by SIGKILL, or with a
-    /// [`grace`](Command::grace) by SIGTERM first. The launch fails with
-    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut); what the program has printed
-    /// until then, and how it ended, is in [`Error::output`](crate::Error::output) and
-    /// [`Error::exit`](crate::Error::exit).
+    /// A program that takes longer is ended together with its process group: by SIGKILL, or, with
+    /// a [`grace`](Command::grace), by SIGTERM first. The launch fails with
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut).
+    /// [`Error::output`](crate::Error::output) has what the program printed until then, and
+    /// [`Error::exit`](crate::Error::exit) how it ended.
     ///
     /// [`timeout`](Command::timeout) limits only the time until the program is executed.
     ///
     /// # Caveats
     ///
     /// The program leads a process group of its own, unless
-    /// [`process_group`](Command::process_group) is set. So a terminal's Ctrl-C does not
-    /// reach it, nor may it read from that terminal. If a group is set that the program does
-    /// not lead, only the program itself is ended. A process that has left the group (a
-    /// daemon, a shell's job) is not ended.
+    /// [`process_group`](Command::process_group) is set. So Ctrl-C in a terminal does not reach
+    /// the program, and the program may not read from that terminal. If a group is set that the
+    /// program does not lead, only the program itself is ended. A process that has left the group
+    /// (a daemon, a shell's job) is not ended.
     ///
-    /// A program of another user, such as `sudo`, may not be ended by this one. It goes on
-    /// then, and the launch fails all the same. The same holds for a program that the kernel
-    /// has not ended some seconds after SIGKILL, as on a file system that hangs.
+    /// This program may have no permission to end a program of another user, such as `sudo`. Then
+    /// the other program goes on, and the launch fails all the same. The same holds if the kernel
+    /// has not ended the program some seconds after SIGKILL, for example because a file system
+    /// hangs.
     pub fn time_limit(&mut self, limit: Duration) -> &mut Command {
         self.bounds.time_limit = Some(limit);
         self
     }
 
-    /// Sets how long a program that has reached a limit may take to end itself: its
-    /// process group gets SIGTERM (and SIGCONT, should it be stopped), and after this time
-    /// SIGKILL. The default is zero: SIGKILL at once.
+    /// Sets how long a program that has reached a limit may take to end by itself: its process
+    /// group gets SIGTERM (and SIGCONT, should it be stopped), and after this time SIGKILL. The
+    /// default is zero: SIGKILL comes at once.
     ///
-    /// When the program has exited, the others of its group have the rest of this time.
-    /// What they print meanwhile is read.
+    /// When the program has exited, the other processes of its group have the rest of this time.
+    /// What they print in that time is still read.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -129,9 +130,9 @@ impl Command {
         self
     }
 
-    /// Limits how many bytes [`output`](Command::output) reads of each of the program's
-    /// two streams. A program that prints more on one is ended, as by
-    /// [`time_limit`](Command::time_limit), with the caveats of that method. The launch fails with
+    /// Limits how many bytes [`output`](Command::output) reads from each of the program's two
+    /// streams. A program that prints more to one of them is ended as by
+    /// [`time_limit`](Command::time_limit), whose caveats apply. The launch fails with
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge);
     /// [`Error::output`](crate::Error::output) has the bytes up to the limit.
     ///
@@ -150,10 +151,10 @@ impl Command {
         self
     }
 
-    /// Limits how long [`output`](Command::output) goes on reading after the program's
-    /// exit, while a process that it has left behind holds its streams open. Then the
-    /// launch succeeds with what was read. Without this there is no limit, as with std;
-    /// zero takes what the program itself has printed.
+    /// Limits how long [`output`](Command::output) goes on reading after the program's exit,
+    /// while a process that the program has left behind holds the streams open. After this time,
+    /// the launch succeeds with what was read. Without this, there is no limit, as with std. With
+    /// zero, `output` has only what the program itself has printed.
     ///
     /// The process that is left behind goes on, and gets SIGPIPE when it prints.
     ///

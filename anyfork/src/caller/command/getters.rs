@@ -9,7 +9,7 @@ use std::slice;
 use crate::caller::command::Command;
 use crate::spec::Setting;
 
-/// With the names and the meaning of std's.
+/// Getters with the names and the meaning of std's.
 ///
 /// ```
 /// use anyfork::Command;
@@ -52,8 +52,8 @@ impl Command {
         CommandArgs(self.args.iter())
     }
 
-    /// The variables that were set, and with `None` those that were removed; in the order
-    /// of their names. Inherited variables are not among them.
+    /// The variables that were set, and, with `None`, those that were removed, in the order of
+    /// their names. Inherited variables are not included.
     pub fn get_envs(&self) -> CommandEnvs<'_> {
         let mut envs = BTreeMap::new();
         let mut is_cleared = false;

@@ -13,8 +13,8 @@ use crate::spec::Setting;
 
 /// # Settings that a process has, too
 ///
-/// They are applied in the order that [`Process`](crate::Process#settings) documents,
-/// whatever the order of the calls. Of two calls of one of them the last one counts, but for
+/// They are applied in the order that [`Process`](crate::Process#settings) documents, whatever
+/// the order of the calls. If one of them is called twice, the last call counts, except for
 /// [`rlimit`](Command::rlimit), [`nice`](Command::nice),
 /// [`ignore_signal`](Command::ignore_signal) and [`cgroup`](Command::cgroup).
 ///
@@ -82,9 +82,9 @@ impl Command {
         self.set(Setting::Nice(step))
     }
 
-    /// Sets whether the program is killed when the last one of its
-    /// [`Child`](crate::Child) and handles is dropped, or this whole program exits, with the
-    /// caveat of [`Process::kill_on_drop`](crate::Process::kill_on_drop).
+    /// Sets whether the program is killed when its [`Child`](crate::Child) and all handles are
+    /// dropped, and when this whole program exits. The caveat of
+    /// [`Process::kill_on_drop`](crate::Process::kill_on_drop) applies.
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
         self.options.kill_on_drop = kill;
         self
@@ -121,14 +121,14 @@ impl Command {
         self.replace(Setting::Terminal(terminal.into()))
     }
 
-    /// Sets the root directory: see [`Process::chroot`](crate::Process::chroot). The
-    /// program, its directory and what `PATH` leads to are looked for in it.
+    /// Sets the root directory: see [`Process::chroot`](crate::Process::chroot). The program, its
+    /// directory and the directories of `PATH` are looked up in the new root.
     pub fn chroot(&mut self, directory: impl AsRef<Path>) -> &mut Command {
         self.replace(Setting::Root(directory.as_ref().to_owned()))
     }
 
-    /// Sets whether the program, and what it executes, can have more rights than the
-    /// process that becomes it: see
+    /// Sets whether the program, and what it executes, is kept from getting more rights than the
+    /// process that becomes the program: see
     /// [`Process::no_new_privs`](crate::Process::no_new_privs).
     pub fn no_new_privs(&mut self, is_set: bool) -> &mut Command {
         match is_set {
@@ -140,9 +140,9 @@ impl Command {
         }
     }
 
-    /// Ignores a signal, by its number: see
-    /// [`Process::ignore_signal`](crate::Process::ignore_signal). A program finds ignored
-    /// what was ignored when it was executed (signal(7)).
+    /// Ignores a signal, given by its number: see
+    /// [`Process::ignore_signal`](crate::Process::ignore_signal). Signals that are ignored when a
+    /// program is executed are ignored in the program (signal(7)).
     pub fn ignore_signal(&mut self, signal: i32) -> &mut Command {
         self.set(Setting::IgnoreSignal(signal))
     }
@@ -152,13 +152,14 @@ impl Command {
         self.set(Setting::Cgroup(directory.as_ref().to_owned()))
     }
 
-    /// Sets the OOM score's adjustment: see
+    /// Sets the adjustment of the OOM score: see
     /// [`Process::oom_score_adj`](crate::Process::oom_score_adj).
     pub fn oom_score_adj(&mut self, adjustment: i32) -> &mut Command {
         self.replace(Setting::OomScore(adjustment))
     }
 
-    /// Sets the processors: see [`Process::affinity`](crate::Process::affinity).
+    /// Sets the processors that the program may use: see
+    /// [`Process::affinity`](crate::Process::affinity).
     pub fn affinity(&mut self, processors: impl IntoIterator<Item = u32>) -> &mut Command {
         self.replace(Setting::Affinity(processors.into_iter().collect()))
     }

@@ -37,19 +37,19 @@ enum DefaultStreams {
 }
 
 impl Command {
-    /// Starts the program. The launch resolves when it is executed.
+    /// Starts the program. The launch resolves once the program is executed.
     ///
     /// May be called again, for another process of the same kind.
     ///
     /// # Errors
     ///
-    /// As a [`Launch`] of a worker, and
-    /// [`ErrorKind::ExecFailed`](crate::ErrorKind::ExecFailed) if the program
-    /// cannot be executed: its source is the [`io::Error`] that std's `spawn`
-    /// would give (`NotFound`, `PermissionDenied`, …), and it converts into that.
-    /// A file that is being written (`ETXTBSY`) is tried again for half a second.
-    /// A directory that cannot be entered, or another setting, names itself; in
-    /// each case no process is left.
+    /// Those of a [`Launch`] of a worker, and
+    /// [`ErrorKind::ExecFailed`](crate::ErrorKind::ExecFailed) if the program cannot be executed.
+    /// That error's source is the [`io::Error`] that std's `spawn` would give (`NotFound`,
+    /// `PermissionDenied`, …), and the error converts into its source. If the program's file is
+    /// being written (`ETXTBSY`), executing it is tried again for half a second. If the directory
+    /// cannot be entered, or another setting cannot be applied, the error names the setting. In
+    /// no case is a process left.
     pub fn spawn(&mut self) -> Launch<Child> {
         let none = Bounds::default();
         if let Err(error) = self.bounds.refuse_spawn() {
