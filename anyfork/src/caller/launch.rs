@@ -31,8 +31,8 @@ use crate::error::{Error, Result};
 /// exited.
 ///
 /// A launch that is dropped before that, as a launch or as a future, leaves no process behind. If
-/// the process was to be a program that leads a [process group](crate::Process::process_group),
-/// no process of that group is left behind either.
+/// a program leads a [process group](crate::Process::process_group), its dropped launch leaves no
+/// process of that group behind either.
 ///
 /// # Errors
 ///
@@ -77,8 +77,8 @@ use crate::error::{Error, Result};
 /// already ends with that child, which gets the time that it needs to prepare itself. In three
 /// cases only [`timeout`] ends a launch or a [`prepare`](crate::Process::prepare): the template
 /// has left such a process behind and is killed while it is being prepared; the template was to
-/// be forked from another one, which is killed in this way before the fork; or the template was
-/// handed over by another process.
+/// be forked from another template, which has left such a process behind and is killed before the
+/// fork; or the template was handed over by another process.
 ///
 /// [`Exit`]: crate::Exit
 /// [`Output`]: std::process::Output
