@@ -21,15 +21,15 @@ use crate::caller::wait::shortage::Operation;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 
-/// A worker that runs: its socket and its process.
+/// A running worker: its socket and its process.
 ///
-/// The socket is close-on-exec, and gives end-of-file when the worker has exited. The
-/// fields can be moved out of it. In code without async,
+/// The socket is close-on-exec, and gives end-of-file when the worker has exited. The fields can
+/// be moved out of the `Worker`. In code without async,
 /// [`Launch::blocking`](crate::Launch::blocking) gives a
 /// [`blocking::Worker`](crate::blocking::Worker).
 ///
-/// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
-/// process, or kills it with [`kill_on_drop`](crate::Process::kill_on_drop).
+/// When the [`Child`] and all its [handles](Child::handle) are dropped, the process is detached,
+/// or, with [`kill_on_drop`](crate::Process::kill_on_drop), killed.
 ///
 /// ```
 /// # mod doctest {
@@ -73,11 +73,11 @@ pub struct Worker {
     pub child: Child,
 }
 
-/// A process that runs, and the caller's ends of its piped streams.
+/// A running process, and the caller's ends of its piped streams.
 ///
-/// Dropping the last one of the [`Child`] and its [handles](Child::handle) detaches the
-/// process, which leaves no zombie when it exits. With
-/// [`kill_on_drop`](crate::Process::kill_on_drop) that kills the process.
+/// When the [`Child`] and all its [handles](Child::handle) are dropped, the process is detached,
+/// and leaves no zombie when it exits. With [`kill_on_drop`](crate::Process::kill_on_drop), it is
+/// killed instead.
 ///
 /// ```
 /// # mod doctest {
@@ -140,30 +140,29 @@ impl Worker {
     ///
     /// # Caveats
     ///
-    /// Read first: a worker with more to send than the socket holds (some 200 KiB), or that
-    /// reads to the end of what its caller sends, does not exit while its caller waits here.
-    /// [`finish`](Worker::finish) does all in an order that cannot deadlock.
+    /// Read first. A worker does not exit while its caller waits here, if it has more to send
+    /// than the socket holds (some 200 KiB), or if it reads until its caller shuts the socket
+    /// down. [`finish`](Worker::finish) does all of this in an order that cannot deadlock.
     pub async fn wait(&mut self) -> Result<Exit> {
         self.child.wait().await
     }
 
-    /// Reads what the worker still sends, and waits for its exit. Shuts down this direction
-    /// of the socket first, so that a worker that reads to the end gets there.
-    /// [`blocking::Worker::finish`](crate::blocking::Worker::finish) has an example.
+    /// Reads what the worker still sends, and waits for its exit. Before that, this shuts down
+    /// the caller's direction of the socket, so that a worker that reads to end-of-file gets
+    /// there. [`blocking::Worker::finish`](crate::blocking::Worker::finish) has an example.
     ///
     /// Dropping the future drops the worker.
     ///
     /// # Errors
     ///
-    /// See [`Child::wait`]; and if reading fails. A failure of the worker is no error
-    /// here: see [`Exit::check`].
+    /// Those of [`Child::wait`], and a failure to read. It is no error here if the worker has
+    /// failed: see [`Exit::check`].
     ///
     /// # Caveats
     ///
-    /// Closes the piped streams that are still in [`child`](Worker::child), because
-    /// nobody can read them any more, and a worker that prints would wait for a reader.
-    /// Reads until the socket is at its end: a process that the worker leaves behind
-    /// may hold it open.
+    /// Closes the piped streams that are still in [`child`](Worker::child), because nobody can
+    /// read them any more, and a worker that prints would wait for a reader. Reads until the
+    /// socket is at its end: a process that the worker leaves behind may hold the socket open.
     pub async fn finish(self) -> Result<(Vec<u8>, Exit)> {
         let _operation = Operation::begin();
         let Worker { socket, mut child } = self;
@@ -225,8 +224,8 @@ impl Child {
         ChildHandle::new(self.watch.clone())
     }
 
-    /// Waits for the process's exit. May be called again. A piped standard input is
-    /// closed before, as tokio does it; a worker's socket stays open.
+    /// Waits for the process's exit. May be called again. A piped standard input is closed first,
+    /// as in tokio; a worker's socket stays open.
     ///
     /// Dropping the future loses nothing.
     ///
@@ -238,13 +237,13 @@ impl Child {
     ///
     /// # Caveats
     ///
-    /// Read first: a process with more to print or send than a pipe or socket holds, or that
-    /// reads to the end of what its caller sends, does not exit while its caller waits here.
-    /// [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all in an
-    /// order that cannot deadlock.
+    /// Read first. A process does not exit while its caller waits here, if it has more to print
+    /// or send than a pipe or a socket holds, or if it reads until its caller shuts the socket
+    /// down. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all of this
+    /// in an order that cannot deadlock.
     ///
-    /// While its template is stopped (SIGSTOP), the exit of a process that was killed
-    /// is not reported.
+    /// While the template is stopped (SIGSTOP), the exit of a process that was killed is not
+    /// reported.
     pub async fn wait(&mut self) -> Result<Exit> {
         drop(self.stdin.take());
         wait::tokio::exit(&self.watch).await
@@ -259,13 +258,13 @@ impl Child {
         self.watch.try_exit()
     }
 
-    /// Waits for the process's exit, and reads its piped streams until then: both at the
-    /// same time, so that the process never waits for its reader. A stream that is not
-    /// piped gives nothing. A piped standard input is closed before.
+    /// Reads the piped streams, and waits for the process's exit. Both streams are read at the
+    /// same time, so that the process never waits for its reader. A stream that is not piped
+    /// gives no bytes. A piped standard input is closed first.
     ///
     /// # Errors
     ///
-    /// See [`Child::wait`]; and if reading fails.
+    /// Those of [`Child::wait`], and a failure to read.
     ///
     /// # Caveats
     ///
@@ -284,22 +283,21 @@ impl Child {
         })
     }
 
-    /// Sends SIGKILL to the process, and to the process group that it leads, and does not
-    /// wait for the exit. A process that has exited already is no error.
+    /// Sends SIGKILL to the process, and to the process group that it leads, and does not wait
+    /// for the exit. It is no error if the process has exited already.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the kernel refuses, as for a
-    /// process of another user.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the kernel refuses, for example because the
+    /// process belongs to another user.
     pub fn start_kill(&mut self) -> Result<()> {
         self.watch.kill()
     }
 
-    /// Sends SIGKILL to the process, and to the process group that it leads, and waits for
-    /// the exit. A process that has exited already is no error.
+    /// Sends SIGKILL to the process, and to the process group that it leads, and waits for the
+    /// exit. It is no error if the process has exited already.
     ///
-    /// Dropping the future loses nothing: the signal is sent when it is first
-    /// polled.
+    /// Dropping the future loses nothing: the signal is sent when the future is first polled.
     ///
     /// # Errors
     ///

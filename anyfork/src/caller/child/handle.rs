@@ -11,10 +11,9 @@ use crate::exit::Exit;
 
 /// Another handle of a [`Child`](crate::Child), without its streams.
 ///
-/// Each handle can wait, also at the same time as others in another task, and gets the
-/// same [`Exit`]. Dropping the last one of the [`Child`](crate::Child) and its handles
-/// detaches the process, or kills it with
-/// [`kill_on_drop`](crate::Process::kill_on_drop).
+/// Each handle can wait, even while others wait in other tasks, and all get the same [`Exit`].
+/// When the [`Child`](crate::Child) and all its handles are dropped, the process is detached, or,
+/// with [`kill_on_drop`](crate::Process::kill_on_drop), killed.
 ///
 /// ```
 /// # mod doctest {
@@ -80,7 +79,7 @@ impl ChildHandle {
 
     /// Sends SIGKILL, and waits for the exit: see [`Child::kill`](crate::Child::kill).
     ///
-    /// Dropping the future loses nothing: the signal is sent when it is first polled.
+    /// Dropping the future loses nothing: the signal is sent when the future is first polled.
     ///
     /// # Errors
     ///

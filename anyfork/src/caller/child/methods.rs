@@ -4,34 +4,33 @@
 /// The methods that do not wait, for the four types that have a field `watch`.
 macro_rules! child_methods {
     () => {
-        /// The process's pid. Once the process has exited the kernel may give the
-        /// number to another one, which the methods here never reach.
+        /// The process's pid. Once the process has exited, the kernel may give the number to
+        /// another process, which the methods here never reach.
         #[doc(alias = "id")]
         pub fn pid(&self) -> u32 {
             self.watch.pid()
         }
 
-        /// Sends a signal, by its number (signal(7)). A process that has exited
-        /// already is no error.
+        /// Sends a signal, given by its number (signal(7)). It is no error if the process has
+        /// exited already.
         ///
         /// # Errors
         ///
-        /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no such signal, or
-        /// the kernel refuses, as for a process of another user.
+        /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no such signal, or if the kernel
+        /// refuses, for example because the process belongs to another user.
         pub fn signal(&self, signal: i32) -> Result<()> {
             self.watch.signal(signal)
         }
 
-        /// Sends a signal to the process group that the process leads: of a process
-        /// that was started with
-        /// [`process_group(0)`](crate::Process::process_group). Reaches the rest of
-        /// the group also after its leader has exited. An empty group is no error.
+        /// Sends a signal to the process group that the process leads, if it was started with
+        /// [`process_group(0)`](crate::Process::process_group). The signal reaches the rest of
+        /// the group even after the leader has exited. An empty group is no error.
         ///
         /// # Errors
         ///
-        /// As [`signal`](Self::signal), and an
-        /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a process that runs and
-        /// leads no group.
+        /// Those of [`signal`](Self::signal), and an
+        /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if the process is running and leads
+        /// no group.
         ///
         /// # Caveats
         ///

@@ -4,21 +4,19 @@
 //! `Launch<Worker>` has to be written without the feature, too; nothing can be awaited,
 //! so nobody has a value of these.
 
-/// A worker that runs, for async code.
+/// A running worker, for async code.
 ///
-/// Without the feature `tokio` there is none: this only says what a
-/// [`Launch`](crate::Launch) leads to, and
-/// [`Launch::blocking`](crate::Launch::blocking) gives a
+/// Without the feature `tokio`, this type has no values: it only names what a
+/// [`Launch`](crate::Launch) leads to, and [`Launch::blocking`](crate::Launch::blocking) gives a
 /// [`blocking::Worker`](crate::blocking::Worker).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Worker {}
 
-/// A process that runs, for async code.
+/// A running process, for async code.
 ///
-/// Without the feature `tokio` there is none: this only says what a
-/// [`Launch`](crate::Launch) leads to, and
-/// [`Launch::blocking`](crate::Launch::blocking) gives a
+/// Without the feature `tokio`, this type has no values: it only names what a
+/// [`Launch`](crate::Launch) leads to, and [`Launch::blocking`](crate::Launch::blocking) gives a
 /// [`blocking::Child`](crate::blocking::Child).
 #[derive(Debug)]
 #[non_exhaustive]

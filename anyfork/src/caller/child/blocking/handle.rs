@@ -12,10 +12,9 @@ use crate::exit::Exit;
 
 /// Another handle of a [`Child`](crate::blocking::Child), without its streams.
 ///
-/// Each handle can wait, also at the same time as others in another thread, and gets the
-/// same [`Exit`]. Dropping the last one of the [`Child`](crate::blocking::Child) and its
-/// handles detaches the process, or kills it with
-/// [`kill_on_drop`](crate::Process::kill_on_drop).
+/// Each handle can wait, even while others wait in other threads, and all get the same [`Exit`].
+/// When the [`Child`](crate::blocking::Child) and all its handles are dropped, the process is
+/// detached, or, with [`kill_on_drop`](crate::Process::kill_on_drop), killed.
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -62,8 +61,8 @@ impl ChildHandle {
         Ok(exit.expect("without a deadline there is an exit"))
     }
 
-    /// As [`wait`](ChildHandle::wait), but at most for this time: `None` if the process
-    /// still runs then.
+    /// As [`wait`](ChildHandle::wait), but waits for at most this time: `None` if the process is
+    /// still running then.
     ///
     /// # Errors
     ///
