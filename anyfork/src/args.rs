@@ -27,9 +27,9 @@ use crate::args::preview::Preview;
 use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 use crate::error::{Error, Result};
 
-/// Arguments in order; an iterator over them.
+/// Arguments in order, and an iterator over them.
 ///
-/// As the last parameter of a worker it takes all that is left:
+/// As the last parameter of a worker, `Args` takes all remaining arguments:
 ///
 /// ```
 /// use anyfork::{Arg, Args, args};
@@ -49,12 +49,11 @@ use crate::error::{Error, Result};
 ///
 /// # A value that cannot be sent
 ///
-/// Where a value's [`IntoArg`] fails, the arguments end, and `Args` carries the
-/// failure to the launch: [`Process::init`], the functions beside an annotated
-/// function, and whatever collects arguments from an iterator
-/// ([`Process::send_args`], [`extend`](Extend::extend), [`collect`]) take it over,
-/// also from within a [`chain`](Iterator::chain) or a `flat_map`. The launch then
-/// fails with [`ErrorKind::BadArgument`], and its message has the position of the
+/// If the [`IntoArg`] of a value fails, the arguments end there, and the `Args` carry the failure
+/// to the launch. [`Process::init`], the companions of functions, and everything that collects
+/// arguments from an iterator ([`Process::send_args`], [`extend`](Extend::extend), [`collect`])
+/// pass the failure on, even from within a [`chain`](Iterator::chain) or a `flat_map`. The launch
+/// then fails with [`ErrorKind::BadArgument`], and the error's message has the position of the
 /// argument.
 ///
 /// ```
@@ -83,10 +82,9 @@ use crate::error::{Error, Result};
 ///
 /// # Panics
 ///
-/// Code of your own that takes such an `Args` apart gets a panic from
-/// [`next`](Iterator::next) in the place of the argument that could not be made,
-/// so that it cannot get lost; [`Args::error`] tells before. The `Args` that a
-/// worker receives carry no failure.
+/// If code of your own iterates over such an `Args`, [`next`](Iterator::next) panics at the
+/// argument that could not be made, so that the failure cannot get lost. [`Args::error`] reports
+/// the failure before that. The `Args` that a worker receives carry no failure.
 ///
 /// [`ErrorKind::BadArgument`]: crate::ErrorKind::BadArgument
 /// [`Process::init`]: crate::Process::init
@@ -105,8 +103,8 @@ impl Args {
         Args::default()
     }
 
-    /// Appends an argument. If the value cannot become one, the launch fails
-    /// instead (see [`Args`]), and what is appended later is dropped.
+    /// Appends an argument. If the value cannot become an argument, the launch will fail (see
+    /// [`Args`]), and everything that is appended later is dropped.
     pub fn push(&mut self, value: impl IntoArg) {
         if self.failure.is_some() {
             return;
@@ -144,8 +142,8 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument) if the argument
-    /// is not a `T` (it is gone then), or could not be made in the first place.
+    /// [`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument) if the argument is not a `T` (it
+    /// is taken even so), or if it could not be made in the first place.
     pub fn next_as<T: FromArg>(&mut self) -> Result<Option<T>> {
         let Some(arg) = next_of(self).map_err(|reason| reason.at(1))? else {
             return Ok(None);
@@ -169,7 +167,7 @@ impl Args {
         self.args.is_empty()
     }
 
-    /// The same arguments once more, with duplicates of the descriptors.
+    /// A copy of the arguments, with duplicates of the descriptors.
     ///
     /// ```
     /// let args = anyfork::args!["a", std::fs::File::open("/dev/null")?];
@@ -180,7 +178,7 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// When the descriptor table is full.
+    /// If the descriptor table is full.
     pub fn try_clone(&self) -> io::Result<Args> {
         Ok(Args {
             args: self.iter().map(Arg::try_clone).collect::<io::Result<_>>()?,

@@ -9,9 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 
-/// A value of serde's that travels as JSON: an argument of a worker, or a part of a typed
-/// call that postcard cannot carry (`#[serde(flatten)]`, untagged enums,
-/// `serde_json::Value`).
+/// A serde value that travels as JSON: an argument of a worker, or a value in a typed call that
+/// postcard cannot carry (`#[serde(flatten)]`, untagged enums, `serde_json::Value`).
 ///
 /// ```
 /// use anyfork::{FromArg, IntoArg, Json};
@@ -26,8 +25,8 @@ use crate::args::value::{Arg, ArgError, FromArg, IntoArg};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Json<T>(pub T);
 
-/// A value of serde's that travels in postcard's format, which is short and fast: an
-/// argument of a worker.
+/// A serde value that travels in postcard's format, which is short and fast: an argument of a
+/// worker.
 ///
 /// ```
 /// use anyfork::{FromArg, IntoArg, Postcard};
@@ -62,7 +61,8 @@ macro_rules! format {
             }
         }
 
-        /// Within another format, as a run of bytes; within one for people, as the value.
+        /// Within another binary format, this is serialized as bytes of its own format; within a
+        /// human-readable one, as the value itself.
         impl<T: Serialize> Serialize for $name<T> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if serializer.is_human_readable() {

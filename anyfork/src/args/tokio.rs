@@ -85,7 +85,7 @@ pipes! {
     pipe::Sender, std::io::PipeWriter;
 }
 
-/// A file with an operation under way is refused: `into_std` would wait for it.
+/// A file with an operation under way is refused: `into_std` would wait for the operation.
 #[diagnostic::do_not_recommend]
 impl IntoArg for File {
     fn into_arg(self) -> Result<Arg, ArgError> {

@@ -32,11 +32,11 @@ pub enum Arg {
 }
 
 impl Arg {
-    /// The same argument once more, with a duplicate of the descriptor.
+    /// A copy of the argument, with a duplicate of the descriptor.
     ///
     /// # Errors
     ///
-    /// When the descriptor table is full.
+    /// If the descriptor table is full.
     pub fn try_clone(&self) -> io::Result<Arg> {
         Ok(match self {
             Arg::Bytes(bytes) => Arg::Bytes(bytes.clone()),
@@ -90,13 +90,12 @@ pub trait IntoArg {
     ///
     /// # Errors
     ///
-    /// Says in a few words why the value cannot be sent. The launch then fails
-    /// with [`ErrorKind::BadArgument`], and its
-    /// message has the argument's position and these words.
+    /// The error says in a few words why the value cannot be sent. The launch then fails with
+    /// [`ErrorKind::BadArgument`], and its message has the argument's position and these words.
     fn into_arg(self) -> Result<Arg, ArgError>;
 }
 
-/// Makes a value from an argument: what a worker's parameter types implement.
+/// Makes a value from an argument. The types of a worker's parameters implement it.
 ///
 /// See [`IntoArg`] for an example with a type of your own.
 #[diagnostic::on_unimplemented(
@@ -114,13 +113,13 @@ pub trait FromArg: Sized {
     ///
     /// # Errors
     ///
-    /// Says in a few words what is wrong; the library adds the names of the worker
-    /// and of the parameter, and the argument that was received.
+    /// The error says in a few words what is wrong; the library adds the names of the worker and
+    /// of the parameter, and the argument that was received.
     fn from_arg(arg: Arg) -> Result<Self, ArgError>;
 }
 
-/// Why a value cannot become an argument, or an argument not a value of the type
-/// that was asked for.
+/// Why a value cannot become an argument, or why an argument cannot become a value of the
+/// requested type.
 ///
 /// ```
 /// use anyfork::{ArgError, FromArg, IntoArg};
