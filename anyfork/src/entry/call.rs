@@ -16,12 +16,12 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 /// Whether the function that is being called, or an earlier one, has asked for it.
 static RETIRES: AtomicBool = AtomicBool::new(false);
 
-/// In a worker of a pool: takes no more calls after this one. The pool starts another worker
-/// in its place.
+/// Retires this worker of a pool: it takes no more calls after the present one, and the pool
+/// starts another worker in its place.
 ///
-/// For code that has found out that its process is spent: a leak in a library, a state that
-/// cannot be reset. Outside of a typed call, and in a process of a call's own, it does
-/// nothing.
+/// This is for code that finds out that its process should not go on, because a library leaks, or
+/// because its state cannot be reset. Outside of a typed call, and in a fresh process for a
+/// single call, it does nothing.
 ///
 /// ```
 /// # mod doctest {

@@ -12,8 +12,8 @@ use crate::args::Args;
 /// Filled while an init function runs.
 static COLLECTED: Mutex<Option<Args>> = Mutex::new(None);
 
-/// Takes the arguments that this process was given so far, inside an init
-/// function. The worker does not get them then.
+/// Inside an init function, takes the arguments that this process was given so far. The worker
+/// then does not get them.
 ///
 /// Outside an init function there are none.
 ///

@@ -18,12 +18,12 @@ use crate::entry::asynchronous::Room;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Encoder, ValueError};
 
-/// A parameter of a function with [`#[anyfork::call]`](macro@crate::call) that takes events
-/// for the caller: progress, rows, lines of a log.
+/// A parameter by which a function with [`#[anyfork::call]`](macro@crate::call) sends events to
+/// its caller: progress, rows, lines of a log.
 ///
-/// The attribute knows it by its name, `Sender`, and the companion's `call` does not have
-/// it: the caller receives the events with [`Call::recv`](crate::Call::recv), in the order
-/// in which they were sent, and all before the result.
+/// The attribute recognises the parameter by the name of its type, `Sender`, and the companion's
+/// `call` leaves it out. The caller receives the events with [`Call::recv`](crate::Call::recv),
+/// in the order in which they were sent, and all of them before the result.
 ///
 /// ```
 /// # mod doctest {
@@ -60,7 +60,7 @@ use crate::value::{Encoder, ValueError};
 ///
 /// # Caveats
 ///
-/// The caller is not flooded: when it is behind by what a socket holds, some 200 KiB,
+/// The caller is not flooded: when it is behind by as much as a socket holds, some 200 KiB,
 /// [`send`](Sender::send) waits, and [`try_send`](Sender::try_send) leaves events out.
 ///
 /// A clone may be used in other threads, as long as the call lasts.
@@ -108,12 +108,12 @@ pub(crate) enum Begun {
 }
 
 impl<E> Sender<E> {
-    /// For a call in this process: gives each event to `take`.
+    /// A sender for a call in this process: it gives each event to `take`.
     pub fn new(take: impl Fn(E) + Send + Sync + 'static) -> Sender<E> {
         Sender(Target::Closure(Arc::new(take)))
     }
 
-    /// For a call in this process: nobody wants the events.
+    /// A sender for a call in this process whose events nobody wants: it drops them.
     pub fn none() -> Sender<E> {
         Sender(Target::Nobody)
     }
@@ -125,8 +125,9 @@ impl<E> Sender<E> {
         Sender(Target::Caller { outlet, encode })
     }
 
-    /// Sends an event. It is on its way when this returns, if there is room; finished with
-    /// `.await` (feature `tokio`) or [`blocking`](Sending::blocking), which wait for room.
+    /// Sends an event. If there is room, the event is on its way when this returns. Finish the
+    /// sending with `.await` (feature `tokio`) or [`blocking`](Sending::blocking), which wait for
+    /// room.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ impl<E> Sender<E> {
     /// |---|---|
     /// | [`Closed`](ErrorKind::Closed) | the call is over, or the caller is gone |
     /// | [`BadArgument`](ErrorKind::BadArgument) | the event does not encode |
-    /// | [`TooLarge`](ErrorKind::TooLarge) | it has more bytes than a result may have |
+    /// | [`TooLarge`](ErrorKind::TooLarge) | the event has more bytes than a result may have |
     pub fn send(&self, event: E) -> Sending {
         match self.begin(event) {
             Err(error) => Sending(State::Over(Err(error))),
@@ -149,10 +150,10 @@ impl<E> Sender<E> {
         }
     }
 
-    /// Sends an event if there is room, and leaves it out otherwise: `false`.
+    /// Sends an event if there is room; otherwise leaves it out, and returns `false`.
     ///
-    /// An event of many bytes may fit in part: then it counts as sent, and its rest goes
-    /// with the next event, or the result.
+    /// Only a part of an event of many bytes may fit. The event then counts as sent, and the rest
+    /// of it goes with the next event or the result.
     ///
     /// ```
     /// # mod doctest {
@@ -185,7 +186,7 @@ impl<E> Sender<E> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Sender::send).
+    /// Those of [`send`](Sender::send).
     pub fn try_send(&self, event: E) -> Result<bool> {
         Ok(match self.begin(event)? {
             Some((_, begun)) => !matches!(begun, Begun::Full(_)),
@@ -213,10 +214,10 @@ impl<E> Sender<E> {
     }
 }
 
-/// An event that is being sent: finished with `.await` (feature `tokio`) or
+/// An event that is being sent. Finish it with `.await` (feature `tokio`) or
 /// [`blocking`](Sending::blocking).
 ///
-/// Dropped before, the event is left out if nothing of it was sent.
+/// A `Sending` that is dropped before that leaves the event out, unless a part of it was sent.
 ///
 /// See [`Sender`] for an example.
 #[must_use = "an event may be left out: `.await` it or call `.blocking()`"]
