@@ -23,9 +23,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation of anyfork failed.
 ///
-/// The message says what was tried, on what, and what to do; [`kind`] says it
-/// to a program. An error is cheap to clone: every launch from a process whose
-/// preparation failed reports the same one.
+/// The message says what was tried, on what, and what to do; [`kind`] is for code that has to
+/// decide. An error is cheap to clone: every launch from a process whose preparation failed
+/// reports the same one.
 ///
 /// ```
 /// use std::io;
@@ -98,20 +98,20 @@ pub enum ErrorKind {
     MultiThreaded,
     /// The program that was executed does not answer as one that links anyfork.
     NotAnyfork,
-    /// It took longer than it was allowed to.
+    /// The operation took longer than it was allowed to.
     TimedOut,
-    /// The process ended before it was ready, its status is lost, or
-    /// [`Exit::check`] was asked about a failure: [`Error::exit`] has what is
-    /// known of its end.
+    /// The process ended before it was ready or during a call, its status is lost, or
+    /// [`Exit::check`] was called on a failure: [`Error::exit`] has what is known of the
+    /// process's end.
     Died,
     /// The function of a typed call has panicked: [`Error::failure`] has the message, the
     /// location and the backtrace. Whether the panic unwound or aborted makes no
     /// difference.
     Panicked,
-    /// The function of a typed call has returned an error, which `?` has made one of these:
-    /// [`Error::failure`] has it.
+    /// The function of a typed call has returned an error, which `?` has turned into this one:
+    /// [`Error::failure`] has the function's error.
     Failed,
-    /// A call was refused, because as many as may wait are waiting.
+    /// A call was refused, because as many calls as the pool allows are waiting already.
     Full,
     /// A call was refused, because its pool is shut down.
     Closed,
@@ -227,8 +227,8 @@ impl Error {
         source.raw_os_error()
     }
 
-    /// How the process ended, if the kind is [`ErrorKind::Died`], or a program has reached
-    /// a limit: see [`output`](Error::output).
+    /// How the process ended, if the kind is [`ErrorKind::Died`], or if a program has reached a
+    /// limit: see [`output`](Error::output).
     ///
     /// ```standalone_crate
     /// # mod doctest {
@@ -256,12 +256,11 @@ impl Error {
         self.0.exit.as_ref()
     }
 
-    /// What a program printed before it reached its
-    /// [`time_limit`](crate::Command::time_limit) or
-    /// [`output_limit`](crate::Command::output_limit), and its status then.
-    /// [`status`](crate::Command::status) reads no streams, so they are empty. `None` for all
-    /// other errors, and if the program was not executed in time. The status has neither code
-    /// nor signal if the program could not be ended.
+    /// What a program printed before it reached its [`time_limit`](crate::Command::time_limit) or
+    /// [`output_limit`](crate::Command::output_limit), and its status. With
+    /// [`status`](crate::Command::status), which reads no streams, both texts are empty. `None`
+    /// for all other errors, and if the program was not executed in time. The status has neither
+    /// code nor signal if the program could not be ended.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -284,9 +283,9 @@ impl Error {
         failure.or_else(|| self.exit()?.failure())
     }
 
-    /// Whether the function of a typed call was surely not entered, so that calling it
-    /// again repeats nothing: the call was refused, found no worker, waited too long, or
-    /// its arguments did not arrive. `false` for what is no call.
+    /// Whether the function of a typed call was certainly not entered, so that another call
+    /// repeats nothing: the call was refused, found no worker, waited too long, or its arguments
+    /// did not arrive. `false` for the errors of everything that is not a call.
     pub fn never_entered(&self) -> bool {
         self.0.never_entered
     }
@@ -298,8 +297,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The same text as [`Display`](fmt::Display) behind the kind's name, because
-/// this is what a `main` that returns the error shows.
+/// The kind's name, followed by the text of [`Display`](fmt::Display), because a `main` that
+/// returns the error shows this.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.0.kind, self.0.message)
@@ -313,8 +312,7 @@ impl StdError for Error {
     }
 }
 
-/// A plain [`io::Error`], as other calls of the program give it: its message
-/// is kept as it is.
+/// Takes an [`io::Error`] of any other operation of the program, and keeps its message as it is.
 impl From<io::Error> for Error {
     fn from(source: io::Error) -> Error {
         let message = source.to_string();

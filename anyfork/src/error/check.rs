@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 
 impl Exit {
-    /// Makes an error of a failure, so that `?` passes it on.
+    /// Turns a failure into an error, so that `?` passes it on.
     ///
     /// ```
     /// # mod doctest {
@@ -32,9 +32,9 @@ impl Exit {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Died`](crate::ErrorKind::Died) unless the exit is a [`success`](Exit::success). The exit is
-    /// the error's [`exit`](Error::exit), and the reason its
-    /// [`failure`](Error::failure).
+    /// [`ErrorKind::Died`](crate::ErrorKind::Died) unless the exit is a
+    /// [`success`](Exit::success). The error's [`exit`](Error::exit) is this exit, and its
+    /// [`failure`](Error::failure) is the reason.
     pub fn check(self) -> Result<Exit> {
         if self.success() {
             return Ok(self);

@@ -7,13 +7,12 @@ use crate::error::{Error, ErrorKind};
 #[cfg(feature = "pool")]
 use crate::failure::Failure;
 
-/// The operating system's error where there is one, which has its number
-/// ([`io::Error::raw_os_error`]); else an [`io::Error`] of the fitting kind, with the
-/// whole error inside.
+/// Gives the operating system's error with its number ([`io::Error::raw_os_error`]), if there is
+/// one; otherwise an [`io::Error`] of the fitting kind, with the whole error inside.
 ///
-/// std's type has either a number or a message: the text of the system's error is the
-/// system's alone. What was tried, and on what, is in the [`Error`]: print that, or
-/// wrap it with [`io::Error::other`], where the text matters more than the number.
+/// std's type has either a number or a message: an error with a number has only the system's
+/// text. The [`Error`] says what was tried, and on what: if that matters more than the number,
+/// print the [`Error`], or wrap it with [`io::Error::other`].
 ///
 /// ```
 /// use std::io;
@@ -43,8 +42,8 @@ impl From<Error> for io::Error {
     }
 }
 
-/// What a function with `text_errors` has returned, so that `call.blocking()??` passes it on
-/// from a function that returns anyfork's error, too.
+/// Takes the error that a function with `text_errors` has returned, so that `call.blocking()??`
+/// works in a function that returns anyfork's error, too.
 ///
 /// ```
 /// # mod doctest {
