@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 
-/// How a process ended, what it used, and why it failed in its own words. Cheap
-/// to clone.
+/// How a process ended, what it used, and, in its own words, why it failed. Cheap to clone.
 ///
 /// The raw status is kept as `waitpid(2)` gave it, so that real-time signals
 /// and the core-dump bit survive.
@@ -89,7 +88,7 @@ impl Exit {
         }
     }
 
-    /// Whether the process returned with code 0.
+    /// Whether the process exited with code 0.
     pub fn success(&self) -> bool {
         self.status().success()
     }
@@ -104,12 +103,12 @@ impl Exit {
         self.status().signal()
     }
 
-    /// Why the process failed, in its own words: the panic or the error that
-    /// ended its worker, an allocation that has failed, or a stack overflow. `None` after success, for external programs, and for a
-    /// process that could not report anything, such as one that was killed.
+    /// Why the process failed, in its own words: the panic or the error that ended its worker, an
+    /// allocation that failed, or a stack overflow. `None` after success, for external programs,
+    /// and for a process that could not report anything, such as one that was killed.
     ///
-    /// A panic in another thread or task of the worker is here if the worker then
-    /// failed; as in any Rust program, such a panic alone is no failure.
+    /// A panic in another thread or task of the worker is included if the worker then failed; as
+    /// in any Rust program, such a panic alone is not a failure.
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref().filter(|_| !self.success())
     }

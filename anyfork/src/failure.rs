@@ -9,9 +9,8 @@ mod names;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// Why a worker failed: the panic that ended it, or the error that it returned; also
-/// the end of its memory (`memory allocation failed`) or of its stack (`stack overflow`).
-/// Cheap to clone.
+/// Why a worker failed: the panic that ended it, the error that it returned, or that it had no
+/// memory (`memory allocation failed`) or stack (`stack overflow`) left. Cheap to clone.
 ///
 /// ```
 /// # mod doctest {
@@ -47,11 +46,10 @@ use std::sync::{Arc, OnceLock};
 ///
 /// # Caveats
 ///
-/// Long texts are cut, and end in `…` then: a message after 16 KiB. A backtrace has at
-/// most 100 frames, and fewer where the pipe that it comes through is full (4 KiB for a
-/// user who has very many pipes). Of a worker without memory a message is cut after
-/// 4 KiB. A program that sets a panic hook of its own, and
-/// does not call the one that was there, loses location and backtrace.
+/// Long texts are cut, and then end in `…`: a message after 16 KiB, or after 4 KiB if the worker
+/// had no memory left. A backtrace has at most 100 frames, and fewer if the pipe that carries it
+/// is full (4 KiB for a user who has very many pipes). If a program sets a panic hook of its own
+/// that does not call the previous hook, location and backtrace are lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure(Arc<Inner>);
 
@@ -120,19 +118,18 @@ impl Failure {
         some(&self.0.location)
     }
 
-    /// The name of the thread that panicked (`unnamed` if it has none), if it was
-    /// not the one that the worker was entered in.
+    /// The name of the thread that panicked (`unnamed` if it has none), if that was not the
+    /// thread in which the worker was entered.
     pub fn thread(&self) -> Option<&str> {
         some(&self.0.thread)
     }
 
     /// The stack at the time of the panic, or of the allocation that failed, whatever
-    /// `RUST_BACKTRACE` is set to. Names and lines are there as far as the program has
-    /// them.
+    /// `RUST_BACKTRACE` is set to. It has names and lines as far as the program has them.
     ///
-    /// The worker sends addresses only. The first call finds the names, in this process,
-    /// which takes some milliseconds. What is in a program or library that this process
-    /// does not have is shown by its path and the address in it:
+    /// The worker sends only addresses. The first call of this method looks the names up, in this
+    /// process, which takes some milliseconds. A frame in a program or library that this process
+    /// does not have is shown as the file's path and the address in the file:
     /// `/usr/bin/other+0x1f20`, for `addr2line(1)`.
     pub fn backtrace(&self) -> Option<&str> {
         let backtrace = &self.0.backtrace;
@@ -149,8 +146,8 @@ fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// `panicked at src/main.rs:12:5: out of luck`, or the error's text.
-/// `?` passes it on, as the error of a function whose errors cross as text:
+/// The text is `panicked at src/main.rs:12:5: out of luck`, or the error's own. `?` passes the
+/// failure on, here as the error of a function whose errors cross as text:
 ///
 /// ```
 /// # #[cfg(feature = "pool")]
