@@ -9,8 +9,8 @@ use std::fmt;
 /// [`Process::rlimit`](crate::Process::rlimit) and
 /// [`Command::rlimit`](crate::Command::rlimit).
 ///
-/// It is made from the number of a system's header, too, whose type differs between
-/// C libraries: `u32` in glibc's, `i32` in musl's.
+/// It can also be made from the number in the C library's header, whose type is `u32` in glibc's
+/// and `i32` in musl's.
 ///
 /// ```
 /// use anyfork::Resource;
@@ -49,7 +49,7 @@ resources! {
     AS = RLIMIT_AS;
     /// The size of a core file, in bytes; 0 for none.
     CORE = RLIMIT_CORE;
-    /// The time on a CPU, in seconds.
+    /// The CPU time, in seconds.
     CPU = RLIMIT_CPU;
     /// The data segment, in bytes.
     DATA = RLIMIT_DATA;
@@ -71,8 +71,7 @@ resources! {
     RSS = RLIMIT_RSS;
     /// The highest real-time priority that may be set.
     RTPRIO = RLIMIT_RTPRIO;
-    /// The time on a CPU under real-time scheduling without a blocking system call,
-    /// in microseconds.
+    /// The CPU time under real-time scheduling without a blocking system call, in microseconds.
     RTTIME = RLIMIT_RTTIME;
     /// The number of signals that are queued for the user.
     SIGPENDING = RLIMIT_SIGPENDING;
@@ -87,14 +86,14 @@ impl Resource {
     }
 }
 
-/// A number of glibc's headers.
+/// A number from glibc's headers.
 impl From<u32> for Resource {
     fn from(number: u32) -> Resource {
         Resource(number)
     }
 }
 
-/// A number of musl's headers. The kernel refuses a negative one.
+/// A number from musl's headers. The kernel refuses a negative one.
 impl From<i32> for Resource {
     fn from(number: i32) -> Resource {
         Resource(number.cast_unsigned())

@@ -8,8 +8,8 @@ use crate::caller::process::Process;
 use crate::error::Result;
 
 impl Process {
-    /// Forks the calling process, as it is now, into a template: its workers have what
-    /// `main` has built until then.
+    /// Forks the calling process, as it is now, into a template: the template's workers have
+    /// everything that `main` has built so far.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,9 +31,9 @@ impl Process {
     /// # fn main() -> anyfork::Result<()> { doctest::run() }
     /// ```
     ///
-    /// std's and the C library's output buffers are flushed before, so that buffered text
-    /// appears once. Destructors of the caller's objects run in the caller only: a worker
-    /// exits without them.
+    /// std's and the C library's output buffers are flushed first, so that buffered text appears
+    /// once. Destructors of the caller's objects run in the caller only: a worker exits without
+    /// them.
     ///
     /// # Errors
     ///
@@ -42,10 +42,9 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// Costs two forks of a process of the caller's size (about 20 ms a GiB
-    /// each); a worker costs as much as from other templates. Objects that own a
-    /// descriptor must not be used in the workers: the descriptors are closed
-    /// there.
+    /// A snapshot costs two forks of a process of the caller's size (about 20 ms per GiB each); a
+    /// worker costs as much as one from other templates. Objects that own a descriptor must not
+    /// be used in the workers: their descriptors are closed there.
     ///
     /// AnyEvent::Fork: `AnyEvent::Fork::Template`.
     ///
