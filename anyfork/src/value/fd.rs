@@ -39,8 +39,8 @@ use crate::args::value::Arg;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Serialized, it is duplicated; the structure closes its own when it is dropped. Outside of
-/// a call, it does not serialize.
+/// Serialization duplicates the descriptor; the structure's own descriptor is closed when the
+/// structure is dropped. Outside of a call, an `Fd` does not serialize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fd<T>(pub T);
 

@@ -13,7 +13,7 @@ use crate::sys::plugin_table::{
 /// Makes this library a plugin: a `cdylib` whose workers and init functions
 /// another program can run, after [`Process::require`](crate::Process::require).
 ///
-/// Once in the library, at the top level:
+/// Call it once in the library, at the top level:
 ///
 /// ```
 /// #[anyfork::worker]
@@ -26,14 +26,14 @@ use crate::sys::plugin_table::{
 /// # fn main() {}
 /// ```
 ///
-/// with `crate-type = ["cdylib"]` and anyfork's feature `plugin` in its
-/// `Cargo.toml`. Library and program may be built by different compilers, and
-/// with different versions of anyfork as long as these have the same version of
-/// the plugin interface: only C types cross it.
+/// The library's `Cargo.toml` has `crate-type = ["cdylib"]` and anyfork's feature `plugin`.
+/// Library and program may be built by different compilers, and with different versions of
+/// anyfork, as long as these have the same version of the plugin interface: only C types cross
+/// that interface.
 ///
 /// # Caveats
 ///
-/// Expands to an `unsafe` attribute, which `#![forbid(unsafe_code)]` refuses.
+/// The macro expands to an `unsafe` attribute, which `#![forbid(unsafe_code)]` refuses.
 #[macro_export]
 macro_rules! export_plugin {
     () => {
