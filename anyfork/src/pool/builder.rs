@@ -91,25 +91,26 @@ impl Builder {
     /// The maximum number of workers, at least 1. Default: the number of CPUs that this
     /// process may use.
     ///
-    /// Set more where calls wait for something else than the CPU, and fewer where each needs
+    /// Set more if calls wait for something other than the CPU, and fewer if each worker needs
     /// much memory.
     pub fn max(mut self, max: usize) -> Builder {
         self.limits.max = max.max(1);
         self
     }
 
-    /// The number of workers that are started ahead, and wait for calls. Default: 0.
+    /// The number of workers that are started in advance, and wait for calls. Default: 0.
     ///
-    /// A call after a pause then waits for no start. The price is their memory.
+    /// A call after a pause then does not wait for a start. The price is the memory of these
+    /// workers.
     pub fn idle(mut self, idle: usize) -> Builder {
         self.limits.idle = idle;
         self
     }
 
-    /// The time between two starts for calls that wait. Default: none. A burst then starts as
-    /// many workers as it has calls, up to [`max`](Builder::max).
+    /// The time between two starts of workers for calls that wait. Default: zero, so that a burst
+    /// of calls starts as many workers as it has calls, up to [`max`](Builder::max).
     ///
-    /// A longer time starts fewer workers for a burst of short calls.
+    /// With a longer time, a burst of short calls starts fewer workers.
     pub fn start(mut self, interval: Duration) -> Builder {
         self.limits.start = interval;
         self
@@ -118,7 +119,8 @@ impl Builder {
     /// How long a worker beyond [`idle`](Builder::idle) stays without a call. Default: 10
     /// seconds. The worker that served last serves next, so that the others can leave.
     ///
-    /// Set it longer where a start is expensive, as with a long [`init`](Builder::init).
+    /// Set a longer time if a start is expensive, for example because of a long
+    /// [`init`](Builder::init).
     pub fn stop(mut self, timeout: Duration) -> Builder {
         self.limits.stop = timeout;
         self
@@ -127,8 +129,8 @@ impl Builder {
     /// The number of calls that may wait for a worker; the next one fails at once with
     /// [`ErrorKind::Full`](crate::ErrorKind::Full). Default: no limit.
     ///
-    /// A server tells its client to come back later, and does not fill its memory with work
-    /// that nobody waits for any more.
+    /// With a limit, a server can tell its client to come back later, and does not fill its
+    /// memory with work that nobody waits for any more.
     ///
     /// ```
     /// # mod doctest {
@@ -158,35 +160,36 @@ impl Builder {
     /// How long a call may wait for a worker, unless it has a
     /// [`queue_timeout`](crate::Call::queue_timeout) of its own. Default: no limit.
     ///
-    /// For work whose result is useless later, such as the answer to a request.
+    /// This is for work whose result is useless later, such as the answer to a request.
     pub fn queue_timeout(mut self, limit: Duration) -> Builder {
         self.options.queue_timeout = Some(limit);
         self
     }
 
-    /// How long a worker may have a call before it is killed, unless the call has a
+    /// How long a worker may have a call before the worker is killed, unless the call has a
     /// [`timeout`](crate::Call::timeout) of its own. Default: no limit.
     ///
-    /// For functions that may hang, or take longer than anybody waits.
+    /// This is for functions that may hang, or may take longer than anybody waits.
     pub fn timeout(mut self, limit: Duration) -> Builder {
         self.options.timeout = Some(limit);
         self
     }
 
-    /// The time between SIGTERM and SIGKILL when a call is killed. Default: none, so SIGKILL
-    /// comes at once.
+    /// The time between SIGTERM and SIGKILL when a worker is killed because of its call. Default:
+    /// zero, so SIGKILL comes at once.
     ///
-    /// For workers that handle SIGTERM, to put something in order.
+    /// This is for workers that handle SIGTERM and clean something up.
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.limits.grace = grace;
         self
     }
 
-    /// Runs an init function in each worker before its first call, after those that were set
-    /// before: its name, as for [`Process::init`].
+    /// Runs the init function `name` in each worker before its first call, and after the init
+    /// functions that were added before. `name` is as for [`Process::init`].
     ///
-    /// For what each worker must have of its own, such as a connection. What all can share is
-    /// better an init function of the process that the pool is made of: it runs once.
+    /// This is for what each worker must have for itself, such as a connection. What all workers
+    /// can share is better loaded by an init function of the process that the pool is made from,
+    /// which runs once.
     ///
     /// ```
     /// # mod doctest {
@@ -223,19 +226,20 @@ impl Builder {
         self
     }
 
-    /// Replaces a worker after this number of calls, 10 % more or less at random, so that not
-    /// all go at once. The replacement is there before the old one leaves. Default: never.
+    /// Replaces a worker after this number of calls, 10 % more or less at random, so that not all
+    /// workers leave at once. The replacement is ready before the old worker leaves. Default:
+    /// never.
     ///
-    /// For functions that leak, in libraries that you cannot repair.
+    /// This is for functions that leak, in libraries that you cannot repair.
     pub fn retire_after(mut self, calls: u64) -> Builder {
         self.limits.retire_after = Some(calls);
         self
     }
 
-    /// Replaces a worker of this age, 10 % more or less at random, after its present call.
-    /// Default: never.
+    /// Replaces a worker that has reached this age, 10 % more or less at random, after its
+    /// present call. Default: never.
     ///
-    /// For state that grows stale, such as a cache or a connection.
+    /// This is for state that grows stale, such as a cache or a connection.
     pub fn retire_age(mut self, age: Duration) -> Builder {
         self.limits.retire_age = Some(age);
         self
@@ -244,39 +248,41 @@ impl Builder {
     /// Replaces a worker whose private memory has grown by more than this number of bytes
     /// since its init, measured after each call. Default: never.
     ///
-    /// What the worker began with does not count, and so nothing that its template has
-    /// loaded. One that has several calls is measured again when it has none, and gets none
-    /// before.
+    /// Memory that the worker began with does not count, and neither does anything that its
+    /// template has loaded. If a worker that has grown too much still has calls, it gets no more
+    /// of them until these have ended, and is then measured again.
     pub fn retire_growth(mut self, bytes: u64) -> Builder {
         self.options.retire_growth = Some(bytes);
         self
     }
 
-    /// Keeps a worker in use whose function has panicked, if the panic has unwound. Default:
-    /// it is replaced, because a panic may leave anything half done.
+    /// Keeps a worker in use after its function has panicked, if the panic has unwound. Default:
+    /// the worker is replaced, because a panic may leave anything half done.
     ///
-    /// For functions that panic often, and keep nothing between calls.
+    /// This is for functions that panic often, and keep nothing between calls.
     pub fn keep_after_panic(mut self, keep: bool) -> Builder {
         self.options.keep_after_panic = keep;
         self
     }
 
-    /// The maximum number of bytes of a result. Default: 1 GiB. A larger one fails with
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
+    /// The maximum number of bytes of a result or an event. Default: 1 GiB. A larger one fails
+    /// with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
     ///
-    /// It keeps a worker that has gone astray from filling this process's memory.
+    /// This keeps a worker that misbehaves from filling this process's memory.
     pub fn max_result(mut self, bytes: u64) -> Builder {
         self.options.max_result = bytes;
         self
     }
 
-    /// Makes the process that workers are forks of again when its template is gone: because
-    /// somebody has killed it, or because the program has given up rights that the template
-    /// still has.
+    /// Sets how to make a new process for workers to be forked from, when the template of the
+    /// present one is gone: because somebody has killed the template, or because the program has
+    /// given up rights that the template still has.
     ///
     /// Default: a process that came from [`Process::new`] and was given no descriptor is made
-    /// again with the same settings and init functions. With any other, calls that then find
-    /// no worker fail with [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone).
+    /// again with the same settings and init functions. A process that
+    /// [`renew`](crate::Pool::renew) has set is never made again. If a process is not made again,
+    /// calls that then find no worker fail with
+    /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone).
     pub fn remake(
         mut self,
         remake: impl Fn() -> Result<Process> + Send + Sync + 'static,
@@ -289,8 +295,8 @@ impl Builder {
     ///
     /// # Caveats
     ///
-    /// It runs in the thread that watches all pools of this process, which meanwhile does
-    /// nothing else: it should be short.
+    /// `on_exit` runs in the thread that watches all pools of this process. That thread does
+    /// nothing else meanwhile, so `on_exit` should be short.
     pub fn on_exit(mut self, on_exit: impl Fn(&Left) + Send + Sync + 'static) -> Builder {
         self.options.on_exit = Some(Box::new(on_exit));
         self

@@ -5,13 +5,14 @@ use crate::pool::builder::Builder;
 
 /// # Several calls in a worker
 impl Builder {
-    /// Calls that a worker may have, the one that runs included: 1, unless set. The others wait
-    /// in its socket, so that it has the next one without a way to this process and back.
+    /// The maximum number of calls that a worker has, including the one that runs. Default: 1.
+    /// The others wait in the worker's socket, so that the worker gets the next call without a
+    /// round trip to this process.
     ///
-    /// For many tiny calls on few workers, where that way is a good part of the time. A call is
-    /// sent ahead only if no worker is free, and none may be started: all of
-    /// [`max`](Builder::max) are there, or [`start`](Builder::start) puts a start off. It goes to
-    /// the worker with the fewest calls.
+    /// This is for many tiny calls on few workers, where the round trip is a good part of the
+    /// time. A call is sent ahead only if no worker is free and none may be started: because
+    /// there are [`max`](Builder::max) workers, or because [`start`](Builder::start) delays the
+    /// next start. The call goes to the worker with the fewest calls.
     ///
     /// ```
     /// # mod doctest {
@@ -34,19 +35,19 @@ impl Builder {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// A worker that dies, or is killed for a call that was dropped or took too long, costs the
-    /// call that it had entered. Those that were sent ahead go to another worker, and nobody
-    /// notices. One that is dropped itself never runs. A [`timeout`](Builder::timeout) counts
-    /// from when the call before it was answered; until then a
+    /// If a worker dies, or is killed because a call was dropped or took too long, the call that
+    /// it had entered is lost. Calls that were sent ahead go to another worker, and nobody
+    /// notices. A call that was sent ahead and is then dropped never runs. Its
+    /// [`timeout`](Builder::timeout) counts from the answer to the call before it. Until then its
     /// [`queue_timeout`](Builder::queue_timeout) holds, whose error does not claim that the call
     /// was never entered.
     ///
     /// # Caveats
     ///
-    /// A call that was sent ahead waits for the one before it, however long that takes, also
-    /// when another worker becomes free meanwhile. So it is not for calls that take long, or
-    /// whose lengths differ much. If a worker goes on to the next call in the very moment in
-    /// which it is killed for the one before, that next call dies, too, and its error says so.
+    /// A call that was sent ahead waits for the call before it, however long that takes, even if
+    /// another worker becomes free meanwhile. So `load` is not for calls that take long, or whose
+    /// durations differ much. If a worker enters the next call at the very moment when it is
+    /// killed for the call before, the next call dies, too, and its error says so.
     ///
     /// In a [`Lease`](crate::pool::Lease), calls still come one at a time.
     pub fn load(mut self, calls: usize) -> Builder {
@@ -54,13 +55,14 @@ impl Builder {
         self
     }
 
-    /// Calls of `async fn`s that run at once in one worker: 1, unless set, and 65,535 at most.
+    /// The maximum number of calls of `async fn`s that run at once in one worker. Default: 1; at
+    /// most 65,535.
     ///
-    /// For calls that wait more than they compute: requests to other servers, timers, pipes.
-    /// One process then serves as many as a server's task does, at a fraction of the memory of
-    /// as many workers. It is one thread, in a tokio runtime: while one of them computes, the
-    /// others wait. As with [`load`](Builder::load), a worker has several only if no worker is
-    /// free, and none may be started.
+    /// This is for calls that wait more than they compute: for other servers, timers or pipes.
+    /// One process then serves many calls, with a fraction of the memory of as many workers. They
+    /// run in one thread, in a tokio runtime: while one of them computes, the others wait. As
+    /// with [`load`](Builder::load), a worker gets several calls only if no worker is free and
+    /// none may be started.
     ///
     /// ```
     /// # mod doctest {
@@ -91,25 +93,26 @@ impl Builder {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// A call that is dropped, or whose [`timeout`](Builder::timeout) is over, is dropped in the
-    /// worker as any future is, and the others go on. A worker that has not done so after
-    /// [`grace`](Builder::grace), and at least a second, because a function blocks it, is
-    /// killed. The death of a worker takes all calls that it had entered, and the error of each
-    /// says so. After a panic the call fails, and the worker finishes the others before it
+    /// If a call is dropped, or its [`timeout`](Builder::timeout) is over, its future is dropped
+    /// in the worker, and the others go on. If a function blocks the worker's thread, so that the
+    /// future is not dropped within [`grace`](Builder::grace), but at least a second, the worker
+    /// is killed. When a worker dies, all calls that it had entered are lost, and the error of
+    /// each says so. After a panic, the call fails, and the worker finishes the others before it
     /// leaves.
     ///
-    /// What else a worker runs, it runs alone, between these: functions that are not `async`,
-    /// the messages of a [`Map`](crate::pool::Map) with several items, and functions of plugins.
-    /// They wait until it has no other call, and so do the calls that come after them.
+    /// Everything else runs alone in a worker: functions that are not `async`, the messages of a
+    /// [`Map`](crate::pool::Map) with several items, and functions of plugins. They wait until
+    /// the worker has no other call, and the calls that come after them wait, too.
     ///
     /// # Caveats
     ///
-    /// All calls of a worker share its socket: a caller that does not take the events of one
-    /// (see [`recv`](crate::Call::recv)) has the others wait once 256 KiB of them are kept.
-    /// Lines and events of the workers (see [`stdout`](Builder::stdout)) are those of the call
-    /// that has been there for longest.
+    /// All calls of a worker share its socket: if a caller does not receive the events of its
+    /// call (see [`recv`](crate::Call::recv)), the other calls wait once 256 KiB of these events
+    /// are kept. Lines and `tracing` events of a worker (see [`stdout`](Builder::stdout)) count
+    /// as those of the call that it has had for longest.
     ///
-    /// Without the feature `tokio` there are no `async` calls, and it changes nothing.
+    /// Without the feature `tokio`, there are no `async` calls, and `concurrency` changes
+    /// nothing.
     pub fn concurrency(mut self, calls: usize) -> Builder {
         self.limits.concurrency = calls.clamp(1, usize::from(u16::MAX));
         self
