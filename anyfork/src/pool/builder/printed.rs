@@ -43,21 +43,21 @@ impl Builder {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// The lines of a stream come in their order, each with the call that it was printed for,
-    /// from one thread of the pool's. It may be a moment behind: the result of a call does
-    /// not wait for the callback. A [`shutdown`](crate::Pool::shutdown) does.
+    /// The lines of a stream come in their order, each with the call that it was printed for. One
+    /// thread of the pool runs the callback, and may be a moment behind: the result of a call
+    /// does not wait for the callback. A [`shutdown`](crate::Pool::shutdown) does.
     ///
-    /// A line that is longer than 64 KiB comes in pieces, and one that has no end comes when
-    /// its worker is gone. A panic in the callback costs its line.
+    /// A line that is longer than 64 KiB comes in pieces, and a last line without an end comes
+    /// when its worker is gone. If the callback panics, its line is lost.
     ///
     /// # Caveats
     ///
-    /// Up to 1 MiB of lines wait for a callback that is slow; then workers that print wait,
-    /// too. If one line takes it longer than a second, what does not fit is left out
-    /// ([`Printed::left_out`]), and calls go on.
+    /// Up to 1 MiB of lines wait for a slow callback; beyond that, workers that print wait, too.
+    /// If the callback takes longer than a second for one line, lines that do not fit are left
+    /// out ([`Printed::left_out`]), and calls go on.
     ///
     /// The C library keeps what is printed to a pipe until its buffer is full, or the process
-    /// ends: `fflush` after each call gives lines in their time.
+    /// ends: with `fflush` after each call, the lines come in time.
     ///
     /// Each stream costs two descriptors at a start, one of which stays open for as long as
     /// the worker, or a process that it has left behind, has the other end.
@@ -73,10 +73,10 @@ impl Builder {
         self
     }
 
-    /// Brings the spans and events of workers home: to the subscriber that is set where a
-    /// call is made, inside the span `call` of that call (target `anyfork`), with their
-    /// level, target, fields, file and line. What a worker does beside its calls, as in an
-    /// init function, is in a span `worker`.
+    /// Sends the spans and events of workers to this process: to the subscriber that is set where
+    /// a call is made, inside the span `call` of that call (target `anyfork`). They keep their
+    /// level, target, fields, file and line. What a worker reports outside its calls, for example
+    /// in an init function, is in a span `worker`.
     ///
     /// ```
     /// # mod doctest {
@@ -98,26 +98,28 @@ impl Builder {
     /// ```
     ///
     /// A worker sends the levels that the program's subscriber wanted when the worker was
-    /// started; the program's filters then decide. An event comes a moment later, and a
-    /// [`shutdown`](crate::Pool::shutdown) waits until all are there. Where the program is
+    /// started; the program's filters then decide. An event arrives a moment later; a
+    /// [`shutdown`](crate::Pool::shutdown) waits until all have arrived. If the program is
     /// behind, the worker waits, as for a line of [`stdout`](Builder::stdout).
     ///
-    /// Values are cut after 16 KiB an event, and say so. An event that has to be left out,
-    /// because the subscriber does not return for a second, or there are more than 4,096 open
-    /// spans or places in the source, is counted in a warning.
+    /// The values of one event are cut after 16 KiB, and say so. An event is left out if the
+    /// subscriber does not return for a second, or if there are more than 4,096 open spans or
+    /// places in the source. A warning tells how many were left out.
     ///
     /// # Errors
     ///
-    /// A worker whose template has set a subscriber, as in a preload, cannot be started
-    /// ([`ErrorKind::InitFailed`](crate::ErrorKind::InitFailed)): there is one for a process.
+    /// If the template has set a subscriber, for example in a preload, workers cannot be started
+    /// ([`ErrorKind::InitFailed`](crate::ErrorKind::InitFailed)), because a process can have only
+    /// one.
     ///
     /// # Caveats
     ///
-    /// Of several calls that a worker has at once, all goes into the span of the one that it
+    /// If a worker has several calls at once, everything goes into the span of the call that it
     /// got first.
     ///
-    /// At most 32 fields of a span or an event come. That a span is entered does not, nor
-    /// `follows_from`. What a plugin reports stays there: it has a `tracing` of its own.
+    /// At most 32 fields of a span or an event are sent. Entering a span is not reported, nor is
+    /// `follows_from`. What a plugin reports is not sent at all, because the plugin has its own
+    /// copy of `tracing`.
     #[cfg(feature = "tracing")]
     pub fn tracing(mut self) -> Builder {
         self.printed.home = Some(Home::here());

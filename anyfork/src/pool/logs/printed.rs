@@ -53,8 +53,8 @@ impl Callbacks {
     }
 }
 
-/// A line that a worker of a pool has printed: what the functions of [`Builder::stdout`] and
-/// [`Builder::stderr`] are called with.
+/// A line that a worker of a pool has printed, as the callbacks of [`Builder::stdout`] and
+/// [`Builder::stderr`] get it.
 ///
 /// ```
 /// # mod doctest {
@@ -103,19 +103,19 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// The process id of the worker. What its own children print is its, too.
+    /// The process id of the worker, even if a child of the worker has printed the line.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The call that the worker had when the line was printed, as
-    /// [`Call::id`](crate::Call::id) has it; of several, the one that it got first. `None`: it had none, as in an init function, or between
-    /// two calls.
+    /// The [`Call::id`](crate::Call::id) of the call that the worker had when the line was
+    /// printed. If it had several calls, this is the call that it got first. `None` if it had no
+    /// call, as in an init function, or between two calls.
     pub fn call(&self) -> Option<u64> {
         self.call
     }
 
-    /// The line, without its end. Bytes that are no UTF-8 are replaced: see
+    /// The line, without its end. Bytes that are not UTF-8 are replaced: see
     /// [`bytes`](Printed::bytes).
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.bytes)
@@ -126,12 +126,12 @@ impl Printed {
         &self.bytes
     }
 
-    /// Whether the line is longer than 64 KiB, and goes on in the next one of its worker.
+    /// Whether the line is longer than 64 KiB, and goes on in the next line of its worker.
     pub fn goes_on(&self) -> bool {
         self.goes_on
     }
 
-    /// How many lines of the pool were left out since the one before: see
+    /// How many lines of the pool were left out between the line before and this one: see
     /// [`Builder::stdout`](crate::pool::Builder::stdout).
     pub fn left_out(&self) -> u64 {
         self.left_out
