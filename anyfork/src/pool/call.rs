@@ -20,9 +20,9 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 
 /// A call of a function in another process, under way.
 ///
-/// Finished with `.await` (feature `tokio`) or [`blocking`](Call::blocking). There are two
-/// results, as with tokio's `JoinHandle`: the outer one is anyfork's, and the inner one is
-/// what the function has returned.
+/// Finish it with `.await` (feature `tokio`) or [`blocking`](Call::blocking). There are two
+/// results, as with tokio's `JoinHandle`: the outer one is anyfork's, and the inner one is what
+/// the function has returned.
 ///
 /// ```
 /// # mod doctest {
@@ -44,8 +44,10 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped before that, it is cancelled: the process in which it runs is killed. It can be
-/// awaited with any executor: in a tokio runtime the runtime waits, elsewhere a thread.
+/// A call that is dropped before that is cancelled: the process in which it runs is killed (a
+/// worker with several calls drops only this one: see
+/// [`concurrency`](crate::pool::Builder::concurrency)). A call can be awaited with any executor:
+/// in a tokio runtime the runtime waits, elsewhere a thread does.
 ///
 /// # Errors
 ///
@@ -53,13 +55,13 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 /// |---|---|
 /// | [`Panicked`](ErrorKind::Panicked) | the function panics; [`Error::failure`] has message, location and backtrace |
 /// | [`Died`](ErrorKind::Died) | its process exits, or is killed by a signal; [`Error::exit`] tells how |
-/// | [`TimedOut`](ErrorKind::TimedOut) | it takes longer than [`timeout`](Call::timeout) allows: its process is gone then |
+/// | [`TimedOut`](ErrorKind::TimedOut) | the call takes longer than [`timeout`](Call::timeout) allows; its process is then gone |
 /// | [`BadArgument`](ErrorKind::BadArgument) | an argument does not encode or decode, or the function has another signature in the other program |
 /// | [`TooLarge`](ErrorKind::TooLarge), [`BadResult`](ErrorKind::BadResult) | the result has too many bytes, or does not encode or decode |
 /// | those of a [`Launch`](crate::Launch) | no process could be started |
 ///
-/// A call that was entered is never repeated. [`Error::never_entered`] tells whether it
-/// surely was not.
+/// A call that was entered is never repeated. [`Error::never_entered`] tells whether the call was
+/// certainly not entered.
 #[must_use = "a call that is dropped is cancelled: `.await` it or call `.blocking()`"]
 pub struct Call<R, E = ()> {
     pub(crate) pending: Pending,
@@ -169,7 +171,7 @@ impl<R, E> Call<R, E> {
     ///
     /// # Caveats
     ///
-    /// In async code it holds up a thread of the runtime, as all that blocks: `.await` it there.
+    /// In async code, this blocks a thread of the runtime: `.await` the call there.
     pub fn blocking(self) -> Result<R> {
         let payload = match self.pending {
             Pending::Failed(error) => Err(error),
@@ -184,8 +186,9 @@ impl<R, E> Call<R, E> {
         decoded("event", self.name, self.decode_event, payload)
     }
 
-    /// Limits the time from when a process has the call: then the process is killed, and
-    /// gone before [`ErrorKind::TimedOut`] is reported. A result that has arrived whole wins.
+    /// Limits the time for which a process may have the call. After this time the process is
+    /// killed, and it is gone before [`ErrorKind::TimedOut`] is reported. A result that has
+    /// arrived whole wins.
     ///
     /// ```
     /// # mod doctest {
@@ -218,8 +221,8 @@ impl<R, E> Call<R, E> {
         self
     }
 
-    /// Limits how long the call waits for a worker of the pool. In a process of its own, it
-    /// waits for none.
+    /// Limits how long the call waits for a worker of the pool. A call in a process of its own
+    /// does not wait for a worker.
     ///
     /// ```
     /// # mod doctest {
@@ -285,7 +288,7 @@ impl<R, E> Call<R, E> {
         }
     }
 
-    /// Whether the result, or the failure, is there, so that nobody has to wait for it.
+    /// Whether the result or the failure has arrived, so that nobody has to wait for it.
     pub fn is_finished(&self) -> bool {
         match &self.pending {
             Pending::Failed(_) => true,
@@ -294,7 +297,7 @@ impl<R, E> Call<R, E> {
         }
     }
 
-    /// The number of the call, which no other of this process has.
+    /// The number of the call, which no other call of this process has.
     pub fn id(&self) -> u64 {
         self.number
     }
@@ -334,7 +337,7 @@ impl<R, E> Call<R, E> {
     }
 }
 
-/// The future of a call. Dropped before it resolves, it cancels the call.
+/// The future of a call. A future that is dropped before it resolves cancels the call.
 #[cfg(feature = "tokio")]
 impl<R, E> Future for Call<R, E> {
     type Output = Result<R>;

@@ -13,8 +13,8 @@ use crate::pool::prepared::Prepared;
 
 /// Where a typed call runs: the first argument of a companion's `call`.
 ///
-/// `&Pool`, or a reference to what dereferences to one (`Arc`, `LazyLock`, axum's `State`):
-/// the call runs in a worker of the pool.
+/// `&Pool`, or a reference to anything that dereferences to a `Pool` (`Arc`, `LazyLock`, axum's
+/// `State`): the call runs in a worker of the pool.
 ///
 /// `&mut Lease`: the call runs in the worker of the [`Lease`].
 ///
@@ -44,8 +44,8 @@ pub(crate) mod sealed {
     }
 }
 
-/// A pool: the first argument of a companion's `map`. `&Pool`, or a reference to what
-/// dereferences to one (`Arc`, `LazyLock`).
+/// A pool: the first argument of a companion's `map`. It is a `&Pool`, or a reference to anything
+/// that dereferences to a `Pool` (`Arc`, `LazyLock`).
 ///
 /// Code outside of this crate cannot implement it.
 #[diagnostic::on_unimplemented(

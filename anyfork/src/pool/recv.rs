@@ -12,17 +12,17 @@ use crate::pool::call::Call;
 use crate::pool::pending::Pending;
 use crate::protocol::call::Payload;
 
-/// The next event of a call, from [`Call::recv`]: finished with `.await` (feature `tokio`)
-/// or [`blocking`](Recv::blocking).
+/// The next event of a call, from [`Call::recv`]. Receive it with `.await` (feature `tokio`) or
+/// [`blocking`](Recv::blocking).
 ///
 /// See [`Call::recv`] for an example.
 #[must_use = "nothing is received before `.await` or `.blocking()`"]
 pub struct Recv<'a, R, E>(&'a mut Call<R, E>);
 
 impl<R, E> Call<R, E> {
-    /// Receives the next event that the function has sent with its
-    /// [`Sender`](crate::Sender). `None` when there will be no more, for whatever reason:
-    /// the result tells which.
+    /// Receives the next event that the function has sent with its [`Sender`](crate::Sender). It
+    /// is `None` when there will be no more events, for whatever reason; the result then tells
+    /// the reason.
     ///
     /// ```
     /// # mod doctest {
@@ -50,13 +50,13 @@ impl<R, E> Call<R, E> {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// Cancel-safe: dropped before it resolves, as in `tokio::select!`, it has taken no
-    /// event. An event that does not decode ends the call with
+    /// Cancel-safe: a future that is dropped before it resolves, as in `tokio::select!`, has
+    /// taken no event. An event that does not decode ends the call with
     /// [`ErrorKind::BadResult`](crate::ErrorKind::BadResult).
     ///
     /// # Caveats
     ///
-    /// The function waits when nobody receives: up to 256 KiB of events are kept. Awaiting
+    /// If nobody receives, up to 256 KiB of events are kept; then the function waits. Awaiting
     /// the call throws away the events that nobody has received.
     pub fn recv(&mut self) -> Recv<'_, R, E> {
         Recv(self)
