@@ -27,16 +27,16 @@ use crate::pool::prepared::{Prepared, next_number};
 use crate::pool::state::event::To;
 use crate::protocol::call::Payload;
 
-/// A call that runs once in every live worker of a pool: from a companion's `each`.
+/// A call that runs once in every live worker of a pool, made by a companion's `each`.
 ///
-/// For what each process has of its own: a cache to clear, a file to open again, counters to
-/// collect. It is under way when it is made. In a worker that is busy it comes after that
-/// worker's call and before all that wait, and in a [leased](crate::pool::Lease) one between
-/// two calls. Workers that are started later, or are being started, do not run it.
+/// This is for what each process has for itself: a cache to clear, a file to open again, counters
+/// to collect. The call is under way when `each` returns. A busy worker runs it after its present
+/// call and before all waiting calls; a [leased](crate::pool::Lease) worker runs it between two
+/// calls of the lease. Workers that are being started, or are started later, do not run it.
 ///
-/// The results are taken by [`blocking`](Each::blocking) as an [`Iterator`], or in async code
-/// by [`next`](Each::next), or as a `futures_core::Stream`: one for each worker, the oldest
-/// worker's first.
+/// [`blocking`](Each::blocking) gives the results as an [`Iterator`]; in async code, use
+/// [`next`](Each::next) or the `futures_core::Stream`. There is one result for each worker, the
+/// oldest worker's first.
 ///
 /// ```
 /// # mod doctest {
@@ -71,22 +71,23 @@ use crate::protocol::call::Payload;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped, it cancels what is not done: workers that run it are killed. See
-/// [`detach`](Each::detach).
+/// An `Each` that is dropped cancels what is not done: workers that are running the call are
+/// killed. [`detach`](Each::detach) lets them finish.
 ///
 /// # Errors
 ///
-/// Each result is a call's: see [`Call`](crate::Call). A worker that dies or leaves before it
-/// has run the call gives [`ErrorKind::Died`], and no other worker runs it instead.
+/// The errors of each result are those of a [`Call`](crate::Call). If a worker dies or leaves
+/// before it has run the call, its result is [`ErrorKind::Died`], and no other worker runs the
+/// call instead.
 ///
-/// One error in place of all results, if no worker is called:
-/// [`ErrorKind::BadArgument`] for an argument that does not encode, [`ErrorKind::Closed`] after
-/// a shutdown, and [`ErrorKind::Io`] if a descriptor cannot be duplicated for every worker.
+/// If no worker can be called, there is one error in place of all results:
+/// [`ErrorKind::BadArgument`] for an argument that does not encode, [`ErrorKind::Closed`] after a
+/// shutdown, and [`ErrorKind::Io`] if a descriptor cannot be duplicated for every worker.
 ///
 /// # Caveats
 ///
-/// The arguments are encoded once, and every worker gets a copy. The copies of a descriptor
-/// share what dup(2) shares: the position in a file, and a pipe's end.
+/// The arguments are encoded once, and every worker gets a copy. The copies of a descriptor share
+/// what dup(2) shares, such as the position in a file.
 ///
 /// [`ErrorKind::Died`]: crate::ErrorKind::Died
 /// [`ErrorKind::BadArgument`]: crate::ErrorKind::BadArgument
@@ -172,13 +173,14 @@ fn aims(shared: &Shared) -> Result<Vec<Aim>> {
 }
 
 impl<R> Each<R> {
-    /// The process ids of the workers whose results are to come, in the order of those.
+    /// The process ids of the workers whose results are still to come, in the order of the
+    /// results.
     pub fn pids(&self) -> Vec<u32> {
         self.calls.iter().map(|it| it.pid).collect()
     }
 
-    /// Limits the time in each worker, as [`Call::timeout`](crate::Call::timeout): a worker
-    /// that takes longer is killed, also a leased one.
+    /// Limits the time in each worker, as [`Call::timeout`](crate::Call::timeout) does: a worker
+    /// that takes longer is killed, even a leased one.
     ///
     /// ```
     /// # mod doctest {
@@ -216,7 +218,8 @@ impl<R> Each<R> {
         self
     }
 
-    /// Lets it run on, and drops the results, as [`Call::detach`](crate::Call::detach).
+    /// Lets the calls run on, and drops their results, as [`Call::detach`](crate::Call::detach)
+    /// does.
     pub fn detach(self) {
         self.calls.into_iter().for_each(|it| it.call.detach());
     }
@@ -228,7 +231,7 @@ impl<R> Each<R> {
 
     /// The next result; `None` after the last.
     ///
-    /// Cancel-safe: dropped before it resolves, it has taken no result.
+    /// Cancel-safe: a future that is dropped before it resolves has taken no result.
     ///
     /// ```
     /// # mod doctest {

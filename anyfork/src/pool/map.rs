@@ -22,12 +22,12 @@ use crate::pool::map::flights::Flights;
 use crate::pool::map::unordered::Unordered;
 use crate::pool::on::OnPool;
 
-/// A function over many items, in the workers of a pool: from a companion's `map`.
+/// Calls of a function for many items, in the workers of a pool. A companion's `map` makes it.
 ///
-/// Lazy: an item is taken only when its turn comes, so the iterator may be endless, or open a
-/// file for each item. The results come in the order of the items; an error belongs to one
-/// item, and the others go on. They are taken by [`blocking`](Map::blocking) as an
-/// [`Iterator`], or in async code by [`next`](Map::next), or as a `futures_core::Stream`.
+/// A map is lazy: it takes an item only when the item's turn comes, so the iterator may be
+/// endless, or open a file for each item. The results come in the order of the items; an error
+/// belongs to one item, and the other items go on. [`blocking`](Map::blocking) gives the results
+/// as an [`Iterator`]; in async code, use [`next`](Map::next) or the `futures_core::Stream`.
 ///
 /// ```
 /// # mod doctest {
@@ -58,7 +58,7 @@ use crate::pool::on::OnPool;
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped, it cancels what is in flight: the workers that have these items are killed.
+/// A map that is dropped cancels the items in flight: the workers that have them are killed.
 #[must_use = "a map is lazy: `.blocking()` makes an iterator of it, `next().await` gives the next result"]
 pub struct Map<I: Iterator, R> {
     flights: Flights<I, R>,
@@ -76,19 +76,19 @@ pub fn map<I: IntoIterator, R>(
 }
 
 impl<I: Iterator, R> Map<I, R> {
-    /// The maximum number of items that are taken, and whose results were not asked for yet.
-    /// Default: twice the pool's maximum of workers, times [`chunk`](Map::chunk). With a
-    /// larger number, tiny items travel several with a message.
+    /// The maximum number of items in flight: those that were taken, and whose results were not
+    /// asked for yet. Default: twice the pool's maximum number of workers, times
+    /// [`chunk`](Map::chunk). With a larger number, a message carries several tiny items.
     pub fn in_flight(mut self, items: usize) -> Map<I, R> {
         self.flights.set_in_flight(items);
         self
     }
 
-    /// Sends this number of items with each message, to one worker.
+    /// Sends this number of items to a worker with each message.
     ///
-    /// For tiny items, whose calls take less time than the messages. Default: chosen by the
-    /// time that items take, from 1 to half of each worker's share of
-    /// [`in_flight`](Map::in_flight); 1 where that is not set, either.
+    /// This is for tiny items, whose calls take less time than the messages. Default: 1, unless
+    /// [`in_flight`](Map::in_flight) is set; then the number depends on the time that items take,
+    /// and is at most half of each worker's share of `in_flight`.
     ///
     /// ```
     /// # mod doctest {
@@ -112,18 +112,18 @@ impl<I: Iterator, R> Map<I, R> {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
-    /// Each result comes back as soon as it is there. When a worker dies, the item that it
-    /// had entered fails, and those that it had not go to another worker.
+    /// Each result comes back as soon as it is there. When a worker dies, the item that it had
+    /// entered fails, and the items that it had not entered go to another worker.
     ///
-    /// An item with a descriptor travels alone, and so does each with a
-    /// [`timeout`](Map::timeout). To the pool's limits and [`Stats`](crate::pool::Stats) a
+    /// An item with a descriptor travels alone, and so does every item of a map with a
+    /// [`timeout`](Map::timeout). For the pool's limits and its [`Stats`](crate::pool::Stats), a
     /// message is one call.
     pub fn chunk(mut self, items: usize) -> Map<I, R> {
         self.flights.set_chunk(items);
         self
     }
 
-    /// Limits the time of each item, as [`Call::timeout`](crate::Call::timeout).
+    /// Limits the time of each item, as [`Call::timeout`](crate::Call::timeout) does.
     ///
     /// ```
     /// # mod doctest {
@@ -168,7 +168,7 @@ impl<I: Iterator, R> Map<I, R> {
 
     /// The next result; `None` after the last.
     ///
-    /// Cancel-safe: dropped before it resolves, it has taken no result.
+    /// Cancel-safe: a future that is dropped before it resolves has taken no result.
     ///
     /// ```
     /// # mod doctest {

@@ -50,7 +50,7 @@ impl<I: Iterator, R> Unordered<I, R> {
 
     /// The next result; `None` after the last.
     ///
-    /// Cancel-safe: dropped before it resolves, it has taken no result.
+    /// Cancel-safe: a future that is dropped before it resolves has taken no result.
     #[cfg(feature = "tokio")]
     pub async fn next(&mut self) -> Option<(usize, Result<R>)> {
         poll_fn(|context| self.poll(context)).await
