@@ -22,10 +22,10 @@ use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 /// A worker of a pool that one caller has for itself, from
 /// [`Pool::lease`](crate::Pool::lease).
 ///
-/// All calls with `&mut lease` run in the same process, one after the other (but for those of
+/// All calls with `&mut lease` run in the same process, one after the other (except those of
 /// `async fn`s in a pool with [`concurrency`](crate::pool::Builder::concurrency)), and nobody
-/// else's between them: for what a session keeps there, such as an interpreter or an open
-/// transaction.
+/// else's calls run between them. This is for a session that keeps something in the process, such
+/// as an interpreter or an open transaction.
 ///
 /// ```
 /// # mod doctest {
@@ -65,25 +65,26 @@ use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 /// # fn main() -> anyfork::Result<()> { doctest::main() }
 /// ```
 ///
-/// Dropped between two calls, it gives the worker back to the pool, with all that the calls
-/// have left there; [`retire`](Lease::retire) has it leave instead. Dropped while a call runs,
-/// it kills the worker, unless the call was [detached](crate::Call::detach).
+/// A lease that is dropped between two calls gives the worker back to the pool, with everything
+/// that the calls have left in it; with [`retire`](Lease::retire), the worker leaves instead. A
+/// lease that is dropped while a call runs kills the worker, unless the call was
+/// [detached](crate::Call::detach).
 ///
 /// # Errors
 ///
 /// A call with a lease whose worker is gone, or takes no more calls, fails with
-/// [`ErrorKind::Died`], and was never entered. The worker is gone when
-/// it has died, when a call took too long or was dropped, and when it has retired: after a
-/// panic, or by [`anyfork::retire`](crate::retire). After a
-/// [`shutdown`](crate::Pool::shutdown) calls fail with [`ErrorKind::Closed`].
+/// [`ErrorKind::Died`], and is never entered. The worker is gone when it has died, when a call
+/// took too long or was dropped, and when it has retired after a panic or by
+/// [`anyfork::retire`](crate::retire). After a [`shutdown`](crate::Pool::shutdown), calls fail
+/// with [`ErrorKind::Closed`].
 ///
 /// # Caveats
 ///
-/// The worker counts to [`max`](crate::pool::Builder::max): with as many leases as that, calls
-/// with the pool wait. What replaces workers after so many calls, at an age, after a renewal
-/// or a growth, waits for the end of the lease. [`each`](crate::pool::Each) runs in leased
-/// workers, too, between the calls of the lease. In a process that the program has forked, the
-/// lease is of no use, and does nothing.
+/// The worker counts towards [`max`](crate::pool::Builder::max): if there are as many leases as
+/// that, calls with the pool wait. If a worker is to be replaced because of its number of calls,
+/// its age, its growth or a renewal, the replacement waits for the end of the lease.
+/// [`each`](crate::pool::Each) runs in leased workers, too, between the calls of the lease. In a
+/// process that the program has forked, a lease does nothing.
 pub struct Lease {
     shared: Arc<Shared>,
     id: CallId,
@@ -124,15 +125,17 @@ impl Lease {
         self.watch.pid()
     }
 
-    /// The worker's process, for code with a runtime: to signal it, to wait for its exit.
+    /// A handle of the worker's process, for code with a runtime: to signal the process, or to
+    /// wait for its exit.
     ///
-    /// It outlives the lease, and then is that of a worker that others use.
+    /// The handle outlives the lease. After the lease, other callers may have calls in this
+    /// process.
     #[cfg(feature = "tokio")]
     pub fn child(&self) -> ChildHandle {
         ChildHandle::new(self.watch.clone())
     }
 
-    /// The worker's process, for code without a runtime: see [`child`](Lease::child).
+    /// A handle of the worker's process, for code without a runtime: see [`child`](Lease::child).
     ///
     /// ```
     /// # mod doctest {
@@ -159,8 +162,8 @@ impl Lease {
         blocking::handle::ChildHandle::new(self.watch.clone())
     }
 
-    /// Ends the lease, and has the worker leave the pool, so that nobody meets what the calls
-    /// have left there. Calls that were made before still run.
+    /// Ends the lease, and makes the worker leave the pool, so that nobody else finds what the
+    /// calls have left in it. Calls that were made before this still run.
     pub fn retire(mut self) {
         self.end(true);
     }

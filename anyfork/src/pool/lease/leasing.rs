@@ -21,10 +21,10 @@ use crate::pool::lease::{Lease, of_another_process};
 use crate::pool::prepared::next_number;
 use crate::pool::state::event::{CallId, Event, Reason, Return};
 
-/// A lease under way, from [`Pool::lease`](crate::Pool::lease): finished with `.await`
-/// (feature `tokio`, in any runtime) or [`blocking`](Leasing::blocking).
+/// A lease under way, from [`Pool::lease`](crate::Pool::lease). Finish it with `.await` (feature
+/// `tokio`, in any runtime) or [`blocking`](Leasing::blocking).
 ///
-/// Dropped before, it gives its place in the queue to the next.
+/// If it is dropped before that, its place in the queue goes to the next.
 ///
 /// See [`Pool::lease`](crate::Pool::lease) for an example.
 ///
@@ -40,8 +40,8 @@ pub struct Leasing {
 }
 
 impl Pool {
-    /// A worker for the caller alone, until the [`Lease`] is dropped. It waits in turn with the
-    /// calls for a worker that is free, or for a new one.
+    /// Asks for a worker for the caller alone, until the [`Lease`] is dropped. The request waits
+    /// in one queue with the calls, for a free worker or a new one.
     ///
     /// ```
     /// # mod doctest {
@@ -70,8 +70,8 @@ impl Pool {
     ///
     /// [`ErrorKind::Full`], and [`ErrorKind::TimedOut`] after the pool's
     /// [`queue_timeout`](crate::pool::Builder::queue_timeout), as for a call;
-    /// [`ErrorKind::Closed`] after a shutdown, also when that comes while it waits; and why no
-    /// worker could be started: see [`Launch`](crate::Launch).
+    /// [`ErrorKind::Closed`] after a shutdown, even one that comes while the request waits; and
+    /// the reason why no worker could be started: see [`Launch`](crate::Launch).
     ///
     /// [`ErrorKind::Full`]: crate::ErrorKind::Full
     /// [`ErrorKind::TimedOut`]: crate::ErrorKind::TimedOut
@@ -97,7 +97,7 @@ impl Leasing {
         }
     }
 
-    /// Limits how long it waits for a worker; replaces the pool's
+    /// Limits how long the request waits for a worker, in place of the pool's
     /// [`queue_timeout`](crate::pool::Builder::queue_timeout).
     ///
     /// ```
@@ -191,7 +191,7 @@ fn request(shared: &Shared, inner: &mut Inner, id: CallId) {
     shared.tell(inner, Event::Lease { id, queue_timeout });
 }
 
-/// The future of a lease. Dropped before it resolves, it leaves the queue.
+/// The future of a lease. A future that is dropped before it resolves leaves the queue.
 #[cfg(feature = "tokio")]
 impl Future for Leasing {
     type Output = Result<Lease>;
