@@ -13,8 +13,8 @@
 //! | runs | in a fresh process | in a process of a pool, or a fresh one |
 //! | fails | with its [`Exit`](crate::Exit) | with the call's [`Error`](crate::Error), which says whether the function was entered |
 //!
-//! A call suits work that is given away and awaited: an image to resize, a document to
-//! parse, code that crashes. A worker suits a conversation, and a service that stays.
+//! A call suits work that is handed over and awaited: an image to resize, a document to parse,
+//! code that may crash. A worker suits a conversation, or a service that keeps running.
 
 pub(crate) mod arrivals;
 pub(crate) mod base;

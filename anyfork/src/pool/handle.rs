@@ -21,10 +21,10 @@ use crate::pool::worker_info::{Worker, WorkerState};
 
 /// Worker processes that serve calls of functions with [`#[anyfork::call]`](macro@crate::call).
 ///
-/// A clonable handle, for any thread and any runtime or none, at once. Workers are started
-/// when calls need them, up to [`max`](Builder::max), and leave when they have had nothing
-/// to do for a while. Calls wait for a worker in this process: a deadline, a drop or the
-/// death of a worker costs one call.
+/// This is a clonable handle, which can be used in any thread, and in any runtime or none, at the
+/// same time. Workers are started when calls need them, up to [`max`](Builder::max), and leave
+/// when they have had nothing to do for a while. The queue of waiting calls is in this process: a
+/// deadline, a dropped call or the death of a worker costs one call.
 ///
 /// ```
 /// # mod doctest {
@@ -49,20 +49,22 @@ use crate::pool::worker_info::{Worker, WorkerState};
 /// ```
 ///
 /// [`lease`](Pool::lease) gives a worker to one caller alone. When the last handle is dropped,
-/// idle workers end at once, and calls whose [`Call`](crate::Call) lives finish.
+/// idle workers end at once, and calls whose [`Call`](crate::Call) still exists finish.
 ///
 /// # Caveats
 ///
-/// A call that needs a new worker asks the template for it in its own thread, and the first
-/// of all starts the template: [`prepare`](Pool::prepare) does that ahead.
+/// If a call needs a new worker, the thread that makes the call asks the template for the worker,
+/// and the first call of all starts the template: [`prepare`](Pool::prepare) does that in
+/// advance.
 ///
-/// Workers have the rights that the program has when they are started. A program that gives
-/// rights up does so before [`build`](Builder::build). If it does so later, the other workers
-/// leave at the next start, and the base is made again as for a template that is gone (see
-/// [`remake`](Builder::remake)): one that is not made again keeps its rights.
+/// Workers have the rights that the program has when they are started. A program that gives up
+/// rights should do so before [`build`](Builder::build). If it does so later, the workers with
+/// the old rights leave at the next start, and the process that workers are forked from is made
+/// again, as when its template is gone (see [`remake`](Builder::remake)). If it is not made
+/// again, it keeps its rights, and so do the workers that are forked from it.
 ///
-/// In a process that the program has forked itself, a handle leads to a pool of that
-/// process's own: its workers, with the same settings, are started at the first call.
+/// In a process that the program has forked itself, a handle leads to a separate pool of that
+/// process, with the same settings. Its workers are started at the first call.
 #[derive(Clone)]
 pub struct Pool(Arc<Handle>);
 
@@ -78,14 +80,14 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// As [`Process::new`] and [`Builder::build`].
+    /// Those of [`Process::new`] and [`Builder::build`].
     pub fn new() -> Result<Pool> {
         Pool::builder(Process::new()?).build()
     }
 
-    /// A pool whose workers are forks of this process, with its settings and preparation. It
-    /// is their template, so its limits hold for it, too: see
-    /// [`Process`](Process#two-stages).
+    /// The builder of a pool whose workers are forks of `process`, with its settings and
+    /// preparation. The process becomes their template, so its limits hold for the template, too:
+    /// see [`Process`](Process#two-stages).
     ///
     /// ```
     /// # mod doctest {
@@ -143,11 +145,11 @@ impl Pool {
         Ok(shared)
     }
 
-    /// Waits until the template and [`idle`](Builder::idle) workers are there, at least one,
-    /// or says why not.
+    /// Waits until the template and [`idle`](Builder::idle) workers, at least one, are ready, or
+    /// says why they are not.
     ///
-    /// A program that calls it at its start finds out there that a worker's init fails, and
-    /// its first call waits for no start.
+    /// A program that calls this at its start finds out early if the init of its workers fails,
+    /// and its first call does not wait for a start.
     ///
     /// ```
     /// use anyfork::{ErrorKind, Pool, Process};
@@ -170,7 +172,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Why no worker could be started: see [`Launch`](crate::Launch).
+    /// The reason why no worker could be started: see [`Launch`](crate::Launch).
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) after a shutdown.
     pub fn prepare(&self) -> Wait {
         let shared = self.shared();
@@ -180,8 +182,8 @@ impl Pool {
         Wait::new(shared, Goal::Prepared)
     }
 
-    /// Waits until a call would neither be refused nor wait for long. A hint: another thread
-    /// may be faster.
+    /// Waits until a call would neither be refused nor wait for long. This is only a hint:
+    /// another thread may be faster.
     ///
     /// ```
     /// # mod doctest {
@@ -209,9 +211,9 @@ impl Pool {
         Wait::new(self.shared(), Goal::Ready)
     }
 
-    /// Makes new workers forks of another process, such as one with newer data. One of them
-    /// is started first; then the old ones leave, each after its present call. If it cannot
-    /// be started, the old ones go on.
+    /// Makes all new workers forks of another process, for example of one with newer data. First,
+    /// one such worker is started; then the old workers leave, each after its present call. If
+    /// the first new worker cannot be started, the old workers go on.
     ///
     /// ```
     /// # mod doctest {
@@ -235,8 +237,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Why the first worker could not be started; [`ErrorKind::Closed`] if another renewal
-    /// begins before it is there, and after a shutdown.
+    /// The reason why the first new worker could not be started; [`ErrorKind::Closed`] if another
+    /// renewal begins before that worker is ready, and after a shutdown.
     ///
     /// [`ErrorKind::Closed`]: crate::ErrorKind::Closed
     pub fn renew(&self, process: Process) -> Wait {
@@ -257,11 +259,11 @@ impl Pool {
         Wait::new(shared, Goal::Renewed(renewal))
     }
 
-    /// Changes the maximum number of workers. Workers above it leave after their present
+    /// Changes the maximum number of workers. Workers in excess of it leave after their present
     /// call.
     ///
-    /// For programs that share a machine, or that learn how many CPUs they may use only
-    /// later.
+    /// This is for programs that share a machine, or that learn only later how many CPUs they may
+    /// use.
     ///
     /// ```
     /// # mod doctest {
@@ -292,7 +294,7 @@ impl Pool {
         }
     }
 
-    /// The pool's numbers, which belong to one moment.
+    /// The pool's numbers, all of the same moment.
     ///
     /// ```
     /// # mod doctest {
@@ -318,10 +320,10 @@ impl Pool {
         }
     }
 
-    /// The workers that are there now.
+    /// The pool's present workers.
     ///
-    /// For people who look for the process that hangs, and where. A program that decides by
-    /// it races with the pool.
+    /// This is for people who want to know which process hangs, and where. A program that bases
+    /// decisions on it races with the pool.
     ///
     /// See [`Worker`] for an example.
     pub fn workers(&self) -> Vec<Worker> {
@@ -354,12 +356,12 @@ impl Pool {
 }
 
 impl Builder {
-    /// Makes the pool. [`idle`](Builder::idle) workers are on their way then.
+    /// Makes the pool, and starts its [`idle`](Builder::idle) workers without waiting for them.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the thread that watches pools cannot be
-    /// started. Whether workers can be started, [`prepare`](crate::Pool::prepare) tells.
+    /// started. [`prepare`](crate::Pool::prepare) tells whether workers can be started.
     pub fn build(self) -> Result<Pool> {
         Pool::with(self.into_recipe())
     }

@@ -6,8 +6,8 @@ use std::fmt;
 use crate::exit::Exit;
 use crate::pool::state::event::Reason;
 
-/// A worker that has left its pool: what [`Builder::on_exit`](crate::pool::Builder::on_exit)
-/// is called with.
+/// A worker that has left its pool, as the callback of
+/// [`Builder::on_exit`](crate::pool::Builder::on_exit) gets it.
 ///
 /// ```
 /// # mod doctest {

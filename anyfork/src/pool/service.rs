@@ -12,14 +12,14 @@ use crate::pool::handle::Pool;
 use crate::pool::on::OnPool;
 use crate::pool::wait::Wait;
 
-/// Calls of a function in a pool as a `tower_service::Service` (feature `tower`): from a
-/// companion's `service`.
+/// Calls of a function in a pool as a `tower_service::Service` (feature `tower`). A companion's
+/// `service` makes it.
 ///
-/// The request is the parameter, the tuple of them, or `()`; the response is what the
-/// function returns. It is ready when a call would not have to wait for long, as
-/// [`Pool::ready`]: so `load_shed` refuses what a pool has no room for. A response that is
-/// dropped, as by `timeout`, undoes its call, and its worker is killed. A retry policy asks
-/// [`Error::never_entered`].
+/// The request is the parameter, a tuple of the parameters, or `()`; the response is what the
+/// function returns. The service is ready when a call would not have to wait for long, as with
+/// [`Pool::ready`], so that `load_shed` refuses what the pool has no room for. If a response is
+/// dropped, for example by `timeout`, its call is cancelled, and the worker is killed. A retry
+/// policy can ask [`Error::never_entered`].
 ///
 /// ```
 /// # mod doctest {

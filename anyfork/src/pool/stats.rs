@@ -25,15 +25,15 @@ pub struct Stats {
     /// Calls that wait for a worker.
     pub queued: u64,
 
-    /// Calls that were made, the refused ones included.
+    /// Calls that were made, including the refused ones.
     pub calls: u64,
-    /// Calls whose function has returned, also an error.
+    /// Calls whose function has returned, be it an error.
     pub returned: u64,
-    /// Calls whose function has panicked, also where the panic aborted the worker.
+    /// Calls whose function has panicked, even if the panic aborted the worker.
     pub panicked: u64,
     /// Calls whose worker exited.
     pub died: u64,
-    /// Calls whose time was over, in the queue or in a worker.
+    /// Calls whose time was up, in the queue or in a worker.
     pub timed_out: u64,
     /// Calls that were dropped, or ended with their pool.
     pub cancelled: u64,
@@ -49,18 +49,18 @@ pub struct Stats {
     pub started: u64,
     /// Workers that could not be started.
     pub start_failures: u64,
-    /// Workers that were replaced after so many calls, such an age, so much growth, a panic, or
-    /// at their own wish.
+    /// Workers that were replaced because of their number of calls, their age, their growth or a
+    /// panic, or that called `anyfork::retire`.
     pub retired: u64,
 
-    /// How long calls have waited for a worker, in sum.
+    /// The total time that calls have waited for a worker.
     pub waited: Duration,
-    /// How long workers have had calls, in sum.
+    /// The total time that workers have had calls.
     pub ran: Duration,
-    /// The longest wait of a call that a worker got.
+    /// The longest time that a call has waited before a worker got it.
     pub max_waited: Duration,
-    /// The most workers that have had a call at once.
+    /// The largest number of workers that had a call at the same time.
     pub max_busy: u64,
-    /// The most calls that have waited at once.
+    /// The largest number of calls that waited at the same time.
     pub max_queued: u64,
 }

@@ -15,10 +15,11 @@ use crate::pool::ended;
 use crate::pool::entry::Wake;
 use crate::pool::inner::{Inner, Renewal};
 
-/// An operation of a pool that takes time: under way when it is made, and finished with
-/// `.await` or [`blocking`](Wait::blocking).
+/// An operation of a pool that takes time. It is under way when its method returns; wait for its
+/// end with `.await` or [`blocking`](Wait::blocking).
 ///
-/// It may be awaited in any runtime. Dropped, it only stops waiting: the operation goes on.
+/// It may be awaited in any runtime. If it is dropped, only the waiting stops: the operation goes
+/// on.
 ///
 /// See [`Pool::prepare`](crate::Pool::prepare) for an example.
 #[must_use = "nobody waits for it yet: `.await` it or call `.blocking()`"]
@@ -45,11 +46,11 @@ impl Wait {
         Wait { shared, goal }
     }
 
-    /// Waits.
+    /// Waits until the operation has finished.
     ///
     /// # Errors
     ///
-    /// Those of the method that has made it.
+    /// Those of the method that returned it.
     pub fn blocking(self) -> Result<()> {
         let shared = self.shared?;
         loop {

@@ -39,7 +39,7 @@ pub struct Worker {
     pub(crate) age: Duration,
 }
 
-/// What a worker does.
+/// What a worker is doing.
 ///
 /// See [`Worker`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,13 +62,13 @@ impl Worker {
         self.pid
     }
 
-    /// What it does.
+    /// What it is doing.
     pub fn state(&self) -> WorkerState {
         self.state
     }
 
-    /// The name of the function that it runs, while it has a call: of several, the one that it
-    /// has had for longest.
+    /// The name of the function that it is running, if it has a call. If it has several calls,
+    /// this is the call that it has had for longest.
     pub fn function(&self) -> Option<&str> {
         self.function
     }
@@ -78,7 +78,7 @@ impl Worker {
         self.calls
     }
 
-    /// How long ago its start began.
+    /// The time since its start began.
     pub fn age(&self) -> Duration {
         self.age
     }

@@ -9,9 +9,9 @@ use crate::pool::state::event::Event;
 use crate::pool::wait::{Goal, Wait};
 
 impl Pool {
-    /// Takes no new calls, which fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
-    /// Calls that wait or run may take `grace` longer; then they are killed. Waits until
-    /// every worker was reaped.
+    /// Shuts the pool down: new calls fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    /// Calls that wait or run have `grace` to finish; then they are killed. Waits until every
+    /// worker has been reaped.
     ///
     /// ```
     /// # mod doctest {
@@ -41,7 +41,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Only in a process that was forked itself: what the system refuses there.
+    /// Only in a process that the program has forked: the reason why its pool cannot be made
+    /// there.
     pub fn shutdown(&self, grace: Duration) -> Wait {
         let shared = self.shared();
         if let Ok(shared) = &shared {
@@ -50,8 +51,8 @@ impl Pool {
         Wait::new(shared, Goal::Ended)
     }
 
-    /// Kills every worker now, and takes no new calls. Calls that wait or run fail with
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    /// Kills every worker now. The pool takes no new calls after that. Calls that wait or run
+    /// fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
     ///
     /// ```
     /// # mod doctest {

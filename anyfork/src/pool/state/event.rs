@@ -215,17 +215,18 @@ pub(crate) enum End {
 pub enum Reason {
     /// It exited by itself.
     Died,
-    /// It was idle for too long, or one too many.
+    /// It was idle for too long, or there were too many workers.
     Idle,
-    /// It had served long enough, or panicked, or it or its lease asked for it.
+    /// It had served for long enough, it had panicked, or it was retired by its function or its
+    /// lease.
     Retired,
     /// Its call took too long.
     TimedOut,
-    /// Its call was dropped, or its lease in a call.
+    /// Its call was dropped, or its lease was dropped during a call.
     Cancelled,
     /// It sent nonsense.
     Nonsense,
-    /// The workers are forks of another base now.
+    /// The pool was renewed: its workers are now forks of another process.
     Renewed,
     /// The pool ended.
     ShutDown,
