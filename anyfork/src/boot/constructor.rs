@@ -97,8 +97,8 @@ fn accept_hello(one_thread: OneThread, number: &str) -> Option<(OwnedFd, UnixStr
 fn may_serve(control: BorrowedFd<'_>) -> Result<()> {
     // An owner of a template runs the program's functions with the template's rights.
     if startup::runs_with_raised_rights() && !peer::is_trusted(control) {
-        let message = "the program runs with raised rights (AT_SECURE) that it got at its start \
-             and has not in its caller: it cannot be exec'ed as a template";
+        let message = "the program runs with raised rights (AT_SECURE) that it got at its start, \
+             and that its caller does not have: it cannot be exec'ed as a template";
         return Err(Error::new(ErrorKind::ExecFailed, message));
     }
     // Threads that other constructors have started are no reason to refuse: the
@@ -112,7 +112,7 @@ fn fork_early() -> Result<TemplateSockets> {
     // Before this library opens any descriptor.
     let keep = match registry::early().iter().any(|early| early.keep_fds) {
         true => fd::inherited_above_standard()
-            .map_err(|error| Error::io("no early template: look what to keep open", error))?,
+            .map_err(|error| Error::io("no early template: list open descriptors", error))?,
         false => Vec::new(),
     };
     fd::open_standard_streams()

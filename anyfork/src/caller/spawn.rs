@@ -307,7 +307,7 @@ impl<S: AsFd> Spawn<S> {
         let status = self.status.take().expect("there until here");
         if self.job.role == Role::Worker {
             socket::forget_senders(self.socket().as_fd())
-                .map_err(|error| Error::io("make a worker's socket the user's", error))?;
+                .map_err(|error| Error::io("make a worker's socket ready for use", error))?;
         }
         // The template has replied before its child did.
         self.job.template.poll_startup();

@@ -130,7 +130,7 @@ fn executed(rights: Option<Rights>) -> Result<Arc<TemplateHandle>> {
     let sockets = exec::this_program().map_err(|error| match has_other_rights() {
         true => error.during(
             "this program has given up rights since it began, so it needs a template that is \
-             executed with those that it has (make one after giving them up, where the program's \
+             executed with its present rights (make one after giving them up, where the program's \
              file can be executed; or annotate it with `#[anyfork::early(keep_rights)]`)",
         ),
         false => error,

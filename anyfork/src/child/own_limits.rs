@@ -39,8 +39,8 @@ pub(crate) fn reason_of_refused_fork(error: &io::Error) -> String {
     let texts = given.filter_map(|resource| {
         let (soft, _) = rlimit::limit(resource.number()).ok()?;
         Some(format!(
-            " with the limit {resource} of {soft} that it has been given itself: an `rlimit` of \
-             the workers alone is set after `fork`"
+            " with the limit {resource} of {soft} that it has been given itself: set the \
+             `rlimit` after `fork` to limit the workers alone"
         ))
     });
     texts.collect()
@@ -61,8 +61,8 @@ pub(crate) fn check_template() -> Result<()> {
         };
         if is_given(resource) && size.is_some_and(|size| size.saturating_add(ROOM) > soft) {
             let message = format!(
-                "the limit {resource} of {soft} is too small for the template that has been given \
-                 it, which needs {}: an `rlimit` of the workers alone is set after `fork`",
+                "the limit {resource} of {soft} is too small for the template, which needs {}: set \
+                 the `rlimit` after `fork` to limit the workers alone",
                 size.unwrap_or_default() + ROOM
             );
             return Err(Error::io(

@@ -54,7 +54,7 @@ fn install(entry: &mut Entry) -> Result<Outcome> {
     };
     dispatcher::set_global_default(Dispatch::new(courier)).map_err(|_| {
         let message = "the worker has a subscriber of its own, which its template has set: its \
-                       events cannot go home";
+                       events cannot be sent to the program";
         Error::new(ErrorKind::InitFailed, message)
     })?;
     Ok(Outcome::SUCCESS)

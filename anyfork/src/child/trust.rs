@@ -50,7 +50,7 @@ impl Trust {
                 self.user
             ))),
             None => Err(refused(format_args!(
-                "the template serves only who sends through a socket pair of anyfork's"
+                "the template serves only senders that use a socket pair of anyfork's"
             ))),
         }
     }

@@ -84,7 +84,8 @@ use crate::pool::state::event::{CallId, Event, Return, To, WorkerId};
 /// that, calls with the pool wait. If a worker is to be replaced because of its number of calls,
 /// its age, its growth or a renewal, the replacement waits for the end of the lease.
 /// [`each`](crate::pool::Each) runs in leased workers, too, between the calls of the lease. In a
-/// process that the program has forked, a lease does nothing.
+/// process that the program has forked, calls with the lease fail with [`ErrorKind::Closed`], and
+/// dropping it does nothing.
 pub struct Lease {
     shared: Arc<Shared>,
     id: CallId,
@@ -196,7 +197,7 @@ impl Lease {
 
 /// The error for a lease of the process that this one was forked from.
 fn of_another_process() -> Error {
-    let message = "the lease is of the process that this one was forked from";
+    let message = "the lease belongs to the process from which this one was forked";
     Error::new(ErrorKind::Closed, message)
 }
 

@@ -375,8 +375,8 @@ impl Drop for PoolCall {
 
 /// The error for a call of the process that this one was forked from.
 fn of_another_process() -> Error {
-    let message = "the call is of the process that this one was forked from, and its result goes \
-                   there";
+    let message = "the call belongs to the process from which this one was forked, and its result \
+                   goes there";
     Error::new(ErrorKind::Closed, message)
 }
 

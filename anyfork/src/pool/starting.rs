@@ -43,8 +43,8 @@ impl Shared {
         let has_changed = inner.rights.as_ref().is_some_and(|it| *it != rights);
         if has_changed && thread::current().name() == Some(WATCHER) {
             drop(inner);
-            let message = "the rights of the program have changed since a thread of its own \
-                           has started a worker";
+            let message = "the rights of the program have changed, so a thread of the program has \
+                           to start the next worker";
             return Err(Error::new(ErrorKind::ForkFailed, message));
         }
         inner.rights = Some(rights.clone());

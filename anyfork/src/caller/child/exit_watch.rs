@@ -285,7 +285,7 @@ impl Shared {
 
     fn state(&self) -> Result<ProcessState> {
         pidfd::state(self.pidfd.as_fd())
-            .map_err(|error| Error::io("look how far a worker is", error))
+            .map_err(|error| Error::io("look whether a worker has exited", error))
     }
 
     /// The exit of a child whose usage nobody has reported.

@@ -186,13 +186,13 @@ impl AsFd for StatusPipe {
 
 /// The error for a child that is not ready and has something else in its status pipe.
 pub(crate) fn spoiled() -> Error {
-    Malformed::Because("its status pipe has something else in it than a failure and an exit").into()
+    Malformed::Because("its status pipe holds something other than a failure and an exit").into()
 }
 
 /// The error for a status that no process and no kernel reports.
 pub(crate) fn lost(failure: Option<Failure>) -> Error {
     let message = "the worker has ended and its status is lost: its template was killed before it \
-                   could report it, and this kernel does not keep it (Linux 6.15 and later do)";
+                   could report the status, and this kernel has not kept it (Linux 6.15 and later do)";
     Error::died(message, Exit::unknown(failure))
 }
 

@@ -224,11 +224,11 @@ impl ReplyReader {
                 None => Err(Malformed::Because("the kernel does not tell who answers").into()),
             };
         };
-        let failed = |error| Error::io("look whose pidfd has come", error);
+        let failed = |error| Error::io("check whose pidfd has come", error);
         let error = match pidfd::whose(fd.as_fd(), pid) {
             Ok(Whose::Theirs) => return Ok((pid, Some(fd))),
             Ok(Whose::Others) => {
-                Malformed::Because("it answers with what is not its own pidfd").into()
+                Malformed::Because("it answers with a pidfd that is not its own").into()
             }
             // Such a kernel leaves nothing better than the pid that it has told.
             Ok(Whose::Unknown) => match pidfd::open(pid) {

@@ -62,8 +62,8 @@ fn loaded_by_another() -> Error {
     let library = objects::own_library().unwrap_or_default();
     let program = fs::read_link("/proc/self/exe").unwrap_or_default();
     let message = format!(
-        "anyfork is in the library `{}`, which the program `{}` has loaded while it ran: that \
-         program does not link anyfork, and would run as itself if it were executed as a \
+        "anyfork is in the library `{}`, which the program `{}` has loaded at run time: that \
+         program does not link anyfork, and would do its own work if it were executed as a \
          template. Build a program that links anyfork and has the workers, and make processes of \
          it with `Process::exec_program`",
         library.display(),

@@ -140,7 +140,7 @@ impl TemplateHandle {
 
     /// Has the template keep so many spares: `false` if there is no room for the message.
     pub(crate) fn try_keep_warm(&self, count: u32) -> Result<bool> {
-        let failed = |error| Error::io("keep a template's children warm", error);
+        let failed = |error| Error::io("set the number of a template's spares", error);
         let at = time::monotonic_nanos().map_err(failed)?;
         let bytes = ControlMessage::SetSpares(SpareTarget { count, at }).encode();
         let control = self.control();

@@ -28,7 +28,7 @@ pub(crate) fn run(
 ) -> Result<(Exit, [Vec<u8>; 2])> {
     for pipe in stdin.iter().chain(streams.iter().flatten()) {
         let set = fd::set_nonblocking(pipe.as_fd());
-        set.map_err(|error| Error::io("make a pipe not block", error))?;
+        set.map_err(|error| Error::io("make a pipe non-blocking", error))?;
     }
     let bytes = exchange.terms.bounds.input.take();
     let mut input = stdin.zip(bytes).map(|(pipe, bytes)| Input {
