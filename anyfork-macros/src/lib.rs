@@ -74,8 +74,8 @@ use proc_macro::TokenStream;
 /// `UnixStream` for an argument. A worker that needs no socket leaves the parameter out, and the
 /// socket is closed: `fn thumbnail(image: PathBuf)`.
 ///
-/// It returns `()`, `!`, `ExitCode`, or a `Result` of these whose error
-/// implements `Display` and `Debug`.
+/// The function returns `()`, `!`, `ExitCode`, or a `Result` of these whose error implements
+/// `Display` and `Debug`.
 ///
 /// An `async fn` gets a tokio runtime of its own in its process; this needs
 /// anyfork's feature `tokio`, which is on by default.
@@ -119,7 +119,7 @@ use proc_macro::TokenStream;
 ///   A program that is a subreaper (`PR_SET_CHILD_SUBREAPER`) becomes the parent once the
 ///   template has exited.
 /// - std names the first thread of a program in its start-up code, which does not run in a
-///   worker: there `std::thread::current().name()` is `None`. The kernel's name of the thread
+///   worker: there `std::thread::current().name()` is `None`. The kernel's name for the thread
 ///   (`comm`) is the beginning of the process's title: `anyfork: ` and the worker's name.
 /// - Each thread makes the random keys of std's `HashMap` when it first needs them. If a preload
 ///   or init function has made them, the first threads of all workers of that template have the
@@ -139,8 +139,8 @@ use proc_macro::TokenStream;
 /// - The companion takes the function's name in the type namespace: no type or module of this
 ///   name can be defined beside it.
 /// - The path of a nested function does not contain the outer function's name, and two versions
-///   of one crate have the same paths. A companion starts its own function even so; but functions
-///   that share a path need a `name` each to be started by name.
+///   of one crate have the same paths. A companion starts its own function all the same. To be
+///   started by name, functions that share a path need a `name` each.
 /// - A crate that is never named in code is not linked, and neither are its workers:
 ///   `use jobs as _;` names it.
 #[proc_macro_attribute]
@@ -188,8 +188,8 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// `main`, or a free function without parameters. Its return type is one that a worker may have
 /// (see [`worker`](macro@worker)). The attribute does not change the function. If a program has
-/// several, they run in the order of their full paths. In a test file, which has no `main`,
-/// annotate an empty function: the tests then have an early template.
+/// several annotated functions, they run in the order of their full paths. In a test file, which
+/// has no `main`, annotate an empty function: the tests then have an early template.
 ///
 /// # Keys
 ///
@@ -204,9 +204,9 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A program that gives up rights after its start (a change of user, fewer capabilities,
 /// chroot(2), `no_new_privs`, seccomp(2)) would get them back through a template that still has
-/// them. So at its next use the template ends instead, and another template is executed with the
+/// them. So that template is not used again: it ends, and another one is executed with the
 /// program's present rights. (The bounding set, which limits the capabilities of executed
-/// programs, is compared for external programs only: to read it takes some 41 system calls, and
+/// programs, is compared for external programs only: reading it takes some 41 system calls, and
 /// it limits nothing in a worker that executes no program.) If the program's file has
 /// capabilities (`setcap`), its early template has them, too, and serves the program. No other
 /// template can be executed, neither before nor after the program gives them up, because the file
@@ -336,10 +336,10 @@ pub fn early(keys: TokenStream, item: TokenStream) -> TokenStream {
 /// - postcard's format does not describe itself: types with `#[serde(flatten)]`,
 ///   `#[serde(untagged)]` or `#[serde(skip_serializing_if = "…")]`, and `serde_json::Value`,
 ///   cannot be decoded. Send such a type as `anyfork::Json`.
-/// - A call finds its function by the function's name, the names of its parameters, and its types
-///   with their sizes. Another program (`Process::exec_program`) or plugin in which these differ
-///   refuses the call. A structure whose fields have changed, but whose size has not, goes
-///   unnoticed.
+/// - A call finds its function by the function's name, the names of its parameters, and the types
+///   in its signature with their sizes. Another program (`Process::exec_program`) or plugin in
+///   which these differ refuses the call. A structure whose fields have changed, but whose size
+///   has not, goes unnoticed.
 /// - If a function forks, the copy of the process may return from the function, too: the copy's
 ///   answer is refused, and the copy exits.
 /// - The process of a call has a handler for SIGINT and SIGQUIT that does nothing, because a
@@ -404,7 +404,7 @@ pub fn call(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Errors
 ///
-/// As [`worker`](macro@worker); `async` is not supported.
+/// Those of [`worker`](macro@worker). In addition, `async` is not supported.
 ///
 /// # Caveats
 ///
