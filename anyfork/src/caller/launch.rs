@@ -53,11 +53,11 @@ use crate::error::{Error, Result};
 /// # Shortage of descriptors
 ///
 /// A launch of a worker or a program needs up to twelve entries of the descriptor table for a
-/// moment. As long as the process runs, it needs two entries, and one for each piped stream. If
-/// the table is full (`EMFILE`), the launch waits as long as other operations of this program
-/// hold entries that they will give back. Such operations are launches, `status` and `output` of
-/// commands, and waits for processes, if a thread or a task is waiting for them at that time. If
-/// there are none, the launch fails at once. [`timeout`] bounds this wait, too. In two cases a
+/// moment. As long as the process runs, two entries stay in use, and one for each piped stream.
+/// If the table is full (`EMFILE`), the launch waits as long as other operations of this program
+/// hold entries that they will give back. Such an operation is a launch, a `status` or `output`
+/// of a command, or a wait for a process, if some thread or task is waiting for it at that time.
+/// If there is none, the launch fails at once. [`timeout`] bounds this wait, too. In two cases a
 /// full table is an error at once: when descriptors that were given to a
 /// [`Command`](crate::Command) have to be duplicated, and when a template has to be made.
 ///
@@ -73,7 +73,7 @@ use crate::error::{Error, Result};
 ///
 /// A preload or init function may fork a process and leave it behind. That process then holds its
 /// parent's sockets open. If the template is killed after that, its launches still end: a launch
-/// whose request the template has not read ends after about a second. A launch whose child exists
+/// whose request the template has not read ends after about a second; a launch whose child exists
 /// already ends with that child, which gets the time that it needs to prepare itself. In three
 /// cases only [`timeout`] ends a launch or a [`prepare`](crate::Process::prepare): the template
 /// has left such a process behind and is killed while it is being prepared; the template was to

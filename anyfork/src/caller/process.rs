@@ -44,7 +44,7 @@ use crate::spec::Step;
 ///    that is for a further process, which is forked from the template.
 /// 3. **Consumed**: it has become a worker ([`run`](Process::run)), a program
 ///    ([`exec`](Process::exec)), a descriptor ([`into_fd`](Process::into_fd)), or the template of
-///    a [`Pool`](crate::Pool). This is why its methods take it by value. (A
+///    a [`Pool`](crate::Pool). This is why the methods of a `Process` take it by value. (A
 ///    [`Command`](crate::Command) can be started again, so its methods borrow it, as std's do.)
 ///
 /// A `Process` is `Send + Sync`: many threads may fork one template at once, without a lock that
@@ -55,8 +55,8 @@ use crate::spec::Step;
 /// What is set before `fork` belongs to the template, and all its forks inherit it; what is set
 /// after `fork` belongs to that fork alone. In each process, the settings are applied first; then
 /// the init functions run, with the limits and as the [user](Process::uid) that were set. So code
-/// that needs root's rights is an init function of the template, and `uid` is set after `fork`.
-/// Here, a limit is set for one fork alone:
+/// that needs root's rights goes into an init function of the template, and `uid` is set after
+/// `fork`. Here, a limit is set for one fork alone:
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
@@ -130,8 +130,8 @@ impl Process {
     /// Forks this process: the child has all arguments, descriptors and preparation so far. A
     /// child may be forked again, to any depth.
     ///
-    /// The first fork creates this process. It exits once this [`Process`] and all that were
-    /// forked from it, directly or not, are dropped, and its children have exited.
+    /// The first fork creates this process. The process exits once this [`Process`] and all that
+    /// were forked from it, directly or not, are dropped, and its children have exited.
     ///
     /// # Errors
     ///
@@ -291,7 +291,7 @@ impl Process {
     /// # Errors
     ///
     /// Every launch from this process fails with [`ErrorKind::InitFailed`], which has the
-    /// function's own error, or as for a worker with [`ErrorKind::UnknownWorker`],
+    /// function's own error, or, as for a worker, with [`ErrorKind::UnknownWorker`],
     /// `AmbiguousName` or `BadArgument`. No process is left.
     ///
     /// AnyEvent::Fork: `eval`.

@@ -45,7 +45,7 @@ impl Process {
     /// A freshly exec'ed copy of this program: nothing is shared, and it has an
     /// address-space layout of its own.
     ///
-    /// Works from any thread, at any size of the program, and after the program's file was
+    /// Works from any thread, whatever the program's size, and after the program's file was
     /// replaced or deleted. It never runs the program's `main`. Preload functions
     /// (`#[anyfork::early]` on another function) run in the copy. The copy has the current
     /// environment and directory, and no open descriptors but 0, 1 and 2.
@@ -165,8 +165,8 @@ impl Process {
     /// before.
     ///
     /// This is for programs that change what a child can reach in a way that anyfork does not
-    /// look at, such as other namespaces by unshare(2) or setns(2). It is not needed for the
-    /// rights that anyfork does look at: see [`early`](macro@crate::early).
+    /// look at, such as by entering other namespaces with unshare(2) or setns(2). It is not
+    /// needed for the rights that anyfork does look at: see [`early`](macro@crate::early).
     ///
     /// ```
     /// use anyfork::Process;
@@ -218,7 +218,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Protocol`] if the descriptor is of another kind than those of `into_fd`.
+    /// [`ErrorKind::Protocol`] if the descriptor is of another kind than those that `into_fd`
+    /// gives.
     ///
     /// AnyEvent::Fork: `new_from_fh`.
     #[doc(alias = "new_from_fh")]

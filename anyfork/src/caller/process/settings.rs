@@ -24,7 +24,7 @@ use crate::spec::Setting;
 ///
 /// A fork inherits its template's settings, as any child process inherits its parent's.
 /// [`kill_on_drop`](Process::kill_on_drop), [`timeout`](Process::timeout),
-/// [`title`](Process::title) and [`Stdio::piped`] hold also for every process that is forked from
+/// [`title`](Process::title) and [`Stdio::piped`] also hold for every process that is forked from
 /// this one.
 ///
 /// A setting that cannot be applied fails the launch: the error's message names the
@@ -250,7 +250,7 @@ impl Process {
         })
     }
 
-    /// Adds to the nice value: the higher it is, the less urgent is the process (nice(2)).
+    /// Adds to the nice value: the higher the value, the less urgent the process (nice(2)).
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -299,7 +299,7 @@ impl Process {
     /// # Caveats
     ///
     /// When the program has exited, the template kills the process. A template with many children
-    /// leaves this to its monitors, which are separate processes. If the template or that monitor
+    /// leaves this to its monitors, which are separate processes. If the template or the monitor
     /// is killed first, the process goes on.
     #[must_use = "the process moves: use what this gives back"]
     pub fn kill_on_drop(mut self, kill: bool) -> Process {
