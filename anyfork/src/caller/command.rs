@@ -276,7 +276,7 @@ impl Command {
         self.stream(1, stream.into())
     }
 
-    /// Sets the standard error. Without this, it is as for [`stdout`](Command::stdout).
+    /// Sets the standard error. Without this, the same holds as for [`stdout`](Command::stdout).
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {
@@ -296,7 +296,7 @@ impl Command {
     }
 
     /// Gives the program a descriptor under this `number`. May be called for any number of
-    /// descriptors. The numbers that they have here do not matter.
+    /// descriptors. The numbers that the descriptors have in this program do not matter.
     ///
     /// ```
     /// # fn main() -> anyfork::Result<()> {

@@ -140,16 +140,16 @@ impl Worker {
     ///
     /// # Caveats
     ///
-    /// Read first. A worker does not exit while its caller waits here, if it has more to send
-    /// than the socket holds (some 200 KiB), or if it reads until its caller shuts the socket
-    /// down. [`finish`](Worker::finish) does all of this in an order that cannot deadlock.
+    /// Read first. A worker that has more to send than the socket holds (some 200 KiB), or that
+    /// reads until its caller shuts the socket down, does not exit while its caller waits here.
+    /// [`finish`](Worker::finish) does all of this in an order that cannot deadlock.
     pub async fn wait(&mut self) -> Result<Exit> {
         self.child.wait().await
     }
 
     /// Reads what the worker still sends, and waits for its exit. Before that, this shuts down
-    /// the caller's direction of the socket, so that a worker that reads to end-of-file gets
-    /// there. [`blocking::Worker::finish`](crate::blocking::Worker::finish) has an example.
+    /// the caller's direction of the socket, so that a worker that reads to end-of-file reaches
+    /// it. [`blocking::Worker::finish`](crate::blocking::Worker::finish) has an example.
     ///
     /// Dropping the future drops the worker.
     ///
@@ -237,9 +237,9 @@ impl Child {
     ///
     /// # Caveats
     ///
-    /// Read first. A process does not exit while its caller waits here, if it has more to print
-    /// or send than a pipe or a socket holds, or if it reads until its caller shuts the socket
-    /// down. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all of this
+    /// Read first. A process that has more to print or send than a pipe or a socket holds, or
+    /// that reads until its caller shuts the socket down, does not exit while its caller waits
+    /// here. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all of this
     /// in an order that cannot deadlock.
     ///
     /// While the template is stopped (SIGSTOP), the exit of a process that was killed is not

@@ -134,16 +134,16 @@ impl Worker {
     ///
     /// # Caveats
     ///
-    /// Read first. A worker does not exit while its caller waits here, if it has more to send
-    /// than the socket holds (some 200 KiB), or if it reads until its caller shuts the socket
-    /// down. [`finish`](Worker::finish) does all of this in an order that cannot deadlock.
+    /// Read first. A worker that has more to send than the socket holds (some 200 KiB), or that
+    /// reads until its caller shuts the socket down, does not exit while its caller waits here.
+    /// [`finish`](Worker::finish) does all of this in an order that cannot deadlock.
     pub fn wait(&mut self) -> Result<Exit> {
         self.child.wait()
     }
 
     /// Reads what the worker still sends, and waits for its exit. Before that, this shuts down
-    /// the caller's direction of the socket, so that a worker that reads to end-of-file gets
-    /// there.
+    /// the caller's direction of the socket, so that a worker that reads to end-of-file reaches
+    /// it.
     ///
     /// ```
     /// # mod doctest {
@@ -258,9 +258,9 @@ impl Child {
     ///
     /// # Caveats
     ///
-    /// Read first. A process does not exit while its caller waits here, if it has more to print
-    /// or send than a pipe or a socket holds, or if it reads until its caller shuts the socket
-    /// down. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all of this
+    /// Read first. A process that has more to print or send than a pipe or a socket holds, or
+    /// that reads until its caller shuts the socket down, does not exit while its caller waits
+    /// here. [`Worker::finish`] and [`wait_with_output`](Child::wait_with_output) do all of this
     /// in an order that cannot deadlock.
     ///
     /// While the template is stopped (SIGSTOP), the exit of a process that was killed is not

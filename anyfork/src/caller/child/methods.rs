@@ -22,9 +22,9 @@ macro_rules! child_methods {
             self.watch.signal(signal)
         }
 
-        /// Sends a signal to the process group that the process leads, if it was started with
-        /// [`process_group(0)`](crate::Process::process_group). The signal reaches the rest of
-        /// the group even after the leader has exited. An empty group is no error.
+        /// Sends a signal to the process group that the process leads. It leads one if it was
+        /// started with [`process_group(0)`](crate::Process::process_group). The signal reaches
+        /// the rest of the group even after the leader has exited. An empty group is no error.
         ///
         /// # Errors
         ///

@@ -47,7 +47,7 @@ impl Command {
         &self.program
     }
 
-    /// The arguments, without the program's name for itself.
+    /// The arguments, without the program's own name (`argv[0]`).
     pub fn get_args(&self) -> CommandArgs<'_> {
         CommandArgs(self.args.iter())
     }

@@ -47,9 +47,9 @@ impl Command {
     /// [`ErrorKind::ExecFailed`](crate::ErrorKind::ExecFailed) if the program cannot be executed.
     /// That error's source is the [`io::Error`] that std's `spawn` would give (`NotFound`,
     /// `PermissionDenied`, …), and the error converts into its source. If the program's file is
-    /// being written (`ETXTBSY`), executing it is tried again for half a second. If the directory
-    /// cannot be entered, or another setting cannot be applied, the error names the setting. In
-    /// no case is a process left.
+    /// being written (`ETXTBSY`), anyfork tries again for half a second. If the directory cannot
+    /// be entered, or another setting cannot be applied, the error names the setting. In no case
+    /// is a process left.
     pub fn spawn(&mut self) -> Launch<Child> {
         let none = Bounds::default();
         if let Err(error) = self.bounds.refuse_spawn() {
