@@ -249,8 +249,8 @@ impl Builder {
     /// since its init, measured after each call. Default: never.
     ///
     /// Memory that the worker began with does not count, and neither does anything that its
-    /// template has loaded. If a worker that has grown too much still has calls, it gets no more
-    /// of them until these have ended, and is then measured again.
+    /// template has loaded. If a worker that has grown too much still has calls, it gets no
+    /// further calls until these have ended, and is then measured again.
     pub fn retire_growth(mut self, bytes: u64) -> Builder {
         self.options.retire_growth = Some(bytes);
         self
@@ -274,7 +274,7 @@ impl Builder {
         self
     }
 
-    /// Sets how to make a new process for workers to be forked from, when the template of the
+    /// Sets the function that makes a new process to fork workers from, if the template of the
     /// present one is gone: because somebody has killed the template, or because the program has
     /// given up rights that the template still has.
     ///

@@ -54,7 +54,7 @@ use crate::value::{Codec, Decoder, Encoder, ValueError};
 /// | kind | when |
 /// |---|---|
 /// | [`Panicked`](ErrorKind::Panicked) | the function panics; [`Error::failure`] has message, location and backtrace |
-/// | [`Died`](ErrorKind::Died) | its process exits, or is killed by a signal; [`Error::exit`] tells how |
+/// | [`Died`](ErrorKind::Died) | the process exits, or is killed by a signal; [`Error::exit`] tells how |
 /// | [`TimedOut`](ErrorKind::TimedOut) | the call takes longer than [`timeout`](Call::timeout) allows; its process is then gone |
 /// | [`BadArgument`](ErrorKind::BadArgument) | an argument does not encode or decode, or the function has another signature in the other program |
 /// | [`TooLarge`](ErrorKind::TooLarge), [`BadResult`](ErrorKind::BadResult) | the result has too many bytes, or does not encode or decode |
@@ -188,7 +188,7 @@ impl<R, E> Call<R, E> {
 
     /// Limits the time for which a process may have the call. After this time the process is
     /// killed, and it is gone before [`ErrorKind::TimedOut`] is reported. A result that has
-    /// arrived whole wins.
+    /// arrived whole by then counts.
     ///
     /// ```
     /// # mod doctest {

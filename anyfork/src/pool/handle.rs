@@ -21,9 +21,9 @@ use crate::pool::worker_info::{Worker, WorkerState};
 
 /// Worker processes that serve calls of functions with [`#[anyfork::call]`](macro@crate::call).
 ///
-/// This is a clonable handle, which can be used in any thread, and in any runtime or none, at the
-/// same time. Workers are started when calls need them, up to [`max`](Builder::max), and leave
-/// when they have had nothing to do for a while. The queue of waiting calls is in this process: a
+/// This is a handle that can be cloned, and used from several threads at once, in any runtime or
+/// in none. Workers are started when calls need them, up to [`max`](Builder::max), and leave when
+/// they have had nothing to do for a while. The queue of waiting calls is in this process: a
 /// deadline, a dropped call or the death of a worker costs one call.
 ///
 /// ```

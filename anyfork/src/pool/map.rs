@@ -22,7 +22,7 @@ use crate::pool::map::flights::Flights;
 use crate::pool::map::unordered::Unordered;
 use crate::pool::on::OnPool;
 
-/// Calls of a function for many items, in the workers of a pool. A companion's `map` makes it.
+/// Calls of a function for many items, in the workers of a pool: what a companion's `map` gives.
 ///
 /// A map is lazy: it takes an item only when the item's turn comes, so the iterator may be
 /// endless, or open a file for each item. The results come in the order of the items; an error

@@ -20,8 +20,8 @@ use crate::protocol::call::Payload;
 pub struct Recv<'a, R, E>(&'a mut Call<R, E>);
 
 impl<R, E> Call<R, E> {
-    /// Receives the next event that the function has sent with its [`Sender`](crate::Sender). It
-    /// is `None` when there will be no more events, for whatever reason; the result then tells
+    /// Receives the next event that the function has sent with its [`Sender`](crate::Sender).
+    /// Gives `None` when there will be no more events, for whatever reason; the result then tells
     /// the reason.
     ///
     /// ```

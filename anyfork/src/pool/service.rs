@@ -12,8 +12,8 @@ use crate::pool::handle::Pool;
 use crate::pool::on::OnPool;
 use crate::pool::wait::Wait;
 
-/// Calls of a function in a pool as a `tower_service::Service` (feature `tower`). A companion's
-/// `service` makes it.
+/// Calls of a function in a pool as a `tower_service::Service` (feature `tower`): what a
+/// companion's `service` gives.
 ///
 /// The request is the parameter, a tuple of the parameters, or `()`; the response is what the
 /// function returns. The service is ready when a call would not have to wait for long, as with

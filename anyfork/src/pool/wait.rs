@@ -50,7 +50,7 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// Those of the method that returned it.
+    /// Those of the method that returned this `Wait`.
     pub fn blocking(self) -> Result<()> {
         let shared = self.shared?;
         loop {

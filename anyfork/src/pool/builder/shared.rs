@@ -94,11 +94,11 @@ impl Builder {
     /// ```
     ///
     /// If a call is dropped, or its [`timeout`](Builder::timeout) is over, its future is dropped
-    /// in the worker, and the others go on. If a function blocks the worker's thread, so that the
-    /// future is not dropped within [`grace`](Builder::grace), but at least a second, the worker
-    /// is killed. When a worker dies, all calls that it had entered are lost, and the error of
-    /// each says so. After a panic, the call fails, and the worker finishes the others before it
-    /// leaves.
+    /// in the worker, and the other calls go on. If a function blocks the worker's thread, so
+    /// that the future is not dropped in time, the worker is killed: after
+    /// [`grace`](Builder::grace), but not before a second has passed. When a worker dies, all
+    /// calls that it had entered are lost, and the error of each says so. After a panic, the call
+    /// fails, and the worker finishes the others before it leaves.
     ///
     /// Everything else runs alone in a worker: functions that are not `async`, the messages of a
     /// [`Map`](crate::pool::Map) with several items, and functions of plugins. They wait until
