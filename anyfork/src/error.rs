@@ -25,7 +25,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// The message says what was tried, on what, and what to do; [`kind`] is for code that has to
 /// decide. An error is cheap to clone: every launch from a process whose preparation failed
-/// reports the same one.
+/// reports the same error.
 ///
 /// ```
 /// use std::io;
@@ -113,12 +113,13 @@ pub enum ErrorKind {
     Failed,
     /// A call was refused, because as many calls as the pool allows are waiting already.
     Full,
-    /// A call was refused, because its pool is shut down.
+    /// A call, a lease or an event was refused or given up: its pool is shut down, its lease was
+    /// dropped, or its call is over.
     Closed,
-    /// The result of a call has more bytes than its limit allows, or a program printed
-    /// more than [`output_limit`](crate::Command::output_limit).
+    /// A result or an event of a call has more bytes than its limit allows, or a program printed
+    /// more than its [`output_limit`](crate::Command::output_limit).
     TooLarge,
-    /// The result of a call does not encode, or does not decode.
+    /// The result of a call does not encode, or a result or an event does not decode.
     BadResult,
     /// The other side sent bytes that the protocol does not know.
     Protocol,

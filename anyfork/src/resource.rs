@@ -55,7 +55,7 @@ resources! {
     DATA = RLIMIT_DATA;
     /// The size of a file that is written, in bytes.
     FSIZE = RLIMIT_FSIZE;
-    /// The number of file locks. Linux since 2.4.25 ignores it.
+    /// The number of file locks. Ignored since Linux 2.4.25.
     LOCKS = RLIMIT_LOCKS;
     /// The memory that is locked, in bytes.
     MEMLOCK = RLIMIT_MEMLOCK;
@@ -67,7 +67,7 @@ resources! {
     NOFILE = RLIMIT_NOFILE;
     /// The number of threads of the user.
     NPROC = RLIMIT_NPROC;
-    /// The resident set, in bytes. Linux since 2.4.30 ignores it.
+    /// The resident set, in bytes. Ignored since Linux 2.4.30.
     RSS = RLIMIT_RSS;
     /// The highest real-time priority that may be set.
     RTPRIO = RLIMIT_RTPRIO;

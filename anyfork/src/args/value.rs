@@ -95,7 +95,7 @@ pub trait IntoArg {
     fn into_arg(self) -> Result<Arg, ArgError>;
 }
 
-/// Makes a value from an argument. The types of a worker's parameters implement it.
+/// Makes a value from an argument. The types of a worker's parameters implement this.
 ///
 /// See [`IntoArg`] for an example with a type of your own.
 #[diagnostic::on_unimplemented(

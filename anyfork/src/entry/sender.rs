@@ -125,9 +125,8 @@ impl<E> Sender<E> {
         Sender(Target::Caller { outlet, encode })
     }
 
-    /// Sends an event. If there is room, the event is on its way when this returns. Finish the
-    /// sending with `.await` (feature `tokio`) or [`blocking`](Sending::blocking), which wait for
-    /// room.
+    /// Sends an event. If there is room, the event is on its way when this returns. Finish it
+    /// with `.await` (feature `tokio`) or [`blocking`](Sending::blocking), which wait for room.
     ///
     /// # Errors
     ///
@@ -152,8 +151,8 @@ impl<E> Sender<E> {
 
     /// Sends an event if there is room; otherwise leaves it out, and returns `false`.
     ///
-    /// Only a part of an event of many bytes may fit. The event then counts as sent, and the rest
-    /// of it goes with the next event or the result.
+    /// An event of many bytes may fit only in part. It then counts as sent, and the rest of it
+    /// goes with the next event or the result.
     ///
     /// ```
     /// # mod doctest {
