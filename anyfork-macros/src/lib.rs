@@ -204,8 +204,8 @@ pub fn worker(keys: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A program that gives up rights after its start (a change of user, fewer capabilities,
 /// chroot(2), `no_new_privs`, seccomp(2)) would get them back through a template that still has
-/// them. So that template is not used again: it ends, and another one is executed with the
-/// program's present rights. (The bounding set, which limits the capabilities of executed
+/// them. Such a template is therefore not used again: it ends, and another one is executed with
+/// the program's present rights. (The bounding set, which limits the capabilities of executed
 /// programs, is compared for external programs only: reading it takes some 41 system calls, and
 /// it limits nothing in a worker that executes no program.) If the program's file has
 /// capabilities (`setcap`), its early template has them, too, and serves the program. No other
