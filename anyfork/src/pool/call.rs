@@ -188,7 +188,7 @@ impl<R, E> Call<R, E> {
 
     /// Limits the time for which a process may have the call. After this time the process is
     /// killed, and it is gone before [`ErrorKind::TimedOut`] is reported. A result that has
-    /// arrived whole by then counts.
+    /// arrived whole by then still counts.
     ///
     /// ```
     /// # mod doctest {

@@ -14,7 +14,7 @@ use crate::caller::stdio::Stdio;
 /// [`time_limit`](Command::time_limit) and [`output_limit`](Command::output_limit): its caller
 /// has the streams and the [`Child`](crate::Child), and can limit them itself.
 ///
-/// None of them needs a thread, with `.await` or with `.blocking()`.
+/// None of them needs a thread, be it with `.await` or with `.blocking()`.
 ///
 /// ```
 /// # fn main() -> anyfork::Result<()> {
