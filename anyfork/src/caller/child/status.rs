@@ -192,7 +192,7 @@ pub(crate) fn spoiled() -> Error {
 /// The error for a status that no process and no kernel reports.
 pub(crate) fn lost(failure: Option<Failure>) -> Error {
     let message = "the worker has ended and its status is lost: its template was killed before it \
-                   could report the status, and this kernel has not kept it (Linux 6.15 and later do)";
+                   could report the status, and this kernel does not keep it (Linux 6.15 and later do)";
     Error::died(message, Exit::unknown(failure))
 }
 
