@@ -3,12 +3,13 @@
 //! learns just that.
 
 use std::fs;
+use std::time::Duration;
 
 use anyfork::{Args, ErrorKind, Process};
 use anyfork_tests::births::stop;
 use anyfork_tests::spares::{idle, until_idle, until_settled, warm};
 use anyfork_tests::tracing::Traced;
-use anyfork_tests::{Scene, alone, bounded, held, hold, new, release, send_signal, until};
+use anyfork_tests::{Scene, alone, bounded, held, hold, new, release, runtime, send_signal, until};
 
 #[anyfork::early]
 fn preload() {}
@@ -144,9 +145,40 @@ fn one_that_is_killed_as_soon_as_it_has_received_is_told_as_killed() {
         assert_eq!(error.kind(), ErrorKind::Died, "{error}");
         assert!(error.to_string().contains("killed"), "{error}");
         release(held(template.fork()));
-        send_signal(spares[1], libc::SIGCONT);
+        if other_stopped {
+            send_signal(spares[1], libc::SIGCONT);
+        }
         until_settled(pid, 2, &[bystander.pid()]);
         release(bystander);
+        drop(template);
+        scene.must_return();
+    }
+}
+
+/// Nobody answers why its request was lost: the template is stopped, too.
+#[test]
+fn one_that_is_killed_is_waited_for_within_the_limit() {
+    let _alone = alone();
+    let scene = Scene::early();
+    for awaited in [false, true] {
+        let (template, pid) = warm(new(), 1);
+        let spare = until_idle(pid, 1)[0];
+        let Some(traced) = Traced::receiver(spare) else {
+            return;
+        };
+        let limited = template.fork().timeout(Duration::from_millis(200));
+        let launch = hold::run(limited, Args::new());
+        traced.must_have_received();
+        stop(pid);
+        traced.kill();
+        let error = match awaited {
+            false => bounded("a launch", || launch.blocking()).unwrap_err(),
+            true => runtime().block_on(async { launch.await }).unwrap_err(),
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        send_signal(pid, libc::SIGCONT);
+        release(held(template.fork()));
+        until_settled(pid, 1, &[]);
         drop(template);
         scene.must_return();
     }

@@ -343,7 +343,10 @@ impl<S: AsFd> Spawn<S> {
         };
         let exit = match status.try_read()? {
             Record::Pending => return Ok(Progress::WaitFor(WaitFor::Status)),
-            Record::Lost => return Err(template.why_lost()),
+            Record::Lost => {
+                let why = self.loss.why_lost(template);
+                return why.map_or(Ok(Progress::WaitFor(WaitFor::Later)), Err);
+            }
             Record::Spoiled => return Err(status::spoiled()),
             Record::Exit(exit) | Record::OwnExit { exit, .. } => exit,
         };

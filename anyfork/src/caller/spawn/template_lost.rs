@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::caller::templates::handle::TemplateHandle;
+use crate::caller::templates::room::Question;
+use crate::error::Error;
 use crate::sys::pidfd;
 
 /// Timeout, from the template's exit on, for a child to send its claim, if
@@ -33,6 +35,8 @@ pub(crate) struct TemplateLoss {
     /// The time since which the template's exit is known. `None`: it serves.
     since: Option<Instant>,
     child: Child,
+    /// Asked when a request is lost although the template seems to serve.
+    question: Option<Question>,
 }
 
 /// A child that has not replied.
@@ -61,7 +65,15 @@ impl TemplateLoss {
         TemplateLoss {
             since: None,
             child: Child::Unknown,
+            question: None,
         }
+    }
+
+    /// Why the request was lost, without a reply or a record. `None`: ask again later.
+    pub(crate) fn why_lost(&mut self, template: &TemplateHandle) -> Option<Error> {
+        self.question
+            .get_or_insert_with(Question::new)
+            .ask(template)
     }
 
     /// Whether the template has exited.

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::caller::templates::adopted;
-use crate::caller::templates::room;
 use crate::caller::templates::startup::{Startup, open, read_startup};
 use crate::caller::templates::usage_timeout::UsageTimeout;
 use crate::early::TemplateSockets;
@@ -22,7 +21,7 @@ use crate::sys::poll::Interest;
 use crate::sys::rights::Rights;
 use crate::sys::{deliver, pidfd, poll, socket, time, wait};
 
-/// Timeout for a second descriptor of a template to close, once one has.
+/// Timeout for a template's report to come, once one of its descriptors has closed.
 const TIMEOUT_FOLLOW: Duration = Duration::from_millis(100);
 
 /// A template that other processes are forked from. When the last owner is dropped, the
@@ -224,30 +223,15 @@ impl TemplateHandle {
         base.or(silence)
     }
 
-    /// Why a request has been lost without a reply: with the template, or for
-    /// want of [`room`].
-    ///
-    /// The control socket, too, is given a moment to follow the request's.
-    pub(crate) fn why_lost(&self) -> Error {
-        if self.is_gone_within(TIMEOUT_FOLLOW) {
-            return self.why_gone();
-        }
-        room::why_lost(self.control())
-    }
-
     /// Whether it serves no more.
     pub(crate) fn is_gone(&self) -> bool {
-        self.is_gone_within(Duration::ZERO)
-    }
-
-    fn is_gone_within(&self, timeout: Duration) -> bool {
         if self.has_failed() {
             return true;
         }
         let pidfd = self.pidfd();
         let mut fds = vec![(self.control(), Interest::HungUp)];
         fds.extend(pidfd.as_ref().map(|it| (it.as_fd(), Interest::Readable)));
-        poll::is_any_ready(&fds, timeout)
+        poll::is_any_ready(&fds, Duration::ZERO)
     }
 
     /// The time since which the template's exit is known from more than its control
