@@ -21,7 +21,7 @@ use crate::value::Encoder;
 
 /// Interval between two looks whether fewer descriptors are in flight (`ETOOMANYREFS`,
 /// unix(7)), which no descriptor reports.
-const INTERVAL_IN_FLIGHT: Duration = Duration::from_millis(1);
+pub(super) const INTERVAL_IN_FLIGHT: Duration = Duration::from_millis(1);
 
 /// The events of one call.
 pub(crate) struct SocketOutlet {
@@ -64,8 +64,7 @@ impl SocketOutlet {
 
     fn lock(&self) -> Result<MutexGuard<'_, State>> {
         if self.mark.is_copy() {
-            let message = "send an event: this process is a copy of the call's, which it forked";
-            return Err(Error::new(ErrorKind::Closed, message));
+            return Err(of_a_copy());
         }
         Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -99,41 +98,19 @@ impl SocketOutlet {
 
 impl Outlet for SocketOutlet {
     fn begin(&self, event: Encoder) -> Result<Begun> {
-        let Encoder { main, blobs, fds } = event;
-        let payload = Payload {
-            main,
-            blobs,
-            fds: fds.into(),
-        };
-        if payload.len() > self.limit || payload.fds.len() > MAX_FDS {
-            let message = format!(
-                "an event has {} bytes and {} descriptors, more than its limits allow",
-                payload.len(),
-                payload.fds.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        let payload = payload_of(event, self.limit)?;
         let mut state = self.lock()?;
         if state.is_closed {
-            let message = "send an event: the call is over, or its caller is gone";
-            return Err(Error::new(ErrorKind::Closed, message));
+            return Err(closed());
         }
-        let back = |payload: Payload| {
-            let Payload { main, blobs, fds } = payload;
-            Begun::Full(Encoder {
-                main,
-                blobs,
-                fds: fds.into_vec(),
-            })
-        };
         if !self.flush(&mut state)? {
-            return Ok(back(payload));
+            return Ok(not_begun(payload));
         }
         state.partial = Some(Outgoing::new(Kind::Event, self.call, false, "", payload));
         let is_sent = self.flush(&mut state)?;
         let unsent = state.partial.take_if(|it| !it.has_begun());
         Ok(match unsent {
-            Some(frame) => back(frame.into_payload()),
+            Some(frame) => not_begun(frame.into_payload()),
             None => {
                 state.begun += 1;
                 match is_sent {
@@ -151,13 +128,8 @@ impl Outlet for SocketOutlet {
     }
 
     fn wait(&self) -> Result<()> {
-        if self.lock()?.is_crowded {
-            thread::sleep(INTERVAL_IN_FLIGHT);
-            return Ok(());
-        }
-        let waited = poll::wait(self.socket.as_fd(), Interest::Writable, None);
-        waited.map_err(|error| Error::io("wait for room for an event", error))?;
-        Ok(())
+        let is_crowded = self.lock()?.is_crowded;
+        wait_for_room(self.socket.as_fd(), is_crowded)
     }
 
     #[cfg(feature = "tokio")]
@@ -183,6 +155,56 @@ impl Outlet for SocketOutlet {
             }
         }
     }
+}
+
+/// The event, if it is within the limits.
+pub(super) fn payload_of(event: Encoder, limit: u64) -> Result<Payload> {
+    let Encoder { main, blobs, fds } = event;
+    let payload = Payload {
+        main,
+        blobs,
+        fds: fds.into(),
+    };
+    if payload.len() > limit || payload.fds.len() > MAX_FDS {
+        let message = format!(
+            "an event has {} bytes and {} descriptors, more than its limits allow",
+            payload.len(),
+            payload.fds.len()
+        );
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok(payload)
+}
+
+/// Gives the event back, of which nothing is sent.
+pub(super) fn not_begun(payload: Payload) -> Begun {
+    let Payload { main, blobs, fds } = payload;
+    Begun::Full(Encoder {
+        main,
+        blobs,
+        fds: fds.into_vec(),
+    })
+}
+
+/// Waits for room on the socket, or a moment while the kernel takes no descriptor.
+pub(super) fn wait_for_room(socket: BorrowedFd<'_>, is_crowded: bool) -> Result<()> {
+    if is_crowded {
+        thread::sleep(INTERVAL_IN_FLIGHT);
+        return Ok(());
+    }
+    let waited = poll::wait(socket, Interest::Writable, None);
+    waited.map_err(|error| Error::io("wait for room for an event", error))?;
+    Ok(())
+}
+
+pub(super) fn of_a_copy() -> Error {
+    let message = "send an event: this process is a copy of the call's, which it forked";
+    Error::new(ErrorKind::Closed, message)
+}
+
+pub(super) fn closed() -> Error {
+    let message = "send an event: the call is over, or its caller is gone";
+    Error::new(ErrorKind::Closed, message)
 }
 
 /// The error for a caller that reads no more.

@@ -14,8 +14,9 @@ use tokio::time::sleep;
 
 use crate::child::calls::answer::{Answer, Served};
 use crate::child::calls::beside;
+use crate::child::calls::outlet::INTERVAL_IN_FLIGHT;
 use crate::child::calls::requests::Requests;
-use crate::child::calls::writer::{INTERVAL_IN_FLIGHT, Sent, Writer};
+use crate::child::calls::writer::{Sent, Writer};
 use crate::child::frame;
 use crate::entry::asynchronous::{Room, block_on_call};
 use crate::error::{Error, Result};

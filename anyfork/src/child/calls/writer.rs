@@ -9,22 +9,16 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use crate::child::calls::answer::is_gone;
+use crate::child::calls::outlet::{closed, not_begun, of_a_copy, payload_of, wait_for_room};
 use crate::entry::sender::{Begun, Outlet};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::protocol::call::Kind;
 use crate::protocol::call::outgoing::Outgoing;
-use crate::protocol::call::{Kind, MAX_FDS, Payload};
 use crate::sys::fork_mark::ForkMark;
-use crate::sys::poll::{self, Interest};
 use crate::sys::socket;
 use crate::value::Encoder;
-
-/// Interval between two looks whether fewer descriptors are in flight (`ETOOMANYREFS`,
-/// unix(7)), which no descriptor reports.
-pub(super) const INTERVAL_IN_FLIGHT: Duration = Duration::from_millis(1);
 
 /// Number of bytes of short frames that are sent in one piece.
 const MAX_JOINED: usize = 64 * 1024;
@@ -62,7 +56,7 @@ pub(super) enum Sent {
     All,
     /// There is no room.
     Full,
-    /// To be tried again after [`INTERVAL_IN_FLIGHT`].
+    /// To be tried again after [`INTERVAL_IN_FLIGHT`](super::outlet::INTERVAL_IN_FLIGHT).
     Crowded,
     /// Nobody reads.
     Gone,
@@ -190,34 +184,15 @@ impl BesideOutlet {
 
     fn lock(&self) -> Result<MutexGuard<'_, State>> {
         if self.writer.mark.is_copy() {
-            let message = "send an event: this process is a copy of the call's, which it forked";
-            return Err(Error::new(ErrorKind::Closed, message));
+            return Err(of_a_copy());
         }
         Ok(self.writer.lock())
     }
 }
 
-fn closed() -> Error {
-    let message = "send an event: the call is over, or its caller is gone";
-    Error::new(ErrorKind::Closed, message)
-}
-
 impl Outlet for BesideOutlet {
     fn begin(&self, event: Encoder) -> Result<Begun> {
-        let Encoder { main, blobs, fds } = event;
-        let payload = Payload {
-            main,
-            blobs,
-            fds: fds.into(),
-        };
-        if payload.len() > self.limit || payload.fds.len() > MAX_FDS {
-            let message = format!(
-                "an event has {} bytes and {} descriptors, more than its limits allow",
-                payload.len(),
-                payload.fds.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        let payload = payload_of(event, self.limit)?;
         let mut state = self.lock()?;
         // Asked for with the lock: after the end of a call nothing of it is begun.
         if *self
@@ -227,18 +202,10 @@ impl Outlet for BesideOutlet {
         {
             return Err(closed());
         }
-        let back = |payload: Payload| {
-            let Payload { main, blobs, fds } = payload;
-            Begun::Full(Encoder {
-                main,
-                blobs,
-                fds: fds.into_vec(),
-            })
-        };
         match self.writer.flush_locked(&mut state)? {
             Sent::All => {}
             Sent::Gone => return Err(closed()),
-            Sent::Full | Sent::Crowded => return Ok(back(payload)),
+            Sent::Full | Sent::Crowded => return Ok(not_begun(payload)),
         }
         let frame = Outgoing::new(Kind::Event, self.call, false, "", payload);
         state.partial = Some(Partial::Frame(frame));
@@ -250,7 +217,7 @@ impl Outlet for BesideOutlet {
         if state.partial.as_ref().is_some_and(|it| !is_begun(it))
             && let Some(Partial::Frame(frame)) = mem::take(&mut state.partial)
         {
-            return Ok(back(frame.into_payload()));
+            return Ok(not_begun(frame.into_payload()));
         }
         state.begun += 1;
         Ok(match state.partial {
@@ -268,13 +235,8 @@ impl Outlet for BesideOutlet {
     }
 
     fn wait(&self) -> Result<()> {
-        if self.lock()?.is_crowded {
-            thread::sleep(INTERVAL_IN_FLIGHT);
-            return Ok(());
-        }
-        let waited = poll::wait(self.writer.socket.as_fd(), Interest::Writable, None);
-        waited.map_err(|error| Error::io("wait for room for an event", error))?;
-        Ok(())
+        let is_crowded = self.lock()?.is_crowded;
+        wait_for_room(self.writer.socket.as_fd(), is_crowded)
     }
 
     fn is_crowded(&self) -> bool {
