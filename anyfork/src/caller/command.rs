@@ -19,8 +19,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::args::Args;
-use crate::args::given::Name;
 use crate::caller::command::bounds::Bounds;
 use crate::caller::process::Process;
 use crate::caller::spec::{Options, Setup};
@@ -339,14 +337,6 @@ impl Command {
     /// table must have room for as many again.
     pub fn inherit_fds(&mut self) -> &mut Command {
         self.inherits_fds = true;
-        self
-    }
-
-    /// Runs the init function `name` between fork and exec, after all settings except
-    /// [`fd`](Command::fd): see [`Process::init`].
-    pub fn init(&mut self, name: impl Name, args: impl Into<Args>) -> &mut Command {
-        let name = name.to_name();
-        self.setup.init(name.into(), args.into());
         self
     }
 

@@ -4,6 +4,8 @@
 //! It knows what the function returns, and not where the call runs: each way has a file of
 //! its own, and a variant of [`Pending`].
 
+mod view;
+
 use std::fmt;
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
@@ -285,54 +287,6 @@ impl<R, E> Call<R, E> {
             Pending::Failed(_) => {}
             Pending::Fresh(call) => call.detach(),
             Pending::Pooled(call) => call.detach(),
-        }
-    }
-
-    /// Whether the result or the failure has arrived, so that nobody has to wait for it.
-    pub fn is_finished(&self) -> bool {
-        match &self.pending {
-            Pending::Failed(_) => true,
-            Pending::Fresh(call) => call.is_finished(),
-            Pending::Pooled(call) => call.is_finished(),
-        }
-    }
-
-    /// The number of the call, which no other call of this process has.
-    pub fn id(&self) -> u64 {
-        self.number
-    }
-
-    /// The process in which the call runs, once that is known.
-    ///
-    /// ```
-    /// # mod doctest {
-    /// use anyfork::{Pool, Sender};
-    ///
-    /// #[anyfork::call]
-    /// fn hang(started: Sender<u32>) {
-    ///     let _ = started.send(std::process::id()).blocking();
-    ///     loop {
-    ///         std::thread::park();
-    ///     }
-    /// }
-    ///
-    /// # pub fn main() -> anyfork::Result<()> {
-    /// let pool = Pool::new()?;
-    /// let mut call = hang::call(&pool);
-    /// let pid = call.recv().blocking();
-    /// assert_eq!(call.pid(), pid);
-    /// assert!(!call.is_finished());
-    /// assert_ne!(call.id(), hang::call(&pool).id());
-    /// # Ok(())
-    /// # }
-    /// # }
-    /// # fn main() -> anyfork::Result<()> { doctest::main() }
-    /// ```
-    pub fn pid(&self) -> Option<u32> {
-        match &self.pending {
-            Pending::Failed(_) => None,
-            Pending::Fresh(call) => call.pid(),
-            Pending::Pooled(call) => call.pid(),
         }
     }
 }

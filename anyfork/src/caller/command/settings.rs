@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::args::Args;
+use crate::args::given::Name;
 use crate::caller::command::Command;
 use crate::resource::Resource;
 use crate::spec::Setting;
@@ -162,5 +164,14 @@ impl Command {
     /// [`Process::affinity`](crate::Process::affinity).
     pub fn affinity(&mut self, processors: impl IntoIterator<Item = u32>) -> &mut Command {
         self.replace(Setting::Affinity(processors.into_iter().collect()))
+    }
+
+    /// Runs the init function `name` between fork and exec, after all settings except
+    /// [`fd`](Command::fd): see
+    /// [`Process::init`](crate::Process::init).
+    pub fn init(&mut self, name: impl Name, args: impl Into<Args>) -> &mut Command {
+        let name = name.to_name();
+        self.setup.init(name.into(), args.into());
+        self
     }
 }

@@ -1,0 +1,191 @@
+//! What a [`Process`] collects for its worker: arguments, functions and plugins.
+//! RUNS IN: caller
+
+#[cfg(feature = "plugin")]
+use std::path::Path;
+
+use crate::args::Args;
+use crate::args::failure::next_of;
+use crate::args::given::{Descriptor, Name};
+use crate::args::value::{Arg, IntoArg};
+use crate::caller::process::Process;
+#[cfg(feature = "plugin")]
+use crate::error::Error;
+use crate::spec::Step;
+
+impl Process {
+    /// Appends an argument: any bytes, any size that memory allows.
+    ///
+    /// # Errors
+    ///
+    /// The launch reports a value that cannot become an argument ([`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument)),
+    /// with the position of the argument, counted from the last fork.
+    ///
+    /// AnyEvent::Fork: `send_arg`.
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_arg(mut self, arg: impl IntoArg) -> Process {
+        self.setup().arg(arg.into_arg());
+        self
+    }
+
+    /// Appends arguments.
+    ///
+    /// ```no_run
+    /// # fn main() -> anyfork::Result<()> {
+    /// let process = anyfork::Process::new()?
+    ///     .send_args(["a", "b"])
+    ///     .send_args(anyfork::args![1, "two"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// AnyEvent::Fork: `send_arg`.
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_args<I>(mut self, args: I) -> Process
+    where
+        I: IntoIterator,
+        I::Item: IntoArg,
+    {
+        let mut args = args.into_iter();
+        let setup = self.setup();
+        while let Some(arg) = next_of(&mut args).transpose() {
+            setup.arg(arg.and_then(IntoArg::into_arg));
+        }
+        self
+    }
+
+    /// Appends a descriptor. Ownership moves: the caller's descriptor is closed once it
+    /// is delivered.
+    ///
+    /// AnyEvent::Fork: `send_fh`.
+    #[doc(alias = "send_fh")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_fd(mut self, fd: impl Descriptor) -> Process {
+        self.setup().push(Step::Arg(Arg::Fd(fd.into_descriptor())));
+        self
+    }
+
+    /// Appends descriptors, any number.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::PipeWriter;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn write(first: PipeWriter, second: PipeWriter) -> std::io::Result<()> {
+    ///     use std::io::Write;
+    ///     (&first).write_all(b"1")?;
+    ///     (&second).write_all(b"2")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let process = Process::new()?.send_fds([writer.try_clone()?, writer]);
+    /// let mut worker = process.run(write::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// assert_eq!(std::io::read_to_string(reader)?, "12");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// AnyEvent::Fork: `send_fh`.
+    #[doc(alias = "send_fh")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_fds<I>(mut self, fds: I) -> Process
+    where
+        I: IntoIterator,
+        I::Item: Descriptor,
+    {
+        for fd in fds {
+            self.setup().push(Step::Arg(Arg::Fd(fd.into_descriptor())));
+        }
+        self
+    }
+
+    /// Runs the init function `name` in the process, after everything collected so far. `name` is
+    /// the function's full path, or any unambiguous tail of it.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::OnceLock;
+    /// use anyfork::Process;
+    ///
+    /// static MODEL: OnceLock<Vec<u8>> = OnceLock::new();
+    ///
+    /// #[anyfork::init]
+    /// fn load(size: usize) {
+    ///     MODEL.set(vec![1; size]).expect("loaded once");
+    /// }
+    ///
+    /// #[anyfork::worker]
+    /// fn check(_socket: std::os::fd::OwnedFd) {
+    ///     assert_eq!(MODEL.get().map(Vec::len), Some(1000));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// // Loaded once, and shared by all workers that are forked from it:
+    /// let template = Process::new()?.init(load::NAME, anyfork::args![1000]);
+    /// for _ in 0..3 {
+    ///     let mut worker = template.fork().run(check::NAME).blocking()?;
+    ///     assert!(worker.wait()?.success());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// Init functions run once in each process, in the order of the calls, before the process
+    /// runs a worker or is forked.
+    ///
+    /// # Errors
+    ///
+    /// Every launch from this process fails with [`ErrorKind::InitFailed`](crate::ErrorKind::InitFailed), which has the
+    /// function's own error, or, as for a worker, with [`ErrorKind::UnknownWorker`](crate::ErrorKind::UnknownWorker),
+    /// `AmbiguousName` or `BadArgument`. No process is left.
+    ///
+    /// AnyEvent::Fork: `eval`.
+    #[doc(alias = "eval")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn init(mut self, name: impl Name, args: impl Into<Args>) -> Process {
+        let name = name.to_name();
+        self.setup().init(name.into(), args.into());
+        self
+    }
+
+    /// Loads a plugin into this process only, after everything collected so far. A plugin is a
+    /// `cdylib` that calls [`export_plugin!`](crate::export_plugin). Its workers and init
+    /// functions can then be named like the program's own.
+    ///
+    /// A path that contains a `/` is relative to the caller's current directory; dlopen(3)
+    /// searches for a bare name.
+    ///
+    /// # Errors
+    ///
+    /// Every launch from this process fails with [`ErrorKind::PluginFailed`](crate::ErrorKind::PluginFailed) and the reason: the
+    /// file is missing, it is not a plugin of anyfork, or it was built for another version of the
+    /// plugin interface.
+    ///
+    /// AnyEvent::Fork: `require`.
+    #[cfg(feature = "plugin")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn require(mut self, path: impl AsRef<Path>) -> Process {
+        let path = path.as_ref();
+        let absolute = match path.as_os_str().as_encoded_bytes().contains(&b'/') {
+            true => std::path::absolute(path),
+            false => Ok(path.to_owned()),
+        };
+        match absolute {
+            Ok(path) => self.setup().push(Step::Require(path)),
+            Err(error) => {
+                let message = format!("find the plugin `{}`", path.display());
+                self.setup().fail(Error::io(message, error));
+            }
+        }
+        self
+    }
+}
