@@ -61,6 +61,7 @@ impl State {
         let may_refill = self.starts.refill.is_none_or(|at| self.now >= at);
         while self.phase == PoolPhase::Open
             && may_refill
+            && self.may_wait_for_calls()
             && self.idle.len() < self.queue.len() + self.limits.idle
             && self.idle.len() + self.starting() < self.queue.len() + self.limits.idle
             && free(self)
@@ -69,9 +70,17 @@ impl State {
         }
     }
 
+    /// Whether a start for a call that waits may be made. Nothing else than a start helps a
+    /// call if no worker is left.
     fn is_after_interval(&self) -> bool {
         let after = |last: Instant| self.now.saturating_duration_since(last) >= self.limits.start;
-        self.starts.last.is_none_or(after)
+        self.starts.last.is_none_or(after) || !self.has_hope()
+    }
+
+    /// Whether a worker of the floor may be started. As long as calls wait for the end of the
+    /// interval, such a worker would serve them, and there would be no interval.
+    fn may_wait_for_calls(&self) -> bool {
+        self.limits.start.is_zero() || self.queue.is_empty()
     }
 
     /// The time at which a start may be made that is not made now.
@@ -86,6 +95,7 @@ impl State {
             let wanted = self.queue.len() + self.limits.idle;
             self.phase == PoolPhase::Open
                 && self.slots() < self.limits.max
+                && self.may_wait_for_calls()
                 && self.idle.len() + self.starting() < wanted
         };
         // Most often there is no such time, and nothing is counted.

@@ -292,3 +292,44 @@ fn with_new_rights_no_worker_from_before_serves() {
     assert!(!world.doomed.contains(&new));
     world.settle();
 }
+
+#[test]
+fn starts_for_waiting_calls_keep_their_interval() {
+    for idle in [0, 1] {
+        let limits = Limits {
+            start: SECOND,
+            idle,
+            ..limits(4)
+        };
+        let mut world = World::new(limits);
+        world.start_all();
+        for _ in 0..9 {
+            world.call(None);
+        }
+        // One for the calls, and one in place of the worker that waited.
+        assert_eq!(world.starting.len(), 1 + idle);
+        assert_eq!(world.state().next_time(), world.now.map(|now| now + SECOND));
+        world.pass(SECOND / 2);
+        assert_eq!(world.starting.len(), 1 + idle);
+        world.pass(SECOND / 2);
+        assert_eq!(world.starting.len(), 2 + idle);
+        world.settle();
+    }
+}
+
+#[test]
+fn a_call_that_finds_no_worker_does_not_wait_for_the_interval() {
+    let limits = Limits {
+        start: 60 * SECOND,
+        ..limits(4)
+    };
+    let mut world = World::new(limits);
+    world.call(None);
+    world.settle();
+    world.pass(11 * SECOND);
+    world.settle();
+    assert_eq!(world.live.len(), 0, "the only worker was idle for too long");
+    world.call(None);
+    assert_eq!(world.starting.len(), 1);
+    world.settle();
+}
