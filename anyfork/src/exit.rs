@@ -53,7 +53,25 @@ pub struct Exit {
 /// used (`getrusage(2)`), as the process's template reports it. All zero if the
 /// template was killed, or is stopped: then only the status is known.
 ///
-/// See [`Exit`] for an example.
+/// ```
+/// # mod doctest {
+/// use anyfork::{Process, Usage};
+///
+/// #[anyfork::worker]
+/// fn load(bytes: usize) {
+///     std::hint::black_box(vec![1_u8; bytes]);
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let exit = load::run(Process::new()?, 10 << 20).blocking()?.wait()?;
+/// let usage: &Usage = exit.usage();
+/// assert!(usage.peak_memory > 10 << 20);
+/// println!("{:?} of CPU time", usage.user_time + usage.system_time);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

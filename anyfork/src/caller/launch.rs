@@ -101,6 +101,23 @@ pub struct Launch<T: Target> {
 }
 
 /// What a [`Launch`] can lead to, and its counterpart for blocking code.
+///
+/// ```
+/// # fn main() -> anyfork::Result<()> {
+/// use anyfork::{Command, Launch, Target};
+///
+/// /// Finishes a launch of any kind, and says what it was.
+/// fn finish<T: Target>(what: &str, launch: Launch<T>) -> Result<T::Blocking, String> {
+///     launch.blocking().map_err(|error| format!("{what}: {error}"))
+/// }
+///
+/// let output = finish("greet", Command::new("echo").arg("hello").output());
+/// assert_eq!(output.expect("it is there").stdout, b"hello\n");
+/// let error = finish("scan", Command::new("no-such-program").spawn()).unwrap_err();
+/// assert!(error.starts_with("scan: execute"));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Target: Sized + sealed::Target {
     /// What [`Launch::blocking`] gives.
     type Blocking;

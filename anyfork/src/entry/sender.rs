@@ -218,7 +218,26 @@ impl<E> Sender<E> {
 ///
 /// A `Sending` that is dropped before that leaves the event out, unless a part of it was sent.
 ///
-/// See [`Sender`] for an example.
+/// ```
+/// # mod doctest {
+/// use anyfork::{Process, Sender, Sending};
+///
+/// #[anyfork::call(text_errors)]
+/// fn table(rows: Sender<u32>) -> anyfork::Result<()> {
+///     // Each of them waits while the caller is behind.
+///     (1..=3).map(|row| rows.send(row)).try_for_each(Sending::blocking)
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let mut call = table::call(Process::new()?);
+/// let rows: Vec<u32> = std::iter::from_fn(|| call.recv().blocking()).collect();
+/// assert_eq!(rows, [1, 2, 3]);
+/// assert!(call.blocking()?.is_ok());
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[must_use = "an event may be left out: `.await` it or call `.blocking()`"]
 pub struct Sending(State);
 

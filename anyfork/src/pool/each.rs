@@ -175,6 +175,28 @@ fn aims(shared: &Shared) -> Result<Vec<Aim>> {
 impl<R> Each<R> {
     /// The process ids of the workers whose results are still to come, in the order of the
     /// results.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).idle(2).build()?;
+    /// pool.prepare().blocking()?;
+    /// let each = whoami::each(&pool);
+    /// let pids = each.pids();
+    /// assert_eq!(pids.len(), 2);
+    /// assert_eq!(each.blocking().collect::<anyfork::Result<Vec<u32>>>()?, pids);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn pids(&self) -> Vec<u32> {
         self.calls.iter().map(|it| it.pid).collect()
     }
@@ -220,6 +242,29 @@ impl<R> Each<R> {
 
     /// Lets the calls run on, and drops their results, as [`Call::detach`](crate::Call::detach)
     /// does.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::{PipeWriter, Write};
+    ///
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call(text_errors)]
+    /// fn write(mut to: PipeWriter) -> std::io::Result<()> {
+    ///     to.write_all(b"done")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// pool.prepare().blocking()?; // one worker
+    /// let (reader, writer) = std::io::pipe()?;
+    /// write::each(&pool, writer).detach();
+    /// assert_eq!(std::io::read_to_string(reader)?, "done");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn detach(self) {
         self.calls.into_iter().for_each(|it| it.call.detach());
     }

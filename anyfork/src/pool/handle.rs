@@ -193,11 +193,12 @@ impl Pool {
     /// fn job() {}
     ///
     /// # pub fn main() -> anyfork::Result<()> {
-    /// let pool = Pool::builder(Process::new()?).queue(10).build()?;
+    /// let pool = Pool::builder(Process::new()?).queue(1).build()?;
     /// for _ in 0..100 {
     ///     pool.ready().blocking()?; // takes no more from a client than it can serve
-    ///     job::call(&pool).blocking()?;
+    ///     job::call(&pool).detach();
     /// }
+    /// assert_eq!(pool.stats().refused, 0);
     /// # Ok(())
     /// # }
     /// # }

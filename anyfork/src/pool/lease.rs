@@ -122,6 +122,25 @@ impl Lease {
     }
 
     /// The worker's process id.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let mut lease = pool.lease().blocking()?;
+    /// assert_eq!(whoami::call(&mut lease).blocking()?, lease.pid());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn pid(&self) -> u32 {
         self.watch.pid()
     }
@@ -131,6 +150,25 @@ impl Lease {
     ///
     /// The handle outlives the lease. After the lease, other callers may have calls in this
     /// process.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let lease = Pool::new()?.lease().await?;
+    /// let child = lease.child();
+    /// assert_eq!(child.pid(), lease.pid());
+    /// lease.retire();
+    /// assert!(child.wait().await?.success());
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     #[cfg(feature = "tokio")]
     pub fn child(&self) -> ChildHandle {
         ChildHandle::new(self.watch.clone())
@@ -165,6 +203,27 @@ impl Lease {
 
     /// Ends the lease, and makes the worker leave the pool, so that nobody else finds what the
     /// calls have left in it. Calls that were made before this still run.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).max(1).build()?;
+    /// let mut lease = pool.lease().blocking()?;
+    /// let pid = whoami::call(&mut lease).blocking()?;
+    /// lease.retire();
+    /// assert_ne!(whoami::call(&pool).blocking()?, pid);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn retire(mut self) {
         self.end(true);
     }

@@ -79,6 +79,29 @@ impl<I: Iterator, R> Map<I, R> {
     /// The maximum number of items in flight: those that were taken, and whose results were not
     /// asked for yet. Default: twice the pool's maximum number of workers, times
     /// [`chunk`](Map::chunk). With a larger number, a message carries several tiny items.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn square(n: u64) -> u64 {
+    ///     n * n
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut taken = 0;
+    /// let numbers = (1..).inspect(|_| taken += 1);
+    /// let pool = Pool::new()?;
+    /// let mut squares = square::map(&pool, numbers).in_flight(5).blocking();
+    /// assert_eq!(squares.next().expect("a result")?, 1);
+    /// drop(squares);
+    /// assert!(taken <= 6, "five in flight, and the one that was given");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn in_flight(mut self, items: usize) -> Map<I, R> {
         self.flights.set_in_flight(items);
         self
@@ -155,6 +178,27 @@ impl<I: Iterator, R> Map<I, R> {
     }
 
     /// Gives each result as soon as it is there, with the number of its item.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn square(n: usize) -> usize {
+    ///     n * n
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let numbers = [3, 5, 7];
+    /// let pool = Pool::new()?;
+    /// for (item, square) in square::map(&pool, numbers).unordered().blocking() {
+    ///     assert_eq!(square?, numbers[item] * numbers[item]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn unordered(self) -> Unordered<I, R> {
         Unordered {
             flights: self.flights,

@@ -21,6 +21,31 @@ use crate::pool::prepared::Prepared;
 /// A [`Process`]: the call is the only one in a fresh process, which then ends.
 ///
 /// Code outside of this crate cannot implement it.
+///
+/// ```
+/// # mod doctest {
+/// use anyfork::{Call, On, Pool, Process};
+///
+/// #[anyfork::call]
+/// fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// /// A call wherever somebody wants it.
+/// fn nine(on: impl On) -> Call<u64> {
+///     square::call(on, 3)
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::new()?;
+/// assert_eq!(nine(&pool).blocking()?, 9);
+/// assert_eq!(nine(&mut pool.lease().blocking()?).blocking()?, 9);
+/// assert_eq!(nine(Process::new()?).blocking()?, 9);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a call cannot run on `{Self}`",
     label = "neither a pool, a lease nor a process",
@@ -48,6 +73,31 @@ pub(crate) mod sealed {
 /// that dereferences to a `Pool` (`Arc`, `LazyLock`).
 ///
 /// Code outside of this crate cannot implement it.
+///
+/// ```
+/// # mod doctest {
+/// use std::sync::Arc;
+///
+/// use anyfork::{OnPool, Pool};
+///
+/// #[anyfork::call]
+/// fn square(n: u64) -> u64 {
+///     n * n
+/// }
+///
+/// fn sum_of_squares(pool: impl OnPool, to: u64) -> anyfork::Result<u64> {
+///     square::map(pool, 1..=to).blocking().sum()
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::new()?;
+/// assert_eq!(sum_of_squares(&pool, 3)?, 14);
+/// assert_eq!(sum_of_squares(&Arc::new(pool), 10)?, 385);
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no pool",
     label = "not a pool",

@@ -15,7 +15,26 @@ use crate::protocol::call::Payload;
 /// The next event of a call, from [`Call::recv`]. Receive it with `.await` (feature `tokio`) or
 /// [`blocking`](Recv::blocking).
 ///
-/// See [`Call::recv`] for an example.
+/// ```
+/// # mod doctest {
+/// use anyfork::{Process, Sender};
+///
+/// #[anyfork::call(text_errors)]
+/// fn split(text: String, words: Sender<String>) -> anyfork::Result<()> {
+///     text.split(' ').try_for_each(|word| words.send(word.into()).blocking())
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let mut call = split::call(Process::new()?, "one two".into());
+/// assert_eq!(call.recv().blocking().as_deref(), Some("one"));
+/// assert_eq!(call.recv().blocking().as_deref(), Some("two"));
+/// assert_eq!(call.recv().blocking(), None);
+/// assert!(call.blocking()?.is_ok());
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[must_use = "nothing is received before `.await` or `.blocking()`"]
 pub struct Recv<'a, R, E>(&'a mut Call<R, E>);
 

@@ -8,7 +8,28 @@ use std::time::Duration;
 /// At any moment `calls` equals the sum of the outcomes (`returned`, `panicked`, `died`,
 /// `timed_out`, `cancelled`, `refused`, `other`) plus `queued` and `busy`.
 ///
-/// See [`Pool::stats`](crate::Pool::stats) for an example.
+/// ```
+/// # mod doctest {
+/// use anyfork::Pool;
+/// use anyfork::pool::Stats;
+///
+/// #[anyfork::call]
+/// fn parse(text: String) -> u32 {
+///     text.parse().expect("a number")
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::new()?;
+/// assert_eq!(parse::call(&pool, "7".into()).blocking()?, 7);
+/// parse::call(&pool, "x".into()).blocking().unwrap_err();
+///
+/// let Stats { calls, returned, panicked, .. } = pool.stats();
+/// assert_eq!((calls, returned, panicked), (2, 1, 1));
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

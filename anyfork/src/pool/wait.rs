@@ -21,7 +21,19 @@ use crate::pool::inner::{Inner, Renewal};
 /// It may be awaited in any runtime. If it is dropped, only the waiting stops: the operation goes
 /// on.
 ///
-/// See [`Pool::prepare`](crate::Pool::prepare) for an example.
+/// ```
+/// # fn main() -> anyfork::Result<()> {
+/// use anyfork::pool::Wait;
+/// use anyfork::{Pool, Process};
+///
+/// let pools = [Pool::builder(Process::new()?).idle(1).build()?, Pool::new()?];
+/// // Both start at the same time.
+/// let waits: Vec<Wait> = pools.iter().map(Pool::prepare).collect();
+/// waits.into_iter().try_for_each(Wait::blocking)?;
+/// assert!(pools.iter().all(|pool| pool.stats().idle == 1));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nobody waits for it yet: `.await` it or call `.blocking()`"]
 pub struct Wait {
     shared: Result<Arc<Shared>>,

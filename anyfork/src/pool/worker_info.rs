@@ -41,7 +41,29 @@ pub struct Worker {
 
 /// What a worker is doing.
 ///
-/// See [`Worker`] for an example.
+/// ```
+/// # mod doctest {
+/// use anyfork::pool::WorkerState;
+/// use anyfork::{Pool, Sender};
+///
+/// #[anyfork::call]
+/// fn hang(started: Sender<()>) {
+///     let _ = started.send(()).blocking();
+///     std::thread::park();
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let pool = Pool::new()?;
+/// let mut call = hang::call(&pool);
+/// call.recv().blocking();
+/// let workers = pool.workers();
+/// assert_eq!(workers[0].state(), WorkerState::Busy);
+/// assert_eq!(workers[0].function(), Some(hang::NAME));
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WorkerState {

@@ -82,6 +82,20 @@ impl Command {
     ///
     /// [`timeout`](Command::timeout) limits only the time until the program is executed.
     ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{Command, ErrorKind};
+    ///
+    /// let mut sleep = Command::new("sleep");
+    /// sleep.arg("1000").time_limit(Duration::from_millis(10));
+    /// let error = sleep.status().blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Caveats
     ///
     /// The program leads a process group of its own, unless

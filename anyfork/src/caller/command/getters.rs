@@ -88,7 +88,15 @@ impl Command {
 
 /// The arguments of a [`Command`]: [`Command::get_args`].
 ///
-/// See [`Command::get_program`] for an example.
+/// ```
+/// use anyfork::{Command, CommandArgs};
+///
+/// let mut command = Command::new("git");
+/// command.args(["log", "--oneline"]);
+/// let args: CommandArgs = command.get_args();
+/// assert_eq!(args.len(), 2);
+/// assert_eq!(args.rev().next(), Some("--oneline".as_ref()));
+/// ```
 #[derive(Clone, Debug)]
 pub struct CommandArgs<'a>(slice::Iter<'a, OsString>);
 
@@ -114,7 +122,15 @@ impl ExactSizeIterator for CommandArgs<'_> {}
 
 /// The variables of a [`Command`]: [`Command::get_envs`].
 ///
-/// See [`Command::get_program`] for an example.
+/// ```
+/// use anyfork::{Command, CommandEnvs};
+///
+/// let mut command = Command::new("make");
+/// command.env("CC", "clang").env_remove("CFLAGS");
+/// let envs: CommandEnvs = command.get_envs();
+/// let removed: Vec<_> = envs.filter(|(_, value)| value.is_none()).collect();
+/// assert_eq!(removed, [("CFLAGS".as_ref(), None)]);
+/// ```
 #[derive(Debug)]
 pub struct CommandEnvs<'a>(btree_map::IntoIter<&'a OsStr, Option<&'a OsStr>>);
 

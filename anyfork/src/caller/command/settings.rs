@@ -118,6 +118,24 @@ impl Command {
 
     /// Sets the terminal of the program's session: see
     /// [`Process::controlling_terminal`](crate::Process::controlling_terminal).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::fs::File;
+    /// use std::io::Read;
+    ///
+    /// use anyfork::Command;
+    ///
+    /// let pty = nix::pty::openpty(None, None)?;
+    /// let mut shell = Command::new("sh");
+    /// shell.args(["-c", "echo hello >/dev/tty"]).controlling_terminal(pty.slave);
+    /// assert!(shell.status().blocking()?.success());
+    /// let mut text = [0; 7];
+    /// File::from(pty.master).read_exact(&mut text)?;
+    /// assert_eq!(&text, b"hello\r\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn controlling_terminal(&mut self, terminal: impl Into<OwnedFd>) -> &mut Command {
         self.setsid(true);
         self.replace(Setting::Terminal(terminal.into()))
@@ -125,6 +143,19 @@ impl Command {
 
     /// Sets the root directory: see [`Process::chroot`](crate::Process::chroot). The program, its
     /// directory and the directories of `PATH` are looked up in the new root.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::Command;
+    ///
+    /// match Command::new("pwd").chroot("/").output().blocking() {
+    ///     Ok(output) => assert_eq!(output.stdout, b"/\n"),
+    ///     // This program may not: it does not have root's rights.
+    ///     Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EPERM)),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn chroot(&mut self, directory: impl AsRef<Path>) -> &mut Command {
         self.replace(Setting::Root(directory.as_ref().to_owned()))
     }
@@ -150,6 +181,18 @@ impl Command {
     }
 
     /// Puts the program into a cgroup: see [`Process::cgroup`](crate::Process::cgroup).
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::{Command, ErrorKind};
+    ///
+    /// // `Process::cgroup` has an example with a cgroup. Any other directory is refused.
+    /// let error = Command::new("make").cgroup("/").spawn().blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Io);
+    /// assert!(error.to_string().contains("set cgroup `/`"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cgroup(&mut self, directory: impl AsRef<Path>) -> &mut Command {
         self.set(Setting::Cgroup(directory.as_ref().to_owned()))
     }
@@ -162,6 +205,21 @@ impl Command {
 
     /// Sets the processors that the program may use: see
     /// [`Process::affinity`](crate::Process::affinity).
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::Command;
+    ///
+    /// let mut grep = Command::new("grep");
+    /// grep.args(["Cpus_allowed_list", "/proc/self/status"]).affinity([0]);
+    /// match grep.output().blocking() {
+    ///     Ok(output) => assert_eq!(output.stdout, b"Cpus_allowed_list:\t0\n"),
+    ///     // Processor 0 is not for this program.
+    ///     Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL)),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn affinity(&mut self, processors: impl IntoIterator<Item = u32>) -> &mut Command {
         self.replace(Setting::Affinity(processors.into_iter().collect()))
     }
@@ -169,6 +227,28 @@ impl Command {
     /// Runs the init function `name` between fork and exec, after all settings except
     /// [`fd`](Command::fd): see
     /// [`Process::init`](crate::Process::init).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::fs;
+    ///
+    /// use anyfork::Command;
+    ///
+    /// /// Does what no setting does.
+    /// #[anyfork::init]
+    /// fn rename(name: String) -> std::io::Result<()> {
+    ///     fs::write("/proc/self/coredump_filter", name)
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut cat = Command::new("cat");
+    /// cat.arg("/proc/self/coredump_filter").init(rename::NAME, anyfork::args!["0x1"]);
+    /// assert_eq!(cat.output().blocking()?.stdout, b"00000001\n");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn init(&mut self, name: impl Name, args: impl Into<Args>) -> &mut Command {
         let name = name.to_name();
         self.setup.init(name.into(), args.into());

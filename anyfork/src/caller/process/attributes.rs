@@ -80,6 +80,32 @@ impl Process {
     /// terminal then signals the process, and so does the end of the terminal. The standard
     /// streams are set separately.
     ///
+    /// ```
+    /// # #[cfg(feature = "pool")]
+    /// # mod doctest {
+    /// use std::fs::File;
+    ///
+    /// use anyfork::Process;
+    /// use nix::pty::openpty;
+    ///
+    /// #[anyfork::call]
+    /// fn has_terminal() -> bool {
+    ///     File::open("/dev/tty").is_ok()
+    /// }
+    ///
+    /// # pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pty = openpty(None, None)?;
+    /// let process = Process::new()?.controlling_terminal(pty.slave);
+    /// assert!(has_terminal::call(process).blocking()?);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # #[cfg(feature = "pool")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
+    /// ```
+    ///
     /// # Errors
     ///
     /// The launch fails if the descriptor is not a terminal, or if the terminal belongs to
@@ -96,12 +122,32 @@ impl Process {
     /// everything that the process opens later, such as `/dev/null` for a stream of a fork. The
     /// path `directory` itself is relative to the caller's directory.
     ///
-    /// ```no_run
-    /// # fn main() -> anyfork::Result<()> {
-    /// let process = anyfork::Process::new()?.chroot("/srv/empty").uid(65534);
-    /// # drop(process);
+    /// ```
+    /// # #[cfg(feature = "pool")]
+    /// # mod doctest {
+    /// use std::path::Path;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::call]
+    /// fn sees(path: String) -> bool {
+    ///     Path::new(&path).exists()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?.chroot("/usr").uid(65534);
+    /// match sees::call(process, "/usr/bin".into()).blocking() {
+    ///     Ok(sees) => assert!(!sees, "it is `/bin` there"),
+    ///     // This program may not: it does not have root's rights.
+    ///     Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EPERM)),
+    /// }
     /// # Ok(())
     /// # }
+    /// # }
+    /// # #[cfg(feature = "pool")]
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
     /// ```
     ///
     /// # Caveats
@@ -157,6 +203,26 @@ impl Process {
 
     /// Ignores a signal, given by its number (signal(7)). May be called for several signals.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn hang_up() {
+    ///     nix::sys::signal::raise(nix::sys::signal::SIGHUP).expect("a signal");
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut ends = hang_up::run(Process::new()?).blocking()?;
+    /// assert_eq!(ends.wait()?.signal(), Some(libc::SIGHUP));
+    /// let mut stays = hang_up::run(Process::new()?.ignore_signal(libc::SIGHUP)).blocking()?;
+    /// assert!(stays.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The launch fails if there is no such signal, and for SIGKILL and SIGSTOP.
@@ -169,12 +235,24 @@ impl Process {
     /// settings but the streams, so that everything that the process does then is counted there
     /// (cgroups(7)). With cgroups of version 1, this may be called for several hierarchies.
     ///
-    /// ```no_run
+    /// ```
     /// # fn main() -> anyfork::Result<()> {
-    /// let group = "/sys/fs/cgroup/builds";
-    /// std::fs::create_dir(group)?;
-    /// std::fs::write("/sys/fs/cgroup/builds/memory.max", "1G")?;
-    /// let exit = anyfork::Command::new("make").cgroup(group).status().blocking()?;
+    /// use std::fs;
+    ///
+    /// use anyfork::Command;
+    ///
+    /// let group = format!("/sys/fs/cgroup/build-{}", std::process::id());
+    /// # let is_version_2 = fs::exists("/sys/fs/cgroup/cgroup.procs")?;
+    /// # if !is_version_2 { println!("skipped: no cgroups of version 2"); return Ok(()) }
+    /// if let Err(error) = fs::create_dir(&group) {
+    ///     println!("skipped: this program may make no cgroup: {error}");
+    ///     return Ok(());
+    /// }
+    /// // Limits are set here, such as `memory.max`.
+    /// let output = Command::new("cat").arg("/proc/self/cgroup").cgroup(&group).output().blocking();
+    /// fs::remove_dir(&group)?;
+    /// let text = String::from_utf8_lossy(&output?.stdout).into_owned();
+    /// assert!(text.contains("/build-"));
     /// # Ok(())
     /// # }
     /// ```
@@ -191,6 +269,29 @@ impl Process {
 
     /// Sets how likely the kernel is to kill the process when memory is short, from -1000 (never)
     /// to 1000 (proc_pid_oom_score_adj(5)). Lowering it needs root's rights.
+    ///
+    /// ```
+    /// # #[cfg(feature = "pool")]
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::call(text_errors)]
+    /// fn adjustment() -> std::io::Result<String> {
+    ///     std::fs::read_to_string("/proc/self/oom_score_adj")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// // If memory is short, the kernel kills this process first.
+    /// let process = Process::new()?.oom_score_adj(1000);
+    /// assert_eq!(adjustment::call(process).blocking()??, "1000\n");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # #[cfg(feature = "pool")]
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
+    /// ```
     #[must_use = "the process moves: use what this gives back"]
     pub fn oom_score_adj(self, adjustment: i32) -> Process {
         self.set(Setting::OomScore(adjustment))
@@ -198,6 +299,31 @@ impl Process {
 
     /// Sets the processors that the process may use, given by their numbers
     /// (sched_setaffinity(2)).
+    ///
+    /// ```
+    /// # #[cfg(feature = "pool")]
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::call]
+    /// fn processors() -> usize {
+    ///     std::thread::available_parallelism().map_or(0, usize::from)
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// match processors::call(Process::new()?.affinity([0])).blocking() {
+    ///     Ok(processors) => assert_eq!(processors, 1),
+    ///     // Processor 0 is not for this program.
+    ///     Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL)),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # #[cfg(feature = "pool")]
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// # #[cfg(not(feature = "pool"))]
+    /// # fn main() {}
+    /// ```
     ///
     /// # Errors
     ///

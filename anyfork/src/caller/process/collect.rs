@@ -16,6 +16,24 @@ use crate::spec::Step;
 impl Process {
     /// Appends an argument: any bytes, any size that memory allows.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn check(name: String, count: u32) {
+    ///     assert_eq!((&name[..], count), ("Ada", 3));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut worker = Process::new()?.send_arg("Ada").send_arg(3).run(check::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The launch reports a value that cannot become an argument ([`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument)),
@@ -30,13 +48,24 @@ impl Process {
 
     /// Appends arguments.
     ///
-    /// ```no_run
-    /// # fn main() -> anyfork::Result<()> {
-    /// let process = anyfork::Process::new()?
-    ///     .send_args(["a", "b"])
-    ///     .send_args(anyfork::args![1, "two"]);
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Args, Process};
+    ///
+    /// #[anyfork::worker]
+    /// fn check(all: Args) {
+    ///     assert_eq!(all.len(), 4);
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?
+    ///     .send_args(["a", "b"]) // of one type
+    ///     .send_args(anyfork::args![1, "two"]); // of several
+    /// assert!(process.run(check::NAME).blocking()?.wait()?.success());
     /// # Ok(())
     /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     ///
     /// AnyEvent::Fork: `send_arg`.
@@ -56,6 +85,28 @@ impl Process {
 
     /// Appends a descriptor. Ownership moves: the caller's descriptor is closed once it
     /// is delivered.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::fs::File;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn check(file: File) -> std::io::Result<()> {
+    ///     assert!(std::io::read_to_string(file)?.starts_with("Linux"));
+    ///     Ok(())
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let file = File::open("/proc/version")?;
+    /// let mut worker = Process::new()?.send_fd(file).run(check::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     ///
     /// AnyEvent::Fork: `send_fh`.
     #[doc(alias = "send_fh")]
@@ -163,6 +214,19 @@ impl Process {
     ///
     /// A path that contains a `/` is relative to the caller's current directory; dlopen(3)
     /// searches for a bare name.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// // Without the plugin there is no worker, and the error has the reason.
+    /// let process = Process::new()?.require("./libresize.so");
+    /// let error = process.run("resize").blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::PluginFailed);
+    /// assert!(error.to_string().contains("libresize.so"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

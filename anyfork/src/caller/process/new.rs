@@ -147,6 +147,32 @@ impl Process {
 
     /// A fork of the early template.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::OnceLock;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// static WORDS: OnceLock<usize> = OnceLock::new();
+    ///
+    /// #[anyfork::early]
+    /// fn preload() {
+    ///     WORDS.set(1000).expect("once, before main");
+    /// }
+    ///
+    /// #[anyfork::worker]
+    /// fn check() {
+    ///     assert_eq!(WORDS.get(), Some(&1000));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// assert!(check::run(Process::early()?).blocking()?.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::TemplateGone`] or [`ErrorKind::ForkFailed`], with the reason why

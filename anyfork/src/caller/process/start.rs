@@ -193,6 +193,18 @@ impl Process {
 
     /// The pid; `None` until this process exists and has replied.
     ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::Process;
+    ///
+    /// let process = Process::new()?;
+    /// assert_eq!(process.pid(), None, "there is no process yet");
+    /// let template = process.prepare().blocking()?;
+    /// assert!(template.pid().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// AnyEvent::Fork: `pid`.
     pub fn pid(&self) -> Option<u32> {
         let state = self.state();

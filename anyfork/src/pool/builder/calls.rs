@@ -42,6 +42,30 @@ impl Builder {
     /// [`queue_timeout`](crate::Call::queue_timeout) of its own. Default: no limit.
     ///
     /// This is for work whose result is useless later, such as the answer to a request.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn hang() {
+    ///     std::thread::park();
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let limit = Duration::from_millis(10);
+    /// let pool = Pool::builder(Process::new()?).max(1).queue_timeout(limit).build()?;
+    /// pool.prepare().blocking()?;
+    /// let _has_the_worker = hang::call(&pool);
+    /// let error = hang::call(&pool).blocking().unwrap_err();
+    /// assert_eq!((error.kind(), error.never_entered()), (ErrorKind::TimedOut, true));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn queue_timeout(mut self, limit: Duration) -> Builder {
         self.options.queue_timeout = Some(limit);
         self
@@ -51,6 +75,28 @@ impl Builder {
     /// [`timeout`](crate::Call::timeout) of its own. Default: no limit.
     ///
     /// This is for functions that may hang, or may take longer than anybody waits.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn hang() {
+    ///     std::thread::park();
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let limit = Duration::from_millis(10);
+    /// let pool = Pool::builder(Process::new()?).timeout(limit).build()?;
+    /// let error = hang::call(&pool).blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Builder {
         self.options.timeout = Some(limit);
         self
@@ -60,6 +106,33 @@ impl Builder {
     /// zero, so SIGKILL comes at once.
     ///
     /// This is for workers that handle SIGTERM and clean something up.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn hang() {
+    ///     std::thread::park();
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, left) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .timeout(Duration::from_millis(10))
+    ///     .grace(Duration::from_secs(60))
+    ///     .on_exit(move |worker| log.send(worker.exit().signal()).unwrap_or_default())
+    ///     .build()?;
+    /// hang::call(&pool).blocking().unwrap_err();
+    /// assert_eq!(left.recv(), Ok(Some(libc::SIGTERM)), "it did not need SIGKILL");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.limits.grace = grace;
         self
@@ -69,6 +142,27 @@ impl Builder {
     /// the worker is replaced, because a panic may leave anything half done.
     ///
     /// This is for functions that panic often, and keep nothing between calls.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn check(n: u32) -> u32 {
+    ///     assert!(n < 10, "too large");
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).max(1).keep_after_panic(true).build()?;
+    /// let pid = check::call(&pool, 1).blocking()?;
+    /// check::call(&pool, 99).blocking().unwrap_err();
+    /// assert_eq!(check::call(&pool, 2).blocking()?, pid);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn keep_after_panic(mut self, keep: bool) -> Builder {
         self.options.keep_after_panic = keep;
         self
@@ -78,6 +172,26 @@ impl Builder {
     /// with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
     ///
     /// This keeps a worker that misbehaves from filling this process's memory.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{ErrorKind, Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn zeros(count: usize) -> Vec<u8> {
+    ///     vec![0; count]
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).max_result(1000).build()?;
+    /// assert_eq!(zeros::call(&pool, 10).blocking()?.len(), 10);
+    /// let error = zeros::call(&pool, 2000).blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn max_result(mut self, bytes: u64) -> Builder {
         self.options.max_result = bytes;
         self

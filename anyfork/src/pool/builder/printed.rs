@@ -68,6 +68,32 @@ impl Builder {
 
     /// Calls `on_line` with each line that workers print to their standard error, such as the
     /// message of a panic: as [`stdout`](Builder::stdout) does.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn find(user: String) {
+    ///     panic!("there is no {user}");
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (lines, log) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stderr(move |line| lines.send(line.to_string()).unwrap_or_default())
+    ///     .build()?;
+    /// find::call(&pool, "Ada".into()).blocking().unwrap_err();
+    /// pool.shutdown(Duration::from_secs(60)).blocking()?;
+    /// assert!(log.try_iter().any(|line| line.ends_with("there is no Ada")));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn stderr(mut self, on_line: impl Fn(&Printed) + Send + Sync + 'static) -> Builder {
         self.printed.stderr = Some(Box::new(on_line));
         self
@@ -80,7 +106,28 @@ impl Builder {
     ///
     /// ```
     /// # mod doctest {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
     /// use anyfork::{Pool, Process};
+    /// # use tracing::span::{Attributes, Id, Record};
+    /// # use tracing::{Event, Metadata, Subscriber};
+    /// #
+    /// # struct Log(mpsc::Sender<String>);
+    /// #
+    /// # impl Subscriber for Log {
+    /// #     fn enabled(&self, _: &Metadata<'_>) -> bool { true }
+    /// #     fn new_span(&self, _: &Attributes<'_>) -> Id { Id::from_u64(1) }
+    /// #     fn record(&self, _: &Id, _: &Record<'_>) {}
+    /// #     fn record_follows_from(&self, _: &Id, _: &Id) {}
+    /// #     fn event(&self, event: &Event<'_>) {
+    /// #         event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+    /// #             let _ = self.0.send(format!("{field}={value:?}"));
+    /// #         });
+    /// #     }
+    /// #     fn enter(&self, _: &Id) {}
+    /// #     fn exit(&self, _: &Id) {}
+    /// # }
     ///
     /// #[anyfork::call]
     /// fn resize(width: u32) {
@@ -88,9 +135,13 @@ impl Builder {
     /// }
     ///
     /// # pub fn main() -> anyfork::Result<()> {
-    /// // The program's subscriber is set before, as by `tracing_subscriber::fmt::init()`.
+    /// // The program's subscriber comes first. This one sends each field to a channel.
+    /// let (log, fields) = mpsc::channel();
+    /// tracing::subscriber::set_global_default(Log(log)).expect("it is the first");
     /// let pool = Pool::builder(Process::new()?).tracing().build()?;
     /// resize::call(&pool, 40).blocking()?;
+    /// pool.shutdown(Duration::from_secs(60)).blocking()?;
+    /// assert!(fields.try_iter().any(|field| field == "width=40"));
     /// # Ok(())
     /// # }
     /// # }

@@ -14,6 +14,27 @@ impl Builder {
     ///
     /// Set more if calls wait for something other than the CPU, and fewer if each worker needs
     /// much memory.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::collections::BTreeSet;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).max(2).build()?;
+    /// let pids = whoami::map(&pool, [(); 20]).blocking();
+    /// assert!(pids.collect::<anyfork::Result<BTreeSet<u32>>>()?.len() <= 2);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn max(mut self, max: usize) -> Builder {
         self.limits.max = max.max(1);
         self
@@ -23,6 +44,17 @@ impl Builder {
     ///
     /// A call after a pause then does not wait for a start. The price is the memory of these
     /// workers.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::{Pool, Process};
+    ///
+    /// let pool = Pool::builder(Process::new()?).idle(2).build()?;
+    /// pool.prepare().blocking()?;
+    /// assert_eq!(pool.stats().idle, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn idle(mut self, idle: usize) -> Builder {
         self.limits.idle = idle;
         self
@@ -31,7 +63,30 @@ impl Builder {
     /// The time between two starts of workers for calls that wait. Default: zero, so that a burst
     /// of calls starts as many workers as it has calls, up to [`max`](Builder::max).
     ///
-    /// With a longer time, a burst of short calls starts fewer workers.
+    /// With a longer time, a burst of short calls starts fewer workers. A call that finds no worker
+    /// at all does not wait for that time.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn square(n: u64) -> u64 {
+    ///     n * n
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::builder(Process::new()?).max(8).start(Duration::from_secs(60)).build()?;
+    /// let calls: Vec<_> = (0..100).map(|n| square::call(&pool, n)).collect();
+    /// calls.into_iter().try_for_each(|call| call.blocking().map(drop))?;
+    /// assert_eq!(pool.stats().started, 1);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn start(mut self, interval: Duration) -> Builder {
         self.limits.start = interval;
         self
@@ -42,13 +97,39 @@ impl Builder {
     ///
     /// Set a longer time if a start is expensive, for example because of a long
     /// [`init`](Builder::init).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::pool::Reason;
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn rare() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, left) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stop(Duration::ZERO)
+    ///     .on_exit(move |worker| log.send(worker.reason()).unwrap_or_default())
+    ///     .build()?;
+    /// rare::call(&pool).blocking()?;
+    /// assert_eq!(left.recv(), Ok(Reason::Idle));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn stop(mut self, timeout: Duration) -> Builder {
         self.limits.stop = timeout;
         self
     }
 
     /// Runs the init function `name` in each worker before its first call, and after the init
-    /// functions that were added before. `name` is as for [`Process::init`].
+    /// functions that were added before. `name` is as for
+    /// [`Process::init`](crate::Process::init).
     ///
     /// This is for what each worker must have for itself, such as a connection. What all workers
     /// can share is better loaded by an init function of the process that the pool is made from,

@@ -6,6 +6,28 @@ use crate::pool::pending::Pending;
 
 impl<R, E> Call<R, E> {
     /// Whether the result or the failure has arrived, so that nobody has to wait for it.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{ErrorKind, Pool};
+    ///
+    /// #[anyfork::call]
+    /// fn hang() {
+    ///     std::thread::park();
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let call = hang::call(&pool);
+    /// assert!(!call.is_finished());
+    /// pool.kill();
+    /// let error = call.blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Closed);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn is_finished(&self) -> bool {
         match &self.pending {
             Pending::Failed(_) => true,
@@ -15,6 +37,23 @@ impl<R, E> Call<R, E> {
     }
 
     /// The number of the call, which no other call of this process has.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Pool;
+    ///
+    /// #[anyfork::call]
+    /// fn nothing() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let pool = Pool::new()?;
+    /// let [one, two] = [nothing::call(&pool), nothing::call(&pool)];
+    /// assert_ne!(one.id(), two.id());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn id(&self) -> u64 {
         self.number
     }

@@ -26,7 +26,20 @@ use crate::pool::state::event::{CallId, Event, Reason, Return};
 ///
 /// If it is dropped before that, its place in the queue goes to the next.
 ///
-/// See [`Pool::lease`](crate::Pool::lease) for an example.
+/// ```
+/// # fn main() -> anyfork::Result<()> {
+/// use anyfork::pool::Leasing;
+/// use anyfork::{Pool, Process};
+///
+/// let pool = Pool::builder(Process::new()?).max(1).build()?;
+/// let first = pool.lease().blocking()?;
+/// let pid = first.pid();
+/// let next: Leasing = pool.lease(); // in the queue, behind the first
+/// drop(first);
+/// assert_eq!(next.blocking()?.pid(), pid);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///

@@ -209,7 +209,33 @@ pub(crate) enum End {
 
 /// Why a worker left.
 ///
-/// See [`Left`](crate::pool::Left) for an example.
+/// ```
+/// # mod doctest {
+/// use std::sync::mpsc;
+///
+/// use anyfork::pool::Reason;
+/// use anyfork::{Pool, Process};
+///
+/// #[anyfork::call]
+/// fn crash() {
+///     std::process::exit(3);
+/// }
+///
+/// # pub fn main() -> anyfork::Result<()> {
+/// let (log, crashes) = mpsc::channel();
+/// let pool = Pool::builder(Process::new()?)
+///     .on_exit(move |worker| match worker.reason() {
+///         Reason::Died | Reason::Nonsense => log.send(worker.exit().code()).unwrap_or_default(),
+///         _ => {} // as it should be
+///     })
+///     .build()?;
+/// crash::call(&pool).blocking().unwrap_err();
+/// assert_eq!(crashes.recv(), Ok(Some(3)));
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() -> anyfork::Result<()> { doctest::main() }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

@@ -16,14 +16,23 @@ use crate::sys::plugin_table::{
 /// Call it once in the library, at the top level:
 ///
 /// ```
+/// use std::io::Write;
+/// use std::os::unix::net::UnixStream;
+///
 /// #[anyfork::worker]
-/// fn double(socket: std::os::unix::net::UnixStream, number: u32) -> std::io::Result<()> {
-///     use std::io::Write;
-///     (&socket).write_all(&(2 * number).to_le_bytes())
+/// fn double(mut socket: UnixStream, number: u32) -> std::io::Result<()> {
+///     write!(socket, "{}", 2 * number)
 /// }
 ///
 /// anyfork::export_plugin!();
-/// # fn main() {}
+///
+/// # fn main() -> std::io::Result<()> {
+/// // The library's own code, such as its tests, can call the function, too.
+/// let (here, there) = UnixStream::pair()?;
+/// double(there, 4)?;
+/// assert_eq!(std::io::read_to_string(here)?, "8");
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// The library's `Cargo.toml` has `crate-type = ["cdylib"]` and anyfork's feature `plugin`.
