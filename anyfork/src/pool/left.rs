@@ -60,21 +60,121 @@ impl Left {
     }
 
     /// Its process id.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn whoami() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, left) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .on_exit(move |worker| log.send(worker.pid()).unwrap_or_default())
+    ///     .build()?;
+    /// let pid = whoami::call(&pool).blocking()?;
+    /// drop(pool);
+    /// assert_eq!(left.recv(), Ok(pid));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
     /// How it exited.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn crash() {
+    ///     std::process::exit(3);
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, left) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .on_exit(move |worker| log.send(worker.exit().code()).unwrap_or_default())
+    ///     .build()?;
+    /// crash::call(&pool).blocking().unwrap_err();
+    /// assert_eq!(left.recv(), Ok(Some(3)));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn exit(&self) -> &Exit {
         &self.exit
     }
 
     /// Why it left.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// use anyfork::pool::Reason;
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn hang() {
+    ///     std::thread::park();
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, left) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .on_exit(move |worker| log.send(worker.reason()).unwrap_or_default())
+    ///     .build()?;
+    /// hang::call(&pool).timeout(Duration::from_millis(10)).blocking().unwrap_err();
+    /// assert_eq!(left.recv(), Ok(Reason::TimedOut));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
     /// How many calls it was given.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn nothing() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, left) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .on_exit(move |worker| log.send(worker.calls()).unwrap_or_default())
+    ///     .build()?;
+    /// for _ in 0..3 {
+    ///     nothing::call(&pool).blocking()?;
+    /// }
+    /// drop(pool);
+    /// assert_eq!(left.recv(), Ok(3));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn calls(&self) -> u64 {
         self.calls
     }

@@ -28,6 +28,24 @@ impl Process {
     /// [`.blocking()`](Launch::blocking). If this process exists already, because it was forked,
     /// exec'ed or handed over, the worker runs in a further fork of it.
     ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// #[anyfork::worker]
+    /// fn compress() {}
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut worker = Process::new()?.run("compress").blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// let error = Process::new()?.run("decompress").blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::UnknownWorker);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The launch reports all of them: see [`Launch`].

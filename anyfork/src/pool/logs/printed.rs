@@ -104,6 +104,31 @@ pub struct Printed {
 
 impl Printed {
     /// The process id of the worker, even if a child of the worker has printed the line.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn greet() -> u32 {
+    ///     println!("hello");
+    ///     std::process::id()
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, pids) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stdout(move |line| log.send(line.pid()).unwrap_or_default())
+    ///     .build()?;
+    /// let pid = greet::call(&pool).blocking()?;
+    /// assert_eq!(pids.recv(), Ok(pid));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -111,28 +136,154 @@ impl Printed {
     /// The [`Call::id`](crate::Call::id) of the call that the worker had when the line was
     /// printed. If it had several calls, this is the call that it got first. `None` if it had no
     /// call, as in an init function, or between two calls.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn greet() {
+    ///     println!("hello");
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, calls) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stdout(move |line| log.send(line.call()).unwrap_or_default())
+    ///     .build()?;
+    /// let call = greet::call(&pool);
+    /// let id = call.id();
+    /// call.blocking()?;
+    /// assert_eq!(calls.recv(), Ok(Some(id)));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn call(&self) -> Option<u64> {
         self.call
     }
 
     /// The line, without its end. Bytes that are not UTF-8 are replaced: see
     /// [`bytes`](Printed::bytes).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn greet() {
+    ///     println!("hello");
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, texts) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stdout(move |line| log.send(line.text().into_owned()).unwrap_or_default())
+    ///     .build()?;
+    /// greet::call(&pool).blocking()?;
+    /// assert_eq!(texts.recv().as_deref(), Ok("hello"));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.bytes)
     }
 
     /// The line as it was printed, without its end: 64 KiB at most.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::Write;
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call(text_errors)]
+    /// fn write() -> std::io::Result<()> {
+    ///     std::io::stdout().write_all(b"\xff\n") // no UTF-8
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, lines) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stdout(move |line| log.send(line.bytes().to_vec()).unwrap_or_default())
+    ///     .build()?;
+    /// write::call(&pool).blocking()?.expect("it is written");
+    /// assert_eq!(lines.recv(), Ok(vec![0xff]));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Whether the line is longer than 64 KiB, and goes on in the next line of its worker.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn print() {
+    ///     println!("{}", "x".repeat(100_000));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, lines) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stdout(move |line| log.send(line.clone()).unwrap_or_default())
+    ///     .build()?;
+    /// print::call(&pool).blocking()?;
+    /// let [first, last] = [lines.recv(), lines.recv()].map(|line| line.expect("a piece"));
+    /// assert!(first.goes_on() && !last.goes_on());
+    /// assert_eq!(first.bytes().len() + last.bytes().len(), 100_000);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn goes_on(&self) -> bool {
         self.goes_on
     }
 
     /// How many lines of the pool were left out between the line before and this one: see
     /// [`Builder::stdout`](crate::pool::Builder::stdout).
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::mpsc;
+    ///
+    /// use anyfork::{Pool, Process};
+    ///
+    /// #[anyfork::call]
+    /// fn print() {
+    ///     (0..100).for_each(|n| println!("{n}"));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (log, numbers) = mpsc::channel();
+    /// let pool = Pool::builder(Process::new()?)
+    ///     .stdout(move |line| log.send(line.left_out()).unwrap_or_default())
+    ///     .build()?;
+    /// print::call(&pool).blocking()?;
+    /// let lost: u64 = numbers.iter().take(100).sum();
+    /// assert_eq!(lost, 0, "the callback was fast enough");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
