@@ -1,4 +1,4 @@
-//! Pages for those who come from somewhere else, and for those who want to know more.
+//! Pages for users of other libraries, and pages on what concerns the whole crate.
 //! <!-- RUNS IN: any -->
 //!
 //! | page | for |
@@ -7,11 +7,11 @@
 //! | [`from_multiprocessing`] | users of Python's `multiprocessing` and `ProcessPoolExecutor` |
 //! | [`from_command`] | users of std's and tokio's `Command` |
 //! | [`from_procspawn`] | users of procspawn |
-//! | [`fork_safety`] | what may be loaded in a template, and what must not |
-//! | [`security`] | who trusts whom |
+//! | [`fork_safety`] | what a template may load, and what it must not load |
+//! | [`security`] | who trusts whom, and what anyfork guarantees |
 //! | [`performance`] | what a start and a call cost, and what makes them cost more |
 //! | [`mistakes`] | the messages that newcomers meet, and what to write instead |
-//! | [`how_it_works`] | the processes, and what is sent between them |
+//! | [`how_it_works`] | the processes, and the messages between them |
 
 #[doc = include_str!("../docs/from_anyevent_fork.md")]
 pub mod from_anyevent_fork {}

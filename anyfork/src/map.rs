@@ -1,42 +1,42 @@
-//! The map: what a newcomer to this code reads first. It has no code.
+//! The map of this code, for newcomers: read it first. This file has no code.
 //! RUNS IN: any
 //!
 //! # Five processes
 //!
 //! | process | who makes it | what it does |
 //! |---|---|---|
-//! | *caller* | somebody else | any program, of any size and with any threads, that asks for processes; it never forks |
-//! | *template* | [`boot`](crate::boot) before `main` or in a process that was exec'ed; or another template, when asked | waits for requests with one thread, forks, reports how its children ended, and reaps them |
-//! | *child* | a template, one for a request | takes on its role: a worker, an external program, or a further template |
+//! | *caller* | somebody else | any program that asks for processes, of any size and with any number of threads; it never forks |
+//! | *template* | [`boot`](crate::boot), before `main` or in a process that was exec'ed; or another template, on request | waits for requests with one thread, forks, reports how its children ended, and reaps them |
+//! | *child* | a template, for each request | takes on its role: a worker, an external program, or a further template |
 //! | *spare* | a template, in advance | a child without a request: waits for one on the template's own control socket |
 //! | *monitor* | a template with many children | holds the children's descriptors in the template's place |
 //!
-//! The first line of a file's docs says what it is for, the second (`RUNS IN:`) in
-//! which of these its code runs. The folders are named for the same: `caller`, `boot`,
-//! `template`, `child`; `protocol` is what they say to each other, and `sys` what they
-//! say to the kernel.
-//! *Program before main* is a caller whose `main` has not begun; *any* is all of them.
+//! The first line of a file's docs says what the file is for, and the second line
+//! (`RUNS IN:`) which of these processes run its code. *Program before main* means a caller
+//! whose `main` has not begun; *any* means all of the processes. Four folders are named
+//! after the processes that run their code: `caller`, `boot`, `template`, `child`. The
+//! folder `protocol` has the messages between the processes, and `sys` the system calls.
 //!
 //! # Three channels
 //!
 //! | channel | kind | from, to | carries |
 //! |---|---|---|---|
-//! | *control socket* | `SOCK_SEQPACKET` pair, one a template | any owner to the template, or to whichever spare reads first | requests; the number of spares. Its hang-up means that the last owner is gone |
-//! | *reply socket* | stream pair, one a start | the child to the caller | `Ready` or `Failed`, with the child's own pidfd. For a worker it is the communication socket from then on |
-//! | *status pipe* | pipe, one a start | the child and the template to the caller | why the child failed (the child writes it) and how it ended (both do). Nobody reading it means that the caller has dropped its handle |
+//! | *control socket* | `SOCK_SEQPACKET` pair, one for each template | any owner to the template, or to whichever spare reads first | requests; the number of spares. Its hang-up means that the last owner is gone |
+//! | *reply socket* | stream pair, one for each start | the child to the caller | `Ready` or `Failed`, with the child's own pidfd. For a worker it is the communication socket from then on |
+//! | *status pipe* | pipe, one for each start | the child and the template to the caller | why the child failed (the child writes it) and how it ended (both do). If nobody reads it, the caller has dropped its handle |
 //!
-//! The tables of bytes are in [`protocol`](crate::protocol).
+//! [`protocol`](crate::protocol) has the tables of their bytes.
 //!
 //! # A start in eight lines
 //!
 //! 1. `Process::run` encodes what was collected, and [`Spawn`](crate::caller::spawn)
 //!    makes the reply socket and the status pipe and sends one message to the template.
-//! 2. The template's loop ([`template::server`](crate::template::server)) receives it
-//!    and forks, or has a program started
-//!    ([`template::programs`](crate::template::programs)), or a spare ([`child::spare`](crate::child::spare)) has received it.
+//! 2. The template's loop ([`template::server`](crate::template::server)) receives it, and
+//!    forks or starts a program ([`template::programs`](crate::template::programs)); or a
+//!    spare ([`child::spare`](crate::child::spare)) receives it.
 //! 3. The child closes what is not its own, and reads the request
-//!    ([`child::request`](crate::child::request)); for a worker and its arguments only,
-//!    the template has done that before the fork
+//!    ([`child::request`](crate::child::request)). If the request has nothing but a worker
+//!    and its arguments, the template has read it before the fork
 //!    ([`child::fast_path`](crate::child::fast_path)).
 //! 4. It applies the settings and takes the steps ([`child::role`](crate::child::role),
 //!    [`child::settings`](crate::child::settings),
@@ -57,14 +57,14 @@
 //! | task | file |
 //! |---|---|
 //! | add a setting of a process | `spec.rs` (`Setting`, its place in the order); then `caller/process/attributes.rs` and `caller/command/settings.rs` (the method), `protocol/setting.rs` and the table in `protocol.rs` (its bytes), `child/settings.rs` (applying it); for a program without a fork `protocol/direct.rs` and `template/programs/layout.rs` |
-//! | add an argument type | `args/convert.rs` (the traits are in `args/value.rs`), for a descriptor `args/descriptor.rs`, of tokio's `args/tokio.rs` |
+//! | add an argument type | `args/convert.rs` (the traits are in `args/value.rs`), for a descriptor `args/descriptor.rs`, for a type of tokio's `args/tokio.rs` |
 //! | a launch hangs | `caller/spawn.rs` (what it waits for), `caller/spawn/wait_for.rs` (the event), `caller/wait/` (how), `caller/spawn/template_lost.rs` (when nobody answers) |
 //! | a wrong exit code or status | `caller/child/exit_watch.rs` (where a status comes from), `caller/child/status.rs` and `protocol/status.rs` (the bytes), `child/report.rs` (what the child writes), `template/children.rs` (what the template writes) |
 //! | starts got slower | `template.rs` (the system calls of a start), `child/fast_path.rs`, `template/server.rs`; for spares `child/rehearsal.rs` |
-//! | a process is started differently | `caller/process/start.rs` (a worker), `caller/process/fork.rs` (a template), `caller/command/start.rs` (a program) |
+//! | change how a process is started | `caller/process/collect.rs` (what it is given), `caller/process/start.rs` (a worker), `caller/process/fork.rs` (a template), `caller/command/start.rs` (a program) |
 //! | a new kind of error | `error.rs`, and `protocol/reply.rs` if it comes from the child |
-//! | an attribute | `anyfork-macros`: parse, check, expand; what its code calls is in `entry.rs` and `registry.rs` |
-//! | a program starts differently with an init function | `template/programs/layout.rs` and `child/role.rs` must do the same |
+//! | an attribute | `anyfork-macros` (parse, check, expand); the generated code calls `entry.rs` and `registry.rs` |
+//! | a program starts differently if it has an init function | `template/programs/layout.rs` and `child/role.rs`, which must do the same |
 //! | a program starts differently from std's | `caller/command/start.rs` (what it inherits), `caller/command/environment.rs`, `child/exec.rs` |
 //! | a limit of a program's time or output, its input | `caller/command/bounds.rs` (what is set), `caller/command/exchange.rs` (when it is ended), and in `exchange/` the reading and writing |
 //! | a panic is not reported | `child/report.rs`; without memory or stack `child/report/last_word.rs` and `sys/crash.rs` |
@@ -76,9 +76,9 @@
 //! | a lease, `each` | `pool/lease.rs` (what its owner has), `pool/lease/leasing.rs` (how it is waited for), `pool/each.rs`, `pool/state/leases.rs` (whose turn it is) |
 //! | a pool does the wrong thing next | `pool/state.rs`, pure and tested in every interleaving |
 //! | a pool hangs | `pool/exchange.rs` (who reads), `pool/inner.rs` (`reading`: when the watcher does), `pool/watcher.rs` |
-//! | lines that workers print | `pool/logs.rs` (the threads), `pool/logs/source.rs` (a pipe, and whose call a line is of), `pool/logs/queue.rs` (what waits, and what is left out) |
-//! | spans and events of workers | `child/trace.rs` (the worker's subscriber), `protocol/trace.rs` (the bytes), `pool/logs/retold.rs` (they are told here), `pool/logs/sites.rs` (their callsites), `pool/trace.rs` (`Home`: whose they are) |
-//! | a setting of a pool | `pool/builder.rs`, `pool/limits.rs` (if the state goes by it) or `pool/core.rs` (`Options`) |
+//! | lines that workers print | `pool/logs.rs` (the threads), `pool/logs/source.rs` (a pipe, and which call a line belongs to), `pool/logs/queue.rs` (what waits, and what is left out) |
+//! | spans and events of workers | `child/trace.rs` (the worker's subscriber), `protocol/trace.rs` (the bytes), `pool/logs/retold.rs` (how they are reported here), `pool/logs/sites.rs` (their callsites), `pool/trace.rs` (`Home`: where they belong) |
+//! | a setting of a pool | `pool/builder/` (the method), `pool/limits.rs` (if the state goes by it) or `pool/core.rs` (`Options`) |
 //! | a value that crosses with a call | `value/probe.rs` (which codec a type has), `value/parts.rs` (tuples and the like), `value/codecs.rs`; the text of a compile error is at `value/probe.rs` (`Crosses`) |
 //! | a call in a fresh process | `pool/fresh/course.rs` (what happens), `pool/fresh.rs` (how it is waited for), `pool/failed.rs` (what its caller is told) |
 //! | a function is not found, or refused | `child/calls.rs`, `value/fingerprint.rs`; in a plugin `child/plugin.rs` |
@@ -94,14 +94,15 @@
 //!   closed and may be another's: such objects are forgotten;
 //! - running destructors or `exit` handlers at the end, which are the template's too:
 //!   a child flushes and leaves by `_exit`;
-//! - user's code before the child has sent its claim and dies with its caller
-//!   ([`child::reply`](crate::child::reply));
+//! - running the user's code before the child has sent its claim, and before it is tied to
+//!   the life of its caller ([`child::reply`](crate::child::reply));
 //! - on the fast path, touching memory that was not touched yet: each page costs about a
 //!   microsecond.
 //!
-//! A child of [`template::programs`](crate::template::programs) is no fork: it shares its
-//! template's memory, which goes on meanwhile. It runs [`sys::vm_child`](crate::sys::vm_child)
-//! alone, which neither allocates, nor locks, nor calls the C library.
+//! A child of [`template::programs`](crate::template::programs) is not forked: it shares the
+//! memory of its template, which keeps running. The child runs only
+//! [`sys::vm_child`](crate::sys::vm_child), which neither allocates, nor locks, nor calls the
+//! C library.
 //!
 //! # Statics of a process, and what a fork does to them
 //!
@@ -110,11 +111,11 @@
 //! | `early::EARLY` | the constructor, once | stays; of another generation, so not used |
 //! | `early::GENERATION` | every child, first | one more: what an earlier generation made is not ours |
 //! | `caller::templates`: the default template, the early template's handle | the first `Process::new` | of another generation, so forgotten |
-//! | `caller::templates::adopted::LEFT` | a first process or subreaper: what it may have to reap | of another generation, so forgotten |
+//! | `caller::templates::adopted::LEFT` | the first process of a container, and a subreaper: what it may have to reap | of another generation, so forgotten |
 //! | `child::report::STATE` | template (who it is), child (its pipe), panic hook | replaced by the child's own, before anything can fail |
 //! | `child::report::last_word`: where to report, and the prepared frame | as `STATE` | as `STATE`; a frame is of its own process's panic |
 //! | `child::report::frames::PROGRAM` | a template at its birth | stays: the program is the same |
-//! | `sys::crash::LAST_WORD` | a template at its birth | stays: the children's last words are told, too |
+//! | `sys::crash::LAST_WORD` | a template at its birth | stays: the children's last words are reported, too |
 //! | `child::reply::WAKE` | a spare that has taken a request | empty: a spare is not forked from before it is ready |
 //! | `child::reply::TIED_TO_CALLER` | the child before user's code | false, because nobody forks while it is true |
 //! | `child::baseline`: what was there at birth, whether user's code has run | a template at its birth; whoever runs user's code | stays: a child is compared with its template's birth |
@@ -122,7 +123,7 @@
 //! | `child::title::OWNER` | a template at its birth | stays: the owner is the same |
 //! | `sys::proc_title` (where the command line is) | the first title | stays: memory of its own at the same place |
 //! | `child::surroundings::OWNED` | a template that is prepared, settings | stays: what the template owns, its children own |
-//! | `child::privacy::WAS_OPEN` | a template, when it begins to serve | stays: its children get that back |
+//! | `child::privacy::WAS_OPEN` | a template, when it begins to serve | stays: its children restore it |
 //! | `child::trust::KEEPS_RIGHTS` | a template at its birth | stays |
 //! | `caller::templates::EARLY_ENDED` | the program | stays; the generation decides before |
 //! | `sys::signal::IGNORES_SIGCHLD`, `sys::signal::PROGRAMS_IGNORE_SIGPIPE` | a template at its birth, settings | stays: the disposition is the same |
@@ -134,32 +135,33 @@
 //! | `sys::constructors` (the arguments of `main`), `sys::threads` (the C library's flag) | the constructor, a template at its birth | stays: memory at the same place |
 //! | `child::prepare`: the sorted `after_fork` functions | the first child that runs them | stays or is made again |
 //! | `child::plugin::LOADED`, `child::plugin::guest::TABLE` | `require`; a plugin's entry | stays: the library is mapped in the child, too |
-//! | `entry::collected::COLLECTED` | an init function's run | empty: no fork while an init function runs, but by user's code |
+//! | `entry::collected::COLLECTED` | an init function's run | empty: while an init function runs, only the user's code forks |
 //! | `pool::watcher::WATCHER` (the pools, and the thread that watches them) | the first pool, the watcher | of another process, so replaced |
-//! | `pool::logs::sites::SITES` (callsites of workers' events) | the thread that tells of them | stays: callsites are for ever |
-//! | `child::trace::ENTERED` (thread-local: the spans that a thread is in) | the worker's subscriber | as the subscriber's, which a copy keeps silent |
+//! | `pool::logs::sites::SITES` (callsites of workers' events) | the thread that reports them | stays: callsites are never freed |
+//! | `child::trace::ENTERED` (thread-local: the spans that a thread is in) | the worker's subscriber | stays, like the subscriber, which is silent in a copy |
 //! | `pool::call::LATEST` (the number of the latest call) | every call | stays: numbers only rise |
-//! | `entry::call::RETIRES` (whether the worker leaves) | `anyfork::retire` | stays; no worker of a pool is forked from |
+//! | `entry::call::RETIRES` (whether the worker leaves) | `anyfork::retire` | stays; nothing is forked from a worker of a pool |
 //! | `args::failure` (thread-local) | whoever collects arguments | empty outside of a collection |
 //! | `child::plugin::guest`: which process reports, and its mark | a call of a plugin's function | of another pid, so made again |
-//! | the fingerprints of functions that are called | the first call, or look for one | stays: the types are the same |
+//! | the fingerprints of functions that are called | the first call, or the first search for a function | stays: the types are the same |
 //! | `value::fd` (thread-locals), the runtime of `async` functions that are called (thread-local) | one value; the first such call | empty outside of a call |
 //! | the linkme slices | the linker | read-only |
 //!
 //! # Where a status comes from
 //!
-//! The pidfd tells how far the process is, and is looked at first; what is not in the
-//! status pipe afterwards never will be.
+//! The caller looks at the pidfd first, which tells whether the process is running, has
+//! exited or was reaped. It then looks at the status pipe: what an ended process has not
+//! written by then, it never will.
 //!
 //! | pidfd | status pipe | then |
 //! |---|---|---|
 //! | running | (not read) | it runs |
-//! | exited | has the template's record | wait for the reap, for a short time, if the kernel keeps the status (Linux 6.15); else that is the status. A process that this one has adopted is reaped |
-//! | exited | has only the child's own record | that is the status; the usage is awaited for a short time |
+//! | exited | has the template's record | if the kernel keeps the status (Linux 6.15), wait a short time for the reap; otherwise, the record is the status. If the caller has adopted the process, it reaps it |
+//! | exited | has only the child's own record | that is the status; wait a short time for the usage |
 //! | exited | empty, with writers | wait: the template is about to write, or others hold the pipe. After a second also ask `/proc`: the child may be traced |
 //! | exited or reaped | at its end | the template is gone: the kernel is asked (`waitid` for an adopted process, `PIDFD_GET_INFO` from Linux 6.15, `/proc` for a zombie), or the status is lost: `Died` without code and signal |
 //! | reaped | has a record | the kernel is asked (`PIDFD_GET_INFO`): whoever can write into the pipe can lie. Before Linux 6.15 the record is the status |
-//! | reaped | empty | as at its end: whoever reaped it wrote nothing |
+//! | reaped | empty | as if the pipe were at its end: whoever reaped the process wrote nothing |
 //!
 //! # Glossary
 //!
@@ -183,14 +185,15 @@
 //! - **control socket**: where a template receives requests.
 //! - **default template**: the early one, or one that is exec'ed at first need.
 //! - **delegate**: to hand children to a monitor.
-//! - **direct**: of a program's child that shares its template's memory until the exec.
+//! - **direct**: a child that becomes a program, and shares its template's memory until the
+//!   exec.
 //! - **double fork**: forking a child that forks the template and exits, so that the
 //!   template is nobody's child.
 //! - **early template**: the one that is forked before `main`.
-//! - **entered**: a function of a call, from just before its arguments are decoded.
+//! - **entered**: a call, from the moment before its arguments are decoded.
 //! - **entry**: what decodes a function's arguments and calls it.
-//! - **event**: what a function sends its caller while it runs. In `pool/state`: what comes
-//!   in.
+//! - **event**: what a function sends its caller while it runs. In `pool/state`: an input of
+//!   the state.
 //! - **exit**: how a process ended. *End* is the end of a descriptor's data.
 //! - **flight**: a call of a map that is under way, for one item or for a chunk of them.
 //! - **fast path**: a request for a worker and its arguments, and nothing else.
@@ -200,7 +203,7 @@
 //! - **home**: the observer and the span that a worker's reports belong to.
 //! - **init**: a registered function that prepares a process.
 //! - **launch**: a start as the user sees it; **spawn**: the same inside.
-//! - **line**: the conversation with one worker of a pool, which one thread at a time has.
+//! - **line**: the conversation with one worker of a pool; one thread at a time holds it.
 //! - **lost**: a child whose status pipe its template does not have.
 //! - **monitor**: see the five processes.
 //! - **notice**: what a spare or a monitor reports to its template.
@@ -232,5 +235,6 @@
 //! child ─► registry ─► entry ─► args          everyone ─► sys ─► nothing of ours
 //! ```
 //!
-//! The test `walls_stand` holds them, and that no file leads back to itself, that
-//! `unsafe` stays in `sys`, and tokio in `caller` and two files of `args` and `entry`.
+//! The test `walls_stand` checks these walls. It also checks that no file depends on itself by
+//! way of others, that `unsafe` stays in `sys`, and that tokio stays in `caller` and in one
+//! file each of `args`, `child` and `entry`.
