@@ -84,7 +84,8 @@
 //!   in std's `Command`, and there are more, such as [`rlimit`](Process::rlimit).
 //! - **A worker never has more rights than your program** has at the start of the worker.
 //!   If your program has given up rights since its own start, anyfork executes the program
-//!   again to make a new default template, which runs the preload functions again.
+//!   again to make a new default template, which runs the preload functions again. A template
+//!   that you have prepared before is not replaced: it keeps its rights, and so do its workers.
 //! - **A preload must leave no thread behind.** The program's constructors run in the
 //!   template, too. If one of them starts a thread, write
 //!   `#[anyfork::early(constructors = false)]`.

@@ -42,9 +42,9 @@ impl Process {
     ///
     /// # Caveats
     ///
-    /// A snapshot costs two forks of a process of the caller's size (about 20 ms per GiB each); a
-    /// worker costs as much as one from other templates. Objects that own a descriptor must not
-    /// be used in the workers: their descriptors are closed there.
+    /// A snapshot costs two forks of a process of the caller's size (7 to 20 ms per GiB each). A
+    /// worker of it costs one such fork, as from any template of that size. Objects that own a
+    /// descriptor must not be used in the workers: their descriptors are closed there.
     ///
     /// AnyEvent::Fork: `AnyEvent::Fork::Template`.
     ///
