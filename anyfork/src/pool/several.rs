@@ -9,7 +9,7 @@ mod giving;
 pub(crate) mod outbox;
 mod reading;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ pub(crate) struct Several {
     pub(crate) outbox: Arc<Outbox>,
     /// The calls that it has, in the order in which it has got them.
     pub(crate) given: VecDeque<Given>,
+    /// The numbers of those that it was asked to drop, and that were taken from it because it
+    /// leaves: it may still say that they are dropped.
+    pub(crate) taken: BTreeSet<u64>,
     /// What sending waits for.
     pub(crate) unsent: Option<WaitFor>,
     /// A call has sent events, or a part of its results: nobody may take them.
@@ -51,6 +54,7 @@ impl Several {
         Several {
             outbox: Arc::new(Outbox::new(Arc::clone(socket))),
             given: VecDeque::new(),
+            taken: BTreeSet::new(),
             unsent: None,
             has_arrivals: false,
             is_broken: false,

@@ -1,8 +1,7 @@
 //! With `concurrency`, calls of `async fn`s run at once in one worker, and end there one by one.
 
-use std::io::PipeWriter;
-use std::io::Write;
-use std::sync::atomic::Ordering;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyfork::{ErrorKind, Sender};
@@ -94,7 +93,7 @@ fn a_worker_that_drops_nothing_is_killed() {
         let blocking = block::call(&pool, tell);
         let pid = other.pid().unwrap();
         let mut told = told;
-        bounded("a begin", || std::io::Read::read_exact(&mut told, &mut [0])).unwrap();
+        bounded("a begin", || told.read_exact(&mut [0])).unwrap();
         match has_deadline {
             false => drop(blocking),
             true => {
@@ -229,6 +228,47 @@ fn a_panic_lets_the_others_finish() {
     drop(holding);
     assert_eq!(rest(told), "dropped");
     until("it leaves", || has_ended(pid));
+    end(pool);
+}
+
+static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Lets nobody else run until the gate is opened, and panics.
+#[anyfork::call]
+async fn fail_at(mut told: PipeWriter, mut gate: PipeReader) {
+    told.write_all(b"!").expect("a pipe");
+    gate.read_to_end(&mut Vec::new()).expect("a pipe");
+    HAS_FAILED.store(true, Ordering::Relaxed);
+    panic!("no luck");
+}
+
+/// Ends when the worker has read all that came before the end of [`fail_at()`].
+#[anyfork::call]
+async fn outlast() -> u32 {
+    let mut rounds = 0;
+    while rounds < 20 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        rounds += usize::from(HAS_FAILED.load(Ordering::Relaxed));
+    }
+    std::process::id()
+}
+
+/// The worker says that it has not begun the dropped one after it has said that it leaves.
+#[test]
+fn one_that_is_dropped_behind_a_panic_is_no_harm_to_others() {
+    let pool = builder().max(1).concurrency(2).load(3).build().unwrap();
+    let outlasting = outlast::call(&pool);
+    let [(mut told, tell), (reader, gate)] = [crate::gate(), crate::gate()];
+    let failing = fail_at::call(&pool, tell, reader);
+    bounded("a begin", || told.read_exact(&mut [0])).unwrap();
+    let behind = whoami_async::call(&pool);
+    let pid = behind.pid();
+    assert_eq!(pid, outlasting.pid());
+    drop(behind);
+    drop(gate);
+    let error = failed(failing);
+    assert_eq!(error.kind(), ErrorKind::Panicked, "{error}");
+    assert_eq!(Some(served(outlasting)), pid);
     end(pool);
 }
 

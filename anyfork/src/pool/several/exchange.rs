@@ -89,7 +89,11 @@ impl Shared {
             false => it.next() == number,
         };
         let Some(at) = several.given.iter().position(is_its) else {
-            return Err(nonsense("it answers a call that it does not have"));
+            let is_cancelled = matches!(what, What::Cancelled);
+            return match is_cancelled && several.taken.remove(&number) {
+                true => Ok(()),
+                false => Err(nonsense("it answers a call that it does not have")),
+            };
         };
         let given = &mut several.given[at];
         let call = given.call;
@@ -165,6 +169,9 @@ impl Shared {
             let Some(given) = several.given.pop_back() else {
                 return;
             };
+            if given.is_cancelled {
+                several.taken.insert(given.number);
+            }
             let request = several.outbox.take_back(given.number);
             inner.end_output(worker, Some(given.call));
             let entered = inner.take_request(&given, request);
