@@ -175,7 +175,7 @@ impl Template {
     /// How long to wait for events before the next spare is forked, if one is lacking.
     fn next_spare(&self) -> Option<Duration> {
         let lacks = self.lacks_spares();
-        lacks.then(|| self.spares.delay(&self.children, Instant::now()))
+        lacks.then(|| self.spares.delay(self.children.spares(), Instant::now()))
     }
 
     /// Looks, when it is time, whether the spares leave something on the control socket.

@@ -81,12 +81,10 @@ impl SparePool {
         children.spares() < self.target && !self.fork_failed && !children.fds_are_scarce()
     }
 
-    /// How long to wait for events before the next spare is forked.
-    pub(crate) fn delay(&self, children: &Children, now: Instant) -> Duration {
+    /// How long to wait for events before the next spare is forked, while there are so many.
+    pub(crate) fn delay(&self, spares: usize, now: Instant) -> Duration {
         let quiet = match self.last_event {
-            Some(at) if 2 * children.spares() >= self.target => {
-                (at + QUIET).saturating_duration_since(now)
-            }
+            Some(at) if 2 * spares >= self.target => (at + QUIET).saturating_duration_since(now),
             _ => Duration::ZERO,
         };
         quiet.max(self.starts.backoff.remaining(now))
@@ -323,38 +321,4 @@ impl Starts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failed_starts_lengthen_the_backoff() {
-        let (mut starts, mut now) = (Starts::default(), Instant::now());
-        let mut delays = Vec::new();
-        for pid in 1..=9 {
-            starts.add(pid, now);
-            assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
-            now += Duration::from_millis(1);
-            starts.on_exited(pid, now);
-            delays.push(starts.backoff.remaining(now).as_millis());
-            now += starts.backoff.remaining(now);
-        }
-        assert_eq!(delays, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-        // A spare that lives longer resets it, however it exits.
-        starts.add(10, now);
-        now += START;
-        starts.on_exited(10, now);
-        assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
-        starts.add(11, now);
-        starts.on_exited(11, now);
-        assert_eq!(starts.backoff.remaining(now), Duration::from_millis(10));
-        starts.reset();
-        assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_exit_of_an_old_spare_is_no_failed_start() {
-        let (mut starts, now) = (Starts::default(), Instant::now());
-        starts.on_exited(1, now);
-        assert_eq!(starts.backoff.remaining(now), Duration::ZERO);
-    }
-}
+mod tests;
