@@ -74,13 +74,16 @@ fn make(pool: &Pool, calls: u64) -> anyfork::Result<()> {
 /// One for the arguments and one for the result, on each side.
 #[test]
 fn in_memory() {
-    let pool = pool(new()).unwrap();
+    let pool = bounded("calls", || pool(new())).unwrap();
     let of_worker = || bounded("a number", || allocations::call(&pool).blocking()).unwrap();
     of_worker();
 
-    let (before, mine) = (of_worker(), COUNT.get());
-    make(&pool, CALLS).unwrap();
-    let mine = COUNT.get() - mine;
+    let before = of_worker();
+    let mine = bounded("calls", || {
+        let before = COUNT.get();
+        make(&pool, CALLS).unwrap();
+        COUNT.get() - before
+    });
     // The number is asked for by a call, too.
     let of_worker = of_worker() - before;
     assert_eq!((mine, of_worker), (2 * CALLS, 2 * (CALLS + 1)));
@@ -88,18 +91,19 @@ fn in_memory() {
 
 #[test]
 fn in_memory_of_tasks() {
-    let pool = pool(new()).unwrap();
+    let pool = bounded("calls", || pool(new())).unwrap();
     let make = async || {
         for number in 0..CALLS {
             assert_eq!(next::call(&pool, number).await.unwrap(), number + 1);
         }
     };
-    let count = runtime().block_on(async {
+    let tasks = async {
         make().await;
         let before = COUNT.get();
         make().await;
         COUNT.get() - before
-    });
+    };
+    let count = bounded("calls", || runtime().block_on(tasks));
     assert_eq!(count, 2 * CALLS);
 }
 
@@ -124,7 +128,7 @@ fn calls(mut socket: UnixStream) -> io::Result<()> {
 fn in_system_calls() {
     let mut caller = bounded("a worker", || new().run(calls::NAME).blocking()).unwrap();
     let mut pid = [0; 4];
-    caller.socket.read_exact(&mut pid).unwrap();
+    bounded("calls", || caller.socket.read_exact(&mut pid)).unwrap();
     let (caller_pid, pid) = (caller.pid(), u32::from_ne_bytes(pid));
     let mut go = caller.socket.try_clone().unwrap();
     // The end of the thread ends the tracing.
