@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::{AbortHandle, Id, JoinSet, LocalSet};
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::child::calls::answer::{Answer, Served};
 use crate::child::calls::beside;
@@ -97,10 +97,14 @@ impl Tasks<'_> {
                     return Ok(Served::Stays);
                 }
             }
-            if sent == Sent::Crowded {
-                sleep(INTERVAL_IN_FLIGHT).await;
+            let events = poll_fn(|context| self.poll(context, sent == Sent::Full));
+            match sent {
+                // Nothing tells that there is room.
+                Sent::Crowded => timeout(INTERVAL_IN_FLIGHT, events)
+                    .await
+                    .unwrap_or(Ok(()))?,
+                _ => events.await?,
             }
-            poll_fn(|context| self.poll(context, sent == Sent::Full)).await?;
         }
     }
 
