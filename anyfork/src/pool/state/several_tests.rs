@@ -231,6 +231,37 @@ fn one_of_several_is_undone_there_or_its_worker_is_killed() {
 }
 
 #[test]
+fn one_that_runs_alone_is_undone_by_a_kill_at_once() {
+    for limits in [limits(1), load(3), concurrency(3)] {
+        let mut world = scene(limits, [false; 3]);
+        let worker = world.worker_of(CallId(1)).unwrap();
+        world.enter(worker);
+        world.drop_call(CallId(1));
+        assert!(world.doomed.contains(&worker));
+        world.settle();
+    }
+}
+
+#[test]
+fn a_worker_that_has_time_to_exit_begins_no_more() {
+    let grace = Limits {
+        grace: 60 * SECOND,
+        ..load(3)
+    };
+    let mut world = scene(grace, [false; 3]);
+    let worker = world.worker_of(CallId(1)).unwrap();
+    world.enter(worker);
+    world.pass(SECOND);
+    assert!(world.doomed.contains(&worker));
+    assert!(world.cancelled.contains(&CallId(2)) && world.cancelled.contains(&CallId(3)));
+    world.obey();
+    assert!(!world.ends.contains_key(&CallId(3)), "it goes elsewhere");
+    world.settle();
+    assert!(world.end_of(CallId(1)).starts_with("TimedOut("));
+    assert_eq!(world.end_of(CallId(3)), "Answered");
+}
+
+#[test]
 fn a_function_that_is_not_async_runs_alone() {
     let both = Limits {
         concurrency: 3,
