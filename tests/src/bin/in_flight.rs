@@ -2,8 +2,11 @@
 //! are sent and not received (`ETOOMANYREFS`, unix(7)): whoever of anyfork's sends one waits
 //! meanwhile. Its argument says who.
 
+#[path = "in_flight/beside.rs"]
+mod beside;
+
 use std::fs::File;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -24,7 +27,7 @@ const LIMIT: u64 = 100;
 
 type Scenario = fn();
 
-const SCENARIOS: [(&str, Scenario); 14] = [
+const SCENARIOS: [(&str, Scenario); 17] = [
     ("launch", launch),
     ("launch with more than a message takes", launch_with_many),
     ("template that is handed over", hand_over),
@@ -39,6 +42,9 @@ const SCENARIOS: [(&str, Scenario); 14] = [
     ("call", call),
     ("result", result),
     ("event", event),
+    ("call beside others", beside::call),
+    ("result beside others", beside::result),
+    ("event beside others", beside::event),
 ];
 
 fn main() {
@@ -356,18 +362,21 @@ fn result() {
     bounded("a call", || call.blocking()).expect("a result");
 }
 
-/// Sends what it gets.
+/// Tells that it is entered, and sends what it gets.
 #[anyfork::call]
-fn send(file: File, mut gate: PipeReader, files: Sender<Fd<File>>) {
+fn send(file: File, mut told: PipeWriter, mut gate: PipeReader, files: Sender<Fd<File>>) {
+    told.write_all(b"!").expect("a pipe");
+    drop(told);
     gate.read_to_end(&mut Vec::new()).expect("a pipe");
     files.send(Fd(file)).blocking().expect("a caller");
 }
 
 fn event() {
     let pool = pool();
+    let (mut told, tell) = io::pipe().expect("a pipe");
     let (gate, open) = io::pipe().expect("a pipe");
-    let mut call = send::call(&pool, null(), gate);
-    until("it is entered", || call.pid().is_some());
+    let mut call = send::call(&pool, null(), tell, gate);
+    bounded("a begin", || told.read_exact(&mut [0])).expect("it is entered");
     let pid = call.pid().expect("just seen");
     let full = Full::new();
     drop(open);
