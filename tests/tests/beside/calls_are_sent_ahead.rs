@@ -5,7 +5,7 @@ use std::io::PipeWriter;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use anyfork::{ErrorKind, Sender, pool};
+use anyfork::{ErrorKind, Pool, Sender, pool};
 use anyfork_tests::runtime;
 use anyfork_tests::{bounded, until};
 
@@ -130,8 +130,32 @@ fn a_call_that_is_dropped_before_its_turn_never_runs() {
         served(running);
         assert_eq!(Some(served(behind)), pid, "nothing was killed");
         assert_eq!(rest(told), "");
+        until("its place is free", || idle(&pool) != Some(false));
+        assert_eq!(pool.workers().first().map(|it| Some(it.pid())), Some(pid));
         end(pool);
     }
+}
+
+/// Whether the worker of a pool is idle.
+fn idle(pool: &Pool) -> Option<bool> {
+    let workers = pool.workers();
+    let state = workers.first()?.state();
+    Some(state == pool::WorkerState::Idle)
+}
+
+/// Its worker is asked to drop it after it has begun it, which its caller cannot know.
+#[test]
+fn a_call_that_has_begun_when_it_is_dropped_is_no_harm_to_its_worker() {
+    let pool = load(2);
+    let first = whoami::call(&pool);
+    let (begun, gate) = entered(&pool);
+    let pid = begun.pid();
+    drop(begun);
+    drop(gate);
+    assert_eq!(Some(served(first)), pid);
+    assert_eq!(Some(served(whoami::call(&pool))), pid);
+    assert_eq!(Some(served(whoami::call(&pool))), pid);
+    end(pool);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod async_calls_run_at_once;
 mod calls_are_sent_ahead;
+mod frames_of_many_calls_do_not_mix;
 mod nonsense_of_one_is_not_the_others;
 mod several_in_a_storm;
 

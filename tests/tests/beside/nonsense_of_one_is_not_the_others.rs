@@ -66,16 +66,19 @@ fn an_answer_for_a_call_that_it_does_not_have() {
     assert_eq!(after(&with_payload), [Protocol, Died]);
 }
 
+/// The first one counts.
 #[test]
-fn a_second_answer() {
-    let pool = pool();
-    let (other, _told) = held(&pool);
-    // The unit encodes as nothing, a number does not: the result is told, and does not decode.
-    let answers = [frame(RETURNED, 2), frame(RETURNED, 2)].concat();
-    let babbling = babble::call(&pool, answers);
-    let error = failed(babbling);
-    assert_eq!(error.kind(), ErrorKind::BadResult, "{error}");
-    assert_eq!(failed(other).kind(), ErrorKind::Protocol);
-    served(whoami_async::call(&pool));
-    end(pool);
+fn more_than_an_answer() {
+    for more in [frame(RETURNED, 2), [0xff; 48]] {
+        let pool = pool();
+        let (other, _told) = held(&pool);
+        // The unit encodes as nothing, a number does not: the result is told, and does not
+        // decode.
+        let babbling = babble::call(&pool, [frame(RETURNED, 2), more].concat());
+        let error = failed(babbling);
+        assert_eq!(error.kind(), ErrorKind::BadResult, "{error}");
+        assert_eq!(failed(other).kind(), ErrorKind::Protocol);
+        served(whoami_async::call(&pool));
+        end(pool);
+    }
 }
