@@ -191,17 +191,26 @@ fn check_owned(ty: &Type, errors: &mut Errors) {
     let Type::Reference(reference) = bare(ty) else {
         return;
     };
-    let hint = match text(&reference.elem).as_str() {
-        "str" => "use `String`",
-        "[u8]" => "use `Vec<u8>`",
-        "Path" | "std::path::Path" => "use `PathBuf`",
-        "OsStr" | "std::ffi::OsStr" => "use `OsString`",
-        _ => "use an owned type",
-    };
+    let hint = owned(&reference.elem).map_or("an owned type".into(), |it| format!("`{it}`"));
     errors.at(
         ty,
-        format!("a reference cannot come from another process: {hint}"),
+        format!("a reference cannot come from another process: use {hint}"),
     );
+}
+
+/// The type that owns what a reference to `ty` would borrow, if there is one for sure.
+fn owned(ty: &Type) -> Option<String> {
+    match bare(ty) {
+        Type::Reference(reference) => owned(&reference.elem),
+        Type::Slice(slice) => Some(format!("Vec<{}>", owned(&slice.elem)?)),
+        Type::Path(path) => Some(match text(path).as_str() {
+            "str" => "String".into(),
+            "Path" | "std::path::Path" => "PathBuf".into(),
+            "OsStr" | "std::ffi::OsStr" => "OsString".into(),
+            other => other.into(),
+        }),
+        _ => None,
+    }
 }
 
 /// Refuses a reference or a lifetime inside a type. [`check_owned`] refuses a type that is

@@ -8,6 +8,8 @@ fn references(
     _socket: &mut UnixStream,
     _text: &str,
     _bytes: &'static [u8],
+    _numbers: &[f64],
+    _names: &[&str],
     _path: &Path,
     _number: &u32,
     _maybe: Option<&str>,
