@@ -90,6 +90,10 @@ use proc_macro::TokenStream;
 ///   later `Option` is `Some`, or the `Args` are not empty, the launch fails, because the worker
 ///   would take the later argument for the earlier one.
 ///
+/// Start the worker by its name if the template already has some of the arguments, or if an
+/// argument only becomes the parameter's type in the worker, as std's `TcpListener` becomes
+/// tokio's: `template.fork().send_fd(listener).run(serve::NAME)`.
+///
 /// # Keys
 ///
 /// | key | meaning |

@@ -10,6 +10,9 @@ use anyfork::{Command, Pool, Process};
 #[anyfork::worker]
 fn greet(_socket: UnixStream, _name: String) {}
 
+#[anyfork::worker]
+async fn serve(_listener: tokio::net::TcpListener) {}
+
 #[anyfork::init]
 fn load() {}
 
@@ -25,6 +28,7 @@ fn main() -> anyfork::Result<()> {
     let _ = Process::new()?.run(|_socket: UnixStream| ());
     let _ = Process::new()?.init(load, anyfork::args![]);
     let _ = greet::run(Process::new()?, "world");
+    let _ = serve::run(Process::new()?, listener.into());
     let _ = Process::new()?.send_arg(["one", "two"]);
     let _ = Process::new().run("greet");
     let _ = Command::new("true").spawn().wait()?;
