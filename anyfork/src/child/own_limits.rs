@@ -28,11 +28,17 @@ fn is_given(resource: Resource) -> bool {
 }
 
 /// What refused a fork of this template, as a text that begins with a space: a limit
-/// that it has been given, if one can be the reason.
+/// that it has been given, if one can be the reason, or a filter.
 pub(crate) fn reason_of_refused_fork(error: &io::Error) -> String {
     let resources: &[Resource] = match error.raw_os_error() {
         Some(libc::EAGAIN) => &[Resource::NPROC],
         Some(libc::ENOMEM) => &[Resource::AS, Resource::DATA],
+        // The kernel itself has no such reason.
+        Some(libc::EPERM) => {
+            return " under a filter (seccomp), which an init function may have set: confine the processes \
+                    that are forked from it instead, with a pool by `Builder::init`"
+                .into();
+        }
         _ => &[],
     };
     let given = resources.iter().copied().filter(|it| is_given(*it));

@@ -70,7 +70,8 @@ pub(crate) fn runs_code(steps: &[Step]) -> bool {
 /// Opens the standard streams that user code has closed, so that no descriptor of the
 /// library's gets the number of one.
 pub(crate) fn open_standard_streams() -> Result<()> {
-    fd::open_standard_streams().map_err(|error| Error::io("open /dev/null", error))
+    fd::open_standard_streams()
+        .map_err(|error| Error::io("open the standard streams that are closed", error))
 }
 
 fn take_step(mut collected: Args, step: Step) -> Result<Args> {

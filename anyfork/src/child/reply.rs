@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::protocol::reply as frame;
 use crate::sys::eventfd::EventFd;
-use crate::sys::{deliver, fork, peer, pidfd, socket as message};
+use crate::sys::{deliver, fd, fork, peer, pidfd, socket as message};
 
 /// Answers a caller, which may be gone, that there will be no process, and why.
 pub(crate) fn answer_failure(socket: &UnixStream, error: &Error) {
@@ -30,7 +30,16 @@ pub(crate) fn say_hello(socket: &UnixStream) {
 }
 
 fn send_frame(socket: &UnixStream, bytes: &[u8]) {
-    let _ = message::send(socket.as_fd(), bytes, &[]);
+    if let Err(error) = message::send(socket.as_fd(), bytes, &[])
+        && matches!(
+            error.raw_os_error(),
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS)
+        )
+    {
+        // A sandbox of user's code forbids that, but hardly write(2). Without MSG_NOSIGNAL
+        // this process, which is about to exit, may end by SIGPIPE: then nobody waits.
+        let _ = fd::write(socket.as_fd(), bytes);
+    }
 }
 
 /// Answers the caller that there will be no process, and why. Gives the code that

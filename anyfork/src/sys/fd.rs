@@ -97,6 +97,10 @@ pub(crate) fn open_standard_streams() -> io::Result<()> {
         if descriptor_flags(number).is_some() {
             continue;
         }
+        match missing::FCNTL.last_error() {
+            closed if closed.raw_os_error() == Some(libc::EBADF) => {}
+            forbidden => return Err(forbidden),
+        }
         let null = OpenOptions::new()
             .read(true)
             .write(true)

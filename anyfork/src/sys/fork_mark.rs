@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 
+use crate::sys::missing;
+
 /// A mark that a copy does not have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ForkMark(&'static AtomicU8);
@@ -23,7 +25,8 @@ impl ForkMark {
         // SAFETY: makes a mapping at a place that the kernel chooses.
         let page = unsafe { mmap_anonymous(None, len, protection, flags) }?;
         // SAFETY: the page is this function's own, and only what a copy finds in it changes.
-        unsafe { madvise(page, 4096, MmapAdvise::MADV_WIPEONFORK) }?;
+        unsafe { madvise(page, 4096, MmapAdvise::MADV_WIPEONFORK) }
+            .map_err(|errno| missing::MADVISE.error(errno.into()))?;
         let mark: NonNull<AtomicU8> = page.cast();
         // SAFETY: the page is readable and writable, and is never unmapped.
         let mark = unsafe { mark.as_ref() };

@@ -25,6 +25,21 @@ pub(crate) const CLOSE_RANGE: Call = Call {
     never_eperm: true,
 };
 
+/// `F_GETFD` and the like, which need no rights.
+pub(crate) const FCNTL: Call = Call {
+    name: "fcntl",
+    since: "1.0",
+    never_eperm: true,
+};
+
+/// `MADV_WIPEONFORK`.
+#[cfg(feature = "pool")]
+pub(crate) const MADVISE: Call = Call {
+    name: "madvise",
+    since: "4.14",
+    never_eperm: true,
+};
+
 pub(crate) const MEMFD_CREATE: Call = Call {
     name: "memfd_create",
     since: "3.17",

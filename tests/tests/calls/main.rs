@@ -3,6 +3,7 @@
 
 mod a_result_ends_its_process;
 mod calls_are_waited_for;
+mod confined_calls_come_home;
 mod failed_calls_say_why;
 mod functions_are_called;
 mod mismatched_functions_are_refused;

@@ -15,5 +15,9 @@ pub(crate) fn error(exit: Exit, what: &str, inits: &str) -> Error {
     if let Some(failure) = exit.failure() {
         message += &format!(" ({failure})");
     }
+    if exit.signal() == Some(libc::SIGSYS) {
+        message += ": a filter (seccomp) forbids a system call that a process needs to answer; \
+                    the page `guide::security` lists them";
+    }
     Error::died(message, exit)
 }

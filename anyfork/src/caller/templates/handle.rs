@@ -317,7 +317,8 @@ impl TemplateHandle {
                 Startup::Silent(error) if !self.inits.is_empty() => {
                     Startup::Silent(error.during(format_args!(
                         "prepare a template by the init function `{}`, which may have ended the \
-                         process or closed descriptors of anyfork's",
+                         process, closed descriptors of anyfork's, or forbidden system calls that \
+                         a template needs (for a pool, a sandbox belongs in `Builder::init`)",
                         self.inits
                     )))
                 }
