@@ -58,6 +58,7 @@ fn attack(what: String) -> io::Result<()> {
 }
 
 /// A process for one call: with a user of its own, if there may be one, and 256 MiB.
+/// (For a pool, `Builder::init` confines each worker.)
 fn sandbox() -> anyfork::Result<Process> {
     let mut process = Process::new()?.rlimit(Resource::AS, 256 << 20, 256 << 20);
     if nix::unistd::geteuid().is_root() {

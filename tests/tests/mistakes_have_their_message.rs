@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use anyfork::{Command, Error, Launch, Pool, Process, Resource, Target, Worker};
-use anyfork_tests::bounded;
+use anyfork_tests::{bounded, rights};
 
 #[anyfork::worker]
 fn greet(_name: String) {}
@@ -39,6 +39,14 @@ fn start_thread() {
 #[anyfork::init]
 fn forbid() -> io::Result<()> {
     Err(io::Error::from_raw_os_error(libc::EPERM))
+}
+
+/// Leaves a process nothing but its exit.
+#[anyfork::init]
+fn confine() -> io::Result<()> {
+    // SAFETY: takes numbers.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    rights::confine_to(&[libc::SYS_exit_group])
 }
 
 /// Asks a template that has not the descriptors of a request.
@@ -92,6 +100,7 @@ fn said() -> Vec<Error> {
         error(new().run("jobs::resize")),
         error(forbid::init(new()).run("greet")),
         error(few_descriptors()),
+        error(confine::init(new()).fork().run("greet")),
     ]
 }
 
