@@ -31,7 +31,7 @@ pub(crate) fn draw(all: &[Series], machine: &str) -> String {
     let most = all.iter().map(|series| series.heap).max().unwrap_or(0) / 1024;
     let chart = Chart {
         title: "Time to start a process, by the memory of the process that starts it",
-        caption: format!("Medians of `cargo bench -p anyfork`. {machine}"),
+        caption: format!("Medians of cargo bench -p anyfork. {machine}"),
         marks: (0..=most.max(1)).map(|gib| gib as f64).collect(),
         mark: |gib| format!("{gib} GiB"),
         scale: |gib| gib,
