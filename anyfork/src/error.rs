@@ -231,6 +231,9 @@ impl Error {
     /// How the process ended, if the kind is [`ErrorKind::Died`], or if a program has reached a
     /// limit: see [`output`](Error::output).
     ///
+    /// `None` also for a call that was not made because its lease had lost a worker whose end is
+    /// not known yet: one that retires, for example, may still be finishing something else.
+    ///
     /// ```standalone_crate
     /// # mod doctest {
     /// use anyfork::{ErrorKind, Process};

@@ -14,6 +14,11 @@ fn whoami() -> u32 {
     std::process::id()
 }
 
+#[anyfork::call]
+fn edition() -> Option<String> {
+    std::env::var("EDITION").ok()
+}
+
 /// The names of this process's threads.
 fn threads() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
@@ -36,6 +41,8 @@ fn a_fork_has_workers_of_its_own_and_one_watcher() {
         .max(1)
         .build()
         .unwrap();
+    let renewed = Process::new().unwrap().env("EDITION", "2");
+    bounded("a renewal", || pool.renew(renewed).blocking()).unwrap();
     let worker = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
     bounded("a call", || whoami::call(&other).blocking()).unwrap();
     let mut lease = bounded("a lease", || other.lease().blocking()).unwrap();
@@ -49,6 +56,7 @@ fn a_fork_has_workers_of_its_own_and_one_watcher() {
             let first = whoami::call(&pool).blocking().unwrap();
             assert_ne!(first, worker);
             assert_eq!(whoami::call(&pool).blocking().unwrap(), first);
+            assert_eq!(edition::call(&pool).blocking().unwrap().unwrap(), "2");
             assert_eq!(watchers(), 1);
             pool.clone().shutdown(Duration::ZERO).blocking().unwrap();
             let error = whoami::call(&mut lease).blocking().unwrap_err();

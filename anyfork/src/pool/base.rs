@@ -1,6 +1,7 @@
 //! [`Base`]: the process whose forks the workers of a pool are.
 //! RUNS IN: caller
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -57,22 +58,20 @@ impl Made {
 }
 
 impl Base {
-    pub(crate) fn new(process: Process, inits: Vec<Init>, remake: Option<Remake>) -> Base {
+    /// Without `remake`, the process is made again as it was, if that is possible.
+    pub(crate) fn new(process: Process, inits: Arc<[Init]>, remake: Option<Remake>) -> Base {
+        let as_it_was = || process.remaker().map(|it| Arc::new(it) as Remake);
         Base {
+            remake: remake.or_else(as_it_was),
             made: Mutex::new(Made::now(process)),
-            inits: inits.into(),
-            remake,
+            inits,
         }
     }
 
-    /// Another process with the same preparation. It is not made again: what makes the
-    /// first one makes no other.
+    /// Another process for workers that are prepared in the same way. The user's `remake`
+    /// makes the first process, and so not this one.
     pub(crate) fn with(&self, process: Process) -> Base {
-        Base {
-            made: Mutex::new(Made::now(process)),
-            inits: Arc::clone(&self.inits),
-            remake: None,
-        }
+        Base::new(process, Arc::clone(&self.inits), None)
     }
 
     /// Whether a base whose template is gone is made again.
@@ -141,6 +140,26 @@ impl Base {
             outputs,
             wait: unsent.unwrap_or(WaitFor::Reply(Interest::Readable)),
         }))
+    }
+}
+
+/// The base of new workers, outside the pool's lock: in a process that the program forks, a
+/// thread may hold that lock which is not there.
+pub(crate) struct Newest(Mutex<Arc<Base>>);
+
+impl Newest {
+    pub(crate) fn new(base: Base) -> Newest {
+        Newest(Mutex::new(Arc::new(base)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Base> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The one before, which may be the last handle to its template.
+    pub(crate) fn replace(&self, base: Arc<Base>) -> Arc<Base> {
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut newest, base)
     }
 }
 

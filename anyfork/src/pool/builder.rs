@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::caller::process::Process;
-use crate::pool::base::{Base, Init, Remake};
+use crate::pool::base::{Base, Init, Newest, Remake};
 use crate::pool::core::Options;
 use crate::pool::limits::Limits;
 use crate::pool::logs::printed::Callbacks;
@@ -88,11 +88,7 @@ impl Builder {
     }
 
     pub(crate) fn into_recipe(self) -> Recipe {
-        let remake = self.remake.or_else(|| {
-            let remaker = self.process.remaker()?;
-            Some(Arc::new(remaker) as Remake)
-        });
-        let base = Base::new(self.process, self.inits, remake);
+        let base = Base::new(self.process, self.inits.into(), self.remake);
         let mut options = self.options;
         options.gives_several = self.limits.gives_several();
         options.at_once = match u16::try_from(self.limits.concurrency) {
@@ -104,7 +100,7 @@ impl Builder {
         Recipe {
             limits: self.limits,
             options: Arc::new(options),
-            base: Arc::new(base),
+            base: Arc::new(Newest::new(base)),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::pool::base::Base;
+use crate::pool::base::{Base, Newest};
 use crate::pool::ended;
 use crate::pool::ended::Gone;
 use crate::pool::entry::{Entry, Owner, Wake};
@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
     /// `None`: nobody wants to know what workers print.
     pub(crate) logs: Option<Arc<Logs>>,
+    newest: Arc<Newest>,
 }
 
 /// The settings that the state does not go by.
@@ -73,7 +74,7 @@ impl RefUnwindSafe for Shared {}
 impl Shared {
     pub(crate) fn new(
         state: State,
-        base: Arc<Base>,
+        newest: Arc<Newest>,
         options: Arc<Options>,
         logs: Option<Arc<Logs>>,
         bell: Arc<EventFd>,
@@ -85,7 +86,7 @@ impl Shared {
                 calls: Table::default(),
                 workers: Table::default(),
                 leases: Table::default(),
-                bases: vec![(BaseId(0), base)],
+                bases: vec![(BaseId(0), newest.get())],
                 renewals: Vec::new(),
                 rights: Rights::now().ok(),
                 sent: 0,
@@ -101,6 +102,7 @@ impl Shared {
             mark,
             options,
             logs,
+            newest,
         }
     }
 
@@ -349,6 +351,10 @@ impl Shared {
             .into_iter()
             .partition(|(id, _)| old(id));
         inner.bases = kept;
+        if is_current && let Some((_, current)) = inner.bases.first() {
+            let before = self.newest.replace(Arc::clone(current));
+            inner.todo.trash.push(Trash::Base(before));
+        }
         let dropped: Vec<(BaseId, Arc<Base>)> = dropped;
         for (_, base) in dropped {
             inner.todo.trash.push(Trash::Base(base));

@@ -216,6 +216,10 @@ impl Pool {
     /// one such worker is started; then the old workers leave, each after its present call. If
     /// the first new worker cannot be started, the old workers go on.
     ///
+    /// If the template of the new process is gone later, it is made again if it came from
+    /// [`Process::new`] and was given no descriptor. The function of
+    /// [`remake`](Builder::remake) is for the builder's process only.
+    ///
     /// ```
     /// # mod doctest {
     /// use anyfork::{Pool, Process};
@@ -250,7 +254,7 @@ impl Pool {
             let id = inner.state.next_base();
             let base = match inner.bases.last() {
                 Some((_, base)) => base.with(process),
-                None => Base::new(process, Vec::new(), None),
+                None => Base::new(process, Arc::default(), None),
             };
             inner.bases.push((id, Arc::new(base)));
             inner.renewals.push((id, Arc::clone(&renewal)));

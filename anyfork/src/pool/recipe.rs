@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::pool::base::Base;
+use crate::pool::base::Newest;
 use crate::pool::core::{Options, Shared};
 use crate::pool::limits::Limits;
 use crate::pool::logs::Logs;
@@ -19,7 +19,8 @@ use crate::pool::watcher;
 pub(crate) struct Recipe {
     pub(crate) limits: Limits,
     pub(crate) options: Arc<Options>,
-    pub(crate) base: Arc<Base>,
+    /// A renewal replaces it.
+    pub(crate) base: Arc<Newest>,
 }
 
 impl Recipe {

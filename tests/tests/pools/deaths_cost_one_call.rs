@@ -148,6 +148,43 @@ fn a_process_without_descriptors_is_made_again_as_it_was() {
 }
 
 #[test]
+fn a_renewed_process_is_made_again_as_it_was() {
+    let exec = || Process::new_exec().and_then(|it| it.prepare().blocking());
+    // The function makes the first process again, and no other.
+    let builder = Pool::builder(process().env("EDITION", "1"));
+    let pool = builder.max(1).remake(exec).build().unwrap();
+    let renew = |process: Process| bounded("a renewal", || pool.renew(process).blocking());
+    let edition = || {
+        let call = crate::workers_are_replaced::variable::call(&pool, "EDITION".into());
+        bounded("a call", || call.blocking())
+    };
+    let lose_the_template = || {
+        let worker = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
+        let (_, template) = stat(worker).unwrap();
+        kill(template);
+        until("the template is gone", || has_ended(template));
+        kill(worker);
+        until("the worker is gone", || has_ended(worker));
+    };
+    for number in ["2", "3"] {
+        let renewed = process().env("EDITION", number).prepare().blocking();
+        renew(renewed.unwrap()).unwrap();
+        assert_eq!(edition().unwrap().as_deref(), Some(number));
+        lose_the_template();
+        assert_eq!(edition().unwrap().as_deref(), Some(number));
+    }
+
+    // This one cannot be made again.
+    renew(exec().unwrap()).unwrap();
+    assert_eq!(edition().unwrap(), None);
+    lose_the_template();
+    let error = edition().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateGone, "{error}");
+    assert!(error.never_entered());
+    end(pool);
+}
+
+#[test]
 fn without_a_template_calls_fail_that_find_no_worker() {
     let process = Process::new_exec().and_then(|it| it.prepare().blocking());
     let pool = Pool::builder(process.unwrap()).max(1).build().unwrap();

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyfork::ErrorKind;
-use anyfork_tests::{bounded, has_ended, until};
+use anyfork_tests::{bounded, has_ended, stat, until};
 
 use crate::{builder, end, gate, pool_of, process, square, stay, whoami};
 
@@ -117,6 +117,27 @@ fn new_workers_are_forks_of_a_new_base() {
     let error = bounded("a renewal", || pool.renew(broken).blocking()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownWorker, "{error}");
     assert_eq!(edition().as_deref(), Some("2"));
+    end(pool);
+}
+
+#[test]
+fn nothing_is_left_of_an_old_base() {
+    let prepared = |edition| {
+        let process = process().env("EDITION", edition).prepare();
+        process.blocking().unwrap()
+    };
+    let pool = crate::Pool::builder(prepared("1")).max(1).build().unwrap();
+    let template = || {
+        let worker = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
+        stat(worker).unwrap().1
+    };
+    let first = template();
+    for edition in ["2", "3"] {
+        let before = template();
+        bounded("a renewal", || pool.renew(prepared(edition)).blocking()).unwrap();
+        until("the old template ends", || has_ended(before));
+    }
+    assert!(has_ended(first) && !has_ended(template()));
     end(pool);
 }
 

@@ -121,9 +121,10 @@ impl Builder {
     /// given up rights that the template still has.
     ///
     /// Default: a process that came from [`Process::new`] and was given no descriptor is made
-    /// again with the same settings and init functions. A process that
-    /// [`renew`](crate::Pool::renew) has set is never made again. If a process is not made again,
-    /// calls that then find no worker fail with
+    /// again with the same settings and init functions. The default also holds for a process that
+    /// [`renew`](crate::Pool::renew) has set: `remake` is for the process of the builder only.
+    ///
+    /// If a process cannot be made again, calls that then find no worker fail with
     /// [`ErrorKind::TemplateGone`](crate::ErrorKind::TemplateGone).
     ///
     /// ```
