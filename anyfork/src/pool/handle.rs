@@ -2,21 +2,20 @@
 //! RUNS IN: caller
 
 mod ending;
+mod waiting;
 
 use std::fmt;
 use std::process;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::caller::process::Process;
 use crate::error::Result;
-use crate::pool::base::Base;
 use crate::pool::builder::Builder;
 use crate::pool::core::Shared;
 use crate::pool::live::Live;
 use crate::pool::recipe::Recipe;
 use crate::pool::state::event::Event;
 use crate::pool::stats::Stats;
-use crate::pool::wait::{Goal, Wait};
 use crate::pool::worker_info::{Worker, WorkerState};
 
 /// Worker processes that serve calls of functions with [`#[anyfork::call]`](macro@crate::call).
@@ -143,125 +142,6 @@ impl Pool {
         // Another process's workers are not to be touched.
         std::mem::forget(forked.replace((pid, Arc::clone(&shared))));
         Ok(shared)
-    }
-
-    /// Waits until the template and [`idle`](Builder::idle) workers, at least one, are ready, or
-    /// says why they are not.
-    ///
-    /// A program that calls this at its start finds out early if the init of its workers fails,
-    /// and its first call does not wait for a start.
-    ///
-    /// ```
-    /// use anyfork::{ErrorKind, Pool, Process};
-    ///
-    /// # mod doctest {
-    /// # use super::*;
-    /// # pub fn main() -> anyfork::Result<()> {
-    /// let pool = Pool::builder(Process::new()?).idle(1).build()?;
-    /// pool.prepare().blocking()?;
-    /// assert_eq!(pool.stats().idle, 1);
-    ///
-    /// let pool = Pool::builder(Process::new()?).init("no such", anyfork::args![]).build()?;
-    /// let error = pool.prepare().blocking().unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::UnknownWorker);
-    /// # Ok(())
-    /// # }
-    /// # }
-    /// # fn main() -> anyfork::Result<()> { doctest::main() }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The reason why no worker could be started: see [`Launch`](crate::Launch).
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) after a shutdown.
-    pub fn prepare(&self) -> Wait {
-        let shared = self.shared();
-        if let Ok(shared) = &shared {
-            shared.tell_alone(Event::Prepare);
-        }
-        Wait::new(shared, Goal::Prepared)
-    }
-
-    /// Waits until a call would neither be refused nor wait for long. This is only a hint:
-    /// another thread may be faster.
-    ///
-    /// ```
-    /// # mod doctest {
-    /// use anyfork::{Pool, Process};
-    ///
-    /// #[anyfork::call]
-    /// fn job() {}
-    ///
-    /// # pub fn main() -> anyfork::Result<()> {
-    /// let pool = Pool::builder(Process::new()?).queue(1).build()?;
-    /// for _ in 0..100 {
-    ///     pool.ready().blocking()?; // takes no more from a client than it can serve
-    ///     job::call(&pool).detach();
-    /// }
-    /// assert_eq!(pool.stats().refused, 0);
-    /// # Ok(())
-    /// # }
-    /// # }
-    /// # fn main() -> anyfork::Result<()> { doctest::main() }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) after a shutdown.
-    pub fn ready(&self) -> Wait {
-        Wait::new(self.shared(), Goal::Ready)
-    }
-
-    /// Makes all new workers forks of another process, for example of one with newer data. First,
-    /// one such worker is started; then the old workers leave, each after its present call. If
-    /// the first new worker cannot be started, the old workers go on.
-    ///
-    /// If the template of the new process is gone later, it is made again if it came from
-    /// [`Process::new`] and was given no descriptor. The function of
-    /// [`remake`](Builder::remake) is for the builder's process only.
-    ///
-    /// ```
-    /// # mod doctest {
-    /// use anyfork::{Pool, Process};
-    ///
-    /// #[anyfork::call]
-    /// fn edition() -> String {
-    ///     std::env::var("EDITION").unwrap_or_default()
-    /// }
-    ///
-    /// # pub fn main() -> anyfork::Result<()> {
-    /// let pool = Pool::builder(Process::new()?.env("EDITION", "1")).max(1).build()?;
-    /// assert_eq!(edition::call(&pool).blocking()?, "1");
-    /// pool.renew(Process::new()?.env("EDITION", "2")).blocking()?;
-    /// assert_eq!(edition::call(&pool).blocking()?, "2");
-    /// # Ok(())
-    /// # }
-    /// # }
-    /// # fn main() -> anyfork::Result<()> { doctest::main() }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The reason why the first new worker could not be started; [`ErrorKind::Closed`] if another
-    /// renewal begins before that worker is ready, and after a shutdown.
-    ///
-    /// [`ErrorKind::Closed`]: crate::ErrorKind::Closed
-    pub fn renew(&self, process: Process) -> Wait {
-        let renewal = Arc::new(OnceLock::new());
-        let shared = self.shared();
-        if let Ok(shared) = &shared {
-            let mut inner = shared.lock();
-            let id = inner.state.next_base();
-            let base = match inner.bases.last() {
-                Some((_, base)) => base.with(process),
-                None => Base::new(process, Arc::default(), None),
-            };
-            inner.bases.push((id, Arc::new(base)));
-            inner.renewals.push((id, Arc::clone(&renewal)));
-            shared.tell(&mut inner, Event::Renew);
-            shared.finish(inner);
-        }
-        Wait::new(shared, Goal::Renewed(renewal))
     }
 
     /// Changes the maximum number of workers. Workers in excess of it leave after their present

@@ -145,6 +145,8 @@ struct Worker {
     lease: Option<CallId>,
     /// It is to be replaced when its lease ends.
     is_due: bool,
+    /// It has been idle since then, and retires because of its age.
+    idle_since: Option<Instant>,
     /// The calls that wait for it alone. None, as long as it has no call.
     own: VecDeque<CallId>,
 }
@@ -369,6 +371,10 @@ impl State {
 }
 
 impl Worker {
+    fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
+    }
+
     /// Whether it has had all the calls after which it retires.
     fn has_served_enough(&self) -> bool {
         self.last.is_some_and(|last| self.calls >= last)

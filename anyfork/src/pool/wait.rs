@@ -43,8 +43,9 @@ pub struct Wait {
 /// What is waited for.
 #[derive(Clone)]
 pub(crate) enum Goal {
-    /// Workers are there.
-    Prepared,
+    /// Workers are there, or were there at some moment since so many workers had been started.
+    /// `None`: they were there when it was asked for.
+    Prepared(Option<u64>),
     /// A call would not wait for long.
     Ready,
     /// A renewal has succeeded or failed.
@@ -86,11 +87,12 @@ impl Goal {
         let is_there = match self {
             Goal::Ended => inner.has_ended,
             Goal::Renewed(renewal) => return renewal.get().cloned(),
-            _ if state.is_closed() => return Some(Err(ended::closed())),
+            _ if state.is_ending() => return Some(Err(ended::closed())),
             Goal::Ready => state.has_room(),
-            Goal::Prepared => match state.start_error() {
+            Goal::Prepared(None) => true,
+            Goal::Prepared(Some(started)) => match state.start_error() {
                 Some(error) => return Some(Err(error)),
-                None => state.is_prepared(),
+                None => state.is_prepared() || state.was_prepared(*started),
             },
         };
         is_there.then_some(Ok(()))

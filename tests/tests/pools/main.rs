@@ -2,10 +2,13 @@
 
 mod calls_are_served;
 mod deaths_cost_one_call;
+mod extreme_settings_work;
 mod limits_hold;
 mod pools_end;
 mod programs_change;
 mod storms;
+mod users_code_harms_no_pool;
+mod waits_come_to_an_end;
 mod workers_are_replaced;
 
 use std::io::{PipeReader, PipeWriter, Read, Write};

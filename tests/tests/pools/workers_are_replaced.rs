@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyfork::ErrorKind;
 use anyfork_tests::{bounded, has_ended, stat, until};
@@ -69,6 +70,44 @@ fn a_worker_is_replaced_after_its_last_call() {
     assert_eq!((stats.returned, stats.died), (100, 0), "{stats:?}");
     end(pool);
     assert!(pids.into_iter().all(has_ended));
+}
+
+#[test]
+fn a_worker_is_replaced_at_its_age() {
+    let age = Duration::from_millis(20);
+    let pool = builder().max(1).retire_age(age).stop(Duration::MAX);
+    let pool = pool.build().unwrap();
+    let first = bounded("a call", || whoami::call(&pool).blocking()).unwrap();
+    until("another one is there", || {
+        let workers = pool.workers();
+        workers.iter().any(|it| it.pid() != first) && has_ended(first)
+    });
+    // One with a call finishes it.
+    let (reader, writer) = gate();
+    let running = stay::call(&pool, reader);
+    until("its replacement is there", || pool.stats().idle == 1);
+    drop(writer);
+    let second = bounded("a call", || running.blocking()).unwrap();
+    assert_ne!(
+        bounded("a call", || whoami::call(&pool).blocking()).unwrap(),
+        second
+    );
+    assert!(pool.stats().retired >= 2);
+    end(pool);
+}
+
+#[test]
+fn replacements_leave_when_nobody_calls() {
+    let age = Duration::from_millis(20);
+    let pool = builder().max(1).retire_age(age).stop(5 * age);
+    let pool = pool.build().unwrap();
+    bounded("a call", || whoami::call(&pool).blocking()).unwrap();
+    until("none is left", || {
+        let stats = pool.stats();
+        stats.workers + stats.starting == 0
+    });
+    assert!(pool.stats().started > 1);
+    end(pool);
 }
 
 #[test]

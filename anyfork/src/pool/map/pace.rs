@@ -72,7 +72,7 @@ impl Pace {
             true => Some(1),
             false => self.chunk,
         };
-        let default = || 2 * workers.saturating_mul(asked.unwrap_or(1));
+        let default = || workers.saturating_mul(asked.unwrap_or(1)).saturating_mul(2);
         let window = self.in_flight.unwrap_or_else(default);
         let chunk = asked.unwrap_or_else(|| self.choose(workers, window));
         Plan {

@@ -92,6 +92,11 @@ impl Starts {
         (self.random >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// A duration, 10 % more or less. `None`: longer than can be told.
+    pub(super) fn about_as_long_as(&mut self, duration: Duration) -> Option<Duration> {
+        Duration::try_from_secs_f64(duration.as_secs_f64() * self.about()).ok()
+    }
+
     /// A factor from 0.9 to 1.1.
     pub(super) fn about(&mut self) -> f64 {
         0.9 + 0.2 * self.random()

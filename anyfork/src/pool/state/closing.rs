@@ -14,9 +14,7 @@ impl State {
                 Reason::ShutDown
             } else if self.workers[&first].base != self.base {
                 Reason::Renewed
-            } else if self.slots() > self.limits.max
-                || self.stop_of(first).is_some_and(|it| it <= self.now)
-            {
+            } else if self.surplus() > 0 || self.stop_of(first).is_some_and(|it| it <= self.now) {
                 Reason::Idle
             } else {
                 break;
@@ -59,8 +57,7 @@ impl State {
 
     pub(super) fn on_max(&mut self, max: usize) {
         self.limits.max = max.max(1);
-        let mut surplus = self.slots().saturating_sub(self.limits.max);
-        surplus = surplus.saturating_sub(self.idle.len());
+        let surplus = self.surplus().saturating_sub(self.idle.len());
         let busy = |it: &(&WorkerId, &Worker)| {
             it.1.phase == Phase::Busy && !it.1.retires && it.1.lease.is_none()
         };

@@ -151,7 +151,8 @@ impl State {
         };
         worker.age = None;
         match worker.phase {
-            Phase::Idle { .. } => {
+            Phase::Idle { since } => {
+                worker.idle_since = Some(since);
                 worker.phase = Phase::Retiring;
                 self.idle.retain(|it| *it != id);
                 self.retire(id);

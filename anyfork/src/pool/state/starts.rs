@@ -2,23 +2,28 @@
 //! RUNS IN: caller
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 use crate::pool::state::event::{Action, BaseId, CallId, End, Reason, WorkerId};
 use crate::pool::state::places::Places;
 use crate::pool::state::{At, Phase, PoolPhase, State, Timer, Worker};
 
+/// Minimum age at which a worker retires: it is not to leave at the moment when it is ready.
+const MINIMUM_AGE: Duration = Duration::from_millis(1);
+
 impl State {
     /// The number of workers that count: all but those that leave.
     pub(super) fn slots(&self) -> usize {
-        let counts = |it: &&Worker| match it.phase {
-            Phase::Idle { .. } | Phase::Leased => true,
-            Phase::Starting => !it.retires,
-            Phase::Busy => !it.retires || it.lease.is_some(),
-            Phase::Retiring | Phase::Leaving { .. } => false,
-        };
-        self.workers.values().filter(counts).count()
+        self.workers.values().filter(|it| it.counts()).count()
+    }
+
+    /// The number of workers that are too many. Those of another base are not: either they
+    /// leave after their present call, or one is the first of a renewal.
+    pub(super) fn surplus(&self) -> usize {
+        let counts = |it: &&Worker| it.base == self.base && it.counts();
+        let workers = self.workers.values().filter(counts).count();
+        workers.saturating_sub(self.limits.max)
     }
 
     /// The number of workers that are being started, and will serve.
@@ -59,14 +64,25 @@ impl State {
             self.start(None);
         }
         let may_refill = self.starts.refill.is_none_or(|at| self.now >= at);
+        let floor = self.floor();
         while self.phase == PoolPhase::Open
             && may_refill
-            && self.may_wait_for_calls()
-            && self.idle.len() < self.queue.len() + self.limits.idle
-            && self.idle.len() + self.starting() < self.queue.len() + self.limits.idle
+            && self.idle.len() < floor
+            && self.idle.len() + self.starting() < floor
             && free(self)
         {
             self.start(None);
+        }
+    }
+
+    /// The number of workers that are to be idle, or to be started. As long as calls wait for
+    /// the end of an interval, workers of the floor would serve them, and there would be no
+    /// interval.
+    fn floor(&self) -> usize {
+        match self.queue.len() {
+            0 => self.limits.idle,
+            calls if self.limits.start.is_zero() => calls.saturating_add(self.limits.idle),
+            _ => 0,
         }
     }
 
@@ -75,12 +91,6 @@ impl State {
     fn is_after_interval(&self) -> bool {
         let after = |last: Instant| self.now.saturating_duration_since(last) >= self.limits.start;
         self.starts.last.is_none_or(after) || !self.has_hope()
-    }
-
-    /// Whether a worker of the floor may be started. As long as calls wait for the end of the
-    /// interval, such a worker would serve them, and there would be no interval.
-    fn may_wait_for_calls(&self) -> bool {
-        self.limits.start.is_zero() || self.queue.is_empty()
     }
 
     /// The time at which a start may be made that is not made now.
@@ -92,11 +102,9 @@ impl State {
         let waits =
             |_: &Instant| self.starting() < self.queue.len() && self.slots() < self.limits.max;
         let lacks = |_: &Instant| {
-            let wanted = self.queue.len() + self.limits.idle;
             self.phase == PoolPhase::Open
                 && self.slots() < self.limits.max
-                && self.may_wait_for_calls()
-                && self.idle.len() + self.starting() < wanted
+                && self.idle.len() + self.starting() < self.floor()
         };
         // Most often there is no such time, and nothing is counted.
         let for_calls = retry.max(interval).filter(later).filter(waits);
@@ -107,7 +115,7 @@ impl State {
     /// Starts a worker if there is none: so its template and its init are tried.
     pub(super) fn on_prepare(&mut self) {
         let may = self.phase == PoolPhase::Open && self.may_start();
-        if may && self.workers.is_empty() {
+        if may && !self.has_hope() {
             self.start(None);
         }
     }
@@ -138,6 +146,7 @@ impl State {
             replaces,
             lease: None,
             is_due: false,
+            idle_since: None,
             own: VecDeque::new(),
         };
         self.workers.insert(id, worker);
@@ -187,12 +196,18 @@ impl State {
         if worker.phase != Phase::Starting {
             return;
         }
-        worker.phase = Phase::Idle { since: now };
         let replaces = worker.replaces.take();
         if let Some(limit) = self.limits.retire_age {
-            let age = now.checked_add(limit.mul_f64(self.starts.about()));
-            worker.age = age;
-            self.timers.extend(age.map(|at| (at, Timer::Age(id))));
+            let age = self.starts.about_as_long_as(limit.max(MINIMUM_AGE));
+            worker.age = age.and_then(|age| now.checked_add(age));
+            self.timers
+                .extend(worker.age.map(|at| (at, Timer::Age(id))));
+        }
+        // Only calls keep the pool from shrinking, and not one replacement after the other.
+        let replaced = replaces.and_then(|it| self.workers.get(&it));
+        let since = replaced.and_then(|it| it.idle_since).unwrap_or(now);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.phase = Phase::Idle { since };
         }
         self.idle.push(id);
         if let Some((base, first)) = self.renewing
@@ -227,15 +242,16 @@ impl State {
             return;
         };
         self.stats.start_failures += 1;
+        let is_renewal = self.renewing.filter(|(_, first)| *first == id);
+        if let Some((base, _)) = is_renewal {
+            self.renewing = None;
+            self.actions.push(Action::Renewed(base, Err(error.clone())));
+        }
         if let Phase::Leaving { reason } = worker.phase {
             self.left(id, reason, worker.calls);
             return;
         }
-        if let Some((base, first)) = self.renewing
-            && first == id
-        {
-            self.renewing = None;
-            self.actions.push(Action::Renewed(base, Err(error)));
+        if is_renewal.is_some() {
             return;
         }
         self.starts.failed(self.now, error.clone());
@@ -288,6 +304,17 @@ impl State {
         self.stats.resent += 1;
         self.queue.insert(place, id);
         self.set_deadline(id, None);
+    }
+}
+
+impl Worker {
+    fn counts(&self) -> bool {
+        match self.phase {
+            Phase::Idle { .. } | Phase::Leased => true,
+            Phase::Starting => !self.retires,
+            Phase::Busy => !self.retires || self.lease.is_some(),
+            Phase::Retiring | Phase::Leaving { .. } => false,
+        }
     }
 }
 

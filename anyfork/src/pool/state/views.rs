@@ -29,7 +29,7 @@ impl State {
             call: self.calls_of(*id).next(),
             has_calls: !worker.places.is_empty(),
             is_ready: worker.ready.is_some(),
-            is_leaving: matches!(worker.phase, Phase::Leaving { .. }),
+            is_leaving: worker.is_leaving(),
             is_leased: worker.lease.is_some(),
             calls: worker.calls,
             made: worker.made,
@@ -106,10 +106,21 @@ impl State {
 
     /// Whether as many workers wait as should, and one at least has been started.
     pub(crate) fn is_prepared(&self) -> bool {
-        let live = self.workers.values().filter(|it| it.ready.is_some());
-        let live = live.count();
+        let is_live = |it: &&Worker| it.ready.is_some() && !it.is_leaving();
+        let live = self.workers.values().filter(is_live).count();
         let wanted = self.limits.idle.min(self.limits.max);
         live >= self.limits.max || (live > 0 && self.idle.len() >= wanted)
+    }
+
+    /// Whether one worker is enough, and one has been started since so many were: it may have
+    /// left again.
+    pub(crate) fn was_prepared(&self, started: u64) -> bool {
+        self.limits.idle == 0 && self.stats.started > started
+    }
+
+    /// The number of workers that were started and became ready.
+    pub(crate) fn started(&self) -> u64 {
+        self.stats.started
     }
 
     /// Why the last start failed, if none has succeeded since and none is under way.
