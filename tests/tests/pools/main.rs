@@ -3,6 +3,7 @@
 mod calls_are_served;
 mod deaths_cost_one_call;
 mod extreme_settings_work;
+mod failures_are_of_their_kind;
 mod limits_hold;
 mod pools_end;
 mod programs_change;

@@ -57,7 +57,9 @@ impl Answer {
     /// Whether the worker takes no more calls after this.
     pub(super) fn leaves(&self, terms: &Terms) -> bool {
         let has_panicked = matches!(self.kind, Kind::Panicked);
-        terms.is_last || retires() || (has_panicked && !terms.keep_after_panic)
+        // Whoever makes what cannot be encoded may make worse.
+        let is_suspect = matches!(self.kind, Kind::BadResult);
+        terms.is_last || retires() || is_suspect || (has_panicked && !terms.keep_after_panic)
     }
 }
 
