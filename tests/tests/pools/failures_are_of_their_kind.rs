@@ -217,9 +217,10 @@ fn a_call_that_is_late_is_replaced_at_the_kill() {
     let pool = pool.build().unwrap();
     let (mut told, tell) = gate();
     let (reader, writer) = gate();
-    let late = stay_deaf::call(&pool, tell, reader).timeout(Duration::from_millis(10));
+    let late = stay_deaf::call(&pool, tell, reader);
     bounded("its begin", || told.read_exact(&mut [0])).unwrap();
     let pid = late.pid().unwrap();
+    let late = late.timeout(Duration::from_millis(10));
     let next = pid_of(&pool);
     assert_ne!(next, pid);
     assert!(!late.is_finished() && !has_ended(pid));
