@@ -172,4 +172,25 @@ fn descriptors_that_no_frame_names_are_refused() {
     assert_eq!(feed(&bytes[..100], 1), refused);
     assert_eq!(feed(&bytes[..1], MAX_FDS_AT_ONCE), Ok(false));
     assert_eq!(feed(&bytes[..1], MAX_FDS_AT_ONCE + 1), refused);
+    // Nor are they kept for the next one.
+    assert_eq!(feed(&bytes, 0), Ok(true));
+    assert_eq!(feed(&bytes, 1), refused);
+}
+
+#[test]
+fn descriptors_that_a_frame_names_have_come_with_it() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut bytes = bytes(Outgoing::new(Kind::Returned, 1, false, "", payload()));
+    // The number of its descriptors.
+    bytes[4] = 2;
+    let feed = |fds: usize| {
+        let mut incoming = Incoming::new(1 << 20);
+        let room = incoming.room();
+        room.bytes.extend_from_slice(&bytes);
+        let fds = (0..fds).map(|_| writer.try_clone().unwrap().into());
+        room.fds.extend(fds);
+        incoming.frame().map(|frame| frame.is_some())
+    };
+    let refused = Err(Malformed::Because("fewer descriptors came than it names"));
+    assert_eq!([0, 1, 2].map(feed), [refused.clone(), refused, Ok(true)]);
 }
