@@ -333,3 +333,45 @@ fn a_call_that_finds_no_worker_does_not_wait_for_the_interval() {
     assert_eq!(world.starting.len(), 1);
     world.settle();
 }
+
+#[test]
+fn a_shutdown_waits_for_no_start_that_nobody_needs() {
+    let mut world = World::new(limits(1));
+    let call = world.call(None);
+    world.drop_call(call);
+    let starting = world.starting.first().copied().unwrap();
+    world.tell(Event::Shutdown(60 * SECOND));
+    assert!(world.doomed.contains(&starting));
+    world.settle();
+}
+
+#[test]
+fn a_later_shutdown_gives_no_more_time() {
+    let mut world = World::new(limits(1));
+    let call = world.call(None);
+    world.start_all();
+    let worker = world.worker_of(call).unwrap();
+    world.tell(Event::Shutdown(SECOND));
+    world.tell(Event::Shutdown(60 * SECOND));
+    world.pass(SECOND);
+    assert!(world.doomed.contains(&worker));
+    world.settle();
+}
+
+#[test]
+fn of_too_many_the_idle_ones_leave() {
+    let mut world = World::new(limits(4));
+    let calls = [(); 4].map(|()| world.call(None));
+    world.start_all();
+    let workers = calls.map(|it| world.worker_of(it).unwrap());
+    world.answer(workers[0], Then::Stay);
+    world.answer(workers[1], Then::Stay);
+    world.tell(Event::SetMax(2));
+    world.answer(workers[2], Then::Stay);
+    world.answer(workers[3], Then::Stay);
+    assert_eq!(
+        world.doomed.iter().collect::<Vec<_>>(),
+        [&workers[0], &workers[1]]
+    );
+    world.settle();
+}
