@@ -71,6 +71,12 @@ fn lies(frame: u8, way: u8, gate: PipeReader) {
             send(&socket);
             write_for_ever(socket, &bytes);
         }
+        // The text is read apart.
+        Way::Wrong if frame == Frame::Failed => {
+            let (head, text) = bytes.split_at(8);
+            (&socket).write_all(head).expect("room");
+            send_with(&socket, text, &[lingering_until(gate)]);
+        }
         Way::Wrong => send_with(&socket, &bytes, &[lingering_until(gate)]),
         Way::TooMany => {
             let pidfd = pidfd_of(id());
