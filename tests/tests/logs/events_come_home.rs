@@ -133,6 +133,20 @@ fn report(width: u32) -> u32 {
     line
 }
 
+/// And not with its worker.
+#[test]
+fn a_span_ends_with_the_workers() {
+    let _alone = alone();
+    let keep = Keep::default();
+    observed(&keep, LevelFilter::INFO, || {
+        let pool = pool();
+        bounded("a call", || report::call(&pool, 10).blocking()).unwrap();
+        until("its span is closed", || keep.closed().contains(&"outer"));
+        end(pool);
+    });
+    until_no_thread_is_left();
+}
+
 #[anyfork::call]
 fn abort() {
     let _span = tracing::info_span!("outer", width = 1, height = 2).entered();

@@ -28,6 +28,16 @@ const WAYS: [&str; 9] = [
     "frames without end",
 ];
 
+/// Those of them that are frames, of which nobody can make anything.
+const UNDERSTOOD_BY_NOBODY: [&str; 3] = [
+    "a kind that is none",
+    "empty frames",
+    "frames without their values",
+];
+
+/// What is told of them.
+const LEFT_OUT: &str = "spans and events of workers were left out";
+
 /// The end of a span that never began.
 const CLOSE: [u8; 13] = [9, 0, 0, 0, 4, 7, 0, 0, 0, 0, 0, 0, 0];
 
@@ -112,6 +122,12 @@ fn each_way_to_lie() {
                 let events = keep.events();
                 events.iter().any(|it| it.message() == "an honest event")
             });
+            if UNDERSTOOD_BY_NOBODY.contains(&way) {
+                until(&format!("{way}: it is told that some are missing"), || {
+                    let events = keep.events();
+                    events.iter().any(|it| it.message() == LEFT_OUT)
+                });
+            }
             bounded(way, || liars.shutdown(Duration::ZERO).blocking()).unwrap();
         });
         until_no_thread_is_left();

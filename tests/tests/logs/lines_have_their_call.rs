@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{PipeReader, Write};
+use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{self, Command, Stdio};
 
 use anyfork::ErrorKind;
-use anyfork_tests::{Scene, alone, bounded, runtime, set_soft_limit, until};
+use anyfork_tests::{Scene, alone, bounded, descriptors, runtime, set_soft_limit, until};
 
 use crate::{Log, end};
 
@@ -51,6 +51,20 @@ fn leave(gate: PipeReader) -> u32 {
         .spawn()
         .expect("a shell")
         .id()
+}
+
+/// The same, and exits in the middle of a line.
+#[anyfork::call]
+fn leave_and_exit(gate: PipeReader) {
+    leave(gate);
+    end_by("exit".to_owned());
+}
+
+/// Prints when the gate is closed.
+#[anyfork::call]
+fn print_at(mut gate: PipeReader) {
+    gate.read_to_end(&mut Vec::new()).expect("a pipe");
+    println!("the gate is closed");
 }
 
 #[anyfork::init]
@@ -225,6 +239,61 @@ fn a_process_that_holds_the_pipe_holds_nobody_up() {
         !Path::new(&format!("/proc/{child}")).exists()
     });
     scene.must_return();
+}
+
+#[test]
+fn the_last_word_is_told_though_a_process_holds_the_pipe() {
+    let _alone = alone();
+    let log = Log::default();
+    let pool = log.pool().max(1).build().unwrap();
+    let (gate, open) = std::io::pipe().unwrap();
+    let error = bounded("a call", || leave_and_exit::call(&pool, gate).blocking());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Died);
+    until("its last word is told", || {
+        let lines = log.lines();
+        lines.iter().any(|it| it.1.text() == "exit without an end")
+    });
+    end(pool);
+    drop(open);
+}
+
+#[test]
+fn lines_are_of_the_call_that_was_sent_ahead_once_it_runs() {
+    let _alone = alone();
+    let log = Log::default();
+    let pool = log.pool().max(1).load(2).build().unwrap();
+    let (gate, open) = std::io::pipe().unwrap();
+    let first = print::call(&pool, 1, 1);
+    let ahead = print_at::call(&pool, gate);
+    let expected = [
+        ("1: 0", Some(first.id())),
+        ("the gate is closed", Some(ahead.id())),
+    ];
+    bounded("a call", || first.blocking()).unwrap();
+    drop(open);
+    bounded("a call", || ahead.blocking()).unwrap();
+    end(pool);
+    let lines = log.lines();
+    let out = lines.iter().filter(|it| it.0 == "out").map(|it| &it.1);
+    let out: Vec<_> = out.map(|it| (it.to_string(), it.call())).collect();
+    assert_eq!(out, expected.map(|(line, call)| (line.to_owned(), call)));
+}
+
+#[test]
+fn pipes_of_workers_that_are_gone_are_closed() {
+    let _alone = alone();
+    let log = Log::default();
+    let pool = log.pool().max(1).retire_after(1).build().unwrap();
+    let print = || bounded("a call", || print::call(&pool, 1, 1).blocking()).unwrap();
+    print();
+    let open = || descriptors(process::id()).len();
+    let before = open();
+    for _ in 0..40 {
+        print();
+    }
+    // Of the one that lives, the one before, and the next.
+    until("few are open", || open() < before + 20);
+    end(pool);
 }
 
 #[test]
