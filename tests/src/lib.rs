@@ -19,6 +19,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -106,6 +107,16 @@ pub fn bounded<T>(what: &str, work: impl FnOnce() -> T) -> T {
     drop(done);
     watch.join().expect("the watch ends");
     value
+}
+
+/// Sets it when it is dropped, also by a panic: so a thread that works until then ends, and
+/// its scope does not wait for it for ever.
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The process that a worker was forked from.

@@ -13,7 +13,7 @@ use std::thread;
 
 use anyfork::Process;
 use anyfork_tests::spares::{until_settled, warm};
-use anyfork_tests::{Scene, alone, bounded, held, new, release, status, until};
+use anyfork_tests::{Scene, SetAtEnd, alone, bounded, held, new, release, status, until};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use sendfd::SendWithFd;
@@ -151,6 +151,7 @@ fn one_that_shrinks_meanwhile_is_refused() {
     let shrinking = File::from(file.try_clone().unwrap());
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = SetAtEnd(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 shrinking.set_len(0).unwrap();
@@ -161,7 +162,6 @@ fn one_that_shrinks_meanwhile_is_refused() {
             let said = answer(&owner, kind, LEN as u64, &file);
             assert!(said.contains("sealed memory file"), "{kind}: {said}");
         }
-        done.store(true, Ordering::Relaxed);
     });
     release(held(template.fork()));
     until_settled(pid, 1, &[]);

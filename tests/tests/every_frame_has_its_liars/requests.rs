@@ -9,7 +9,7 @@ use std::thread;
 
 use anyfork::Process;
 use anyfork_tests::spares::{until_settled, warm};
-use anyfork_tests::{Scene, bounded, held, new, release, until};
+use anyfork_tests::{Scene, SetAtEnd, bounded, held, new, release, until};
 use sendfd::SendWithFd;
 
 use crate::{Frame, REQUESTS, Way, cells, with_bystander};
@@ -48,6 +48,7 @@ fn requests() {
             };
             let done = AtomicBool::new(false);
             thread::scope(|scope| {
+                let _end = SetAtEnd(&done);
                 match way {
                     Way::Twice => (0..2).for_each(|_| must_send(&bytes, &[])),
                     Way::Half => must_send(&bytes[..bytes.len() / 2], &[]),
@@ -65,7 +66,6 @@ fn requests() {
                 for _ in 0..5 {
                     release(bounded(&cell, || held(template.fork())));
                 }
-                done.store(true, Ordering::Relaxed);
             });
             until_settled(pid, 1, &[]);
             release(bounded(&cell, || held(template.fork())));
