@@ -63,7 +63,7 @@ use crate::protocol::call::Payload;
 /// calls.into_iter().try_for_each(|call| call.blocking())?;
 ///
 /// let each = take_served::each(&pool);
-/// assert_eq!(each.pids().len(), pool.workers().len());
+/// assert!((1..=3).contains(&each.pids().len()));
 /// assert_eq!(each.blocking().sum::<anyfork::Result<u64>>()?, 10);
 /// # Ok(())
 /// # }
