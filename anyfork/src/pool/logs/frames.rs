@@ -64,5 +64,8 @@ mod tests {
         for len in 1..=bytes.len() {
             assert_eq!(frames(bytes.chunks(len)), [b"x"]);
         }
+        let mut lost = Frames::default();
+        lost.push(&[0xff; 5000], |_| {});
+        assert!(lost.begun.is_empty(), "nor is it kept");
     }
 }

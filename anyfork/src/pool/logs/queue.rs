@@ -251,12 +251,15 @@ mod tests {
     #[test]
     fn a_full_queue_has_its_reader_wait() {
         let queue = Queue::new().unwrap();
+        let mut pushed = 0;
         while queue.next() == Next::Read {
             queue.push(line(1000));
+            pushed += 1;
         }
         let is_woken = || poll::is_readable(queue.bell.as_fd());
         let mut told = 0;
         while !is_woken() {
+            assert!(told < pushed, "it is woken before all is told");
             assert_eq!(left_out(queue.pop().unwrap()), 0);
             queue.told();
             told += 1;
