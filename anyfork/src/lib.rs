@@ -3,8 +3,31 @@
 //! A program that is big or has threads should not fork: the fork of a big program is slow,
 //! and the fork of a program with threads is unsafe. A new exec loses everything that was
 //! loaded. So anyfork forks a small *template* before `main`, or starts one by an exec, and
-//! the template forks the *workers*. A worker is a function of the program that runs in a
-//! fresh process, with a connected socket, arguments and descriptors.
+//! the template forks the *workers*.
+//!
+#![cfg_attr(feature = "pool", doc = "```standalone_crate")]
+#![cfg_attr(not(feature = "pool"), doc = "```ignore")]
+//! use anyfork::Pool;
+//!
+//! /// Runs in another process. What it takes and returns crosses by serde, and is owned: no `&str`.
+//! #[anyfork::call]
+//! fn count(text: String, letter: char) -> usize {
+//!     text.chars().filter(|it| *it == letter).count()
+//! }
+//!
+//! #[anyfork::early] // the template is forked before main, before any thread exists
+//! fn main() -> anyfork::Result<()> {
+//!     let pool = Pool::new()?; // as many processes as there are CPUs, started when needed
+//!     let ours = count::call(&pool, "a process of our own".into(), 'o');
+//!     let yours = count::call(&pool, "not yours".into(), 'o'); // both are under way
+//!     assert_eq!((ours.blocking()?, yours.blocking()?), (4, 2));
+//!     assert_eq!(count("here".into(), 'e'), 2); // it is still a function
+//!     Ok(())
+//! }
+//! ```
+//!
+//! If you need a conversation rather than one result, write a worker: a function that runs in
+//! a fresh process, with a connected socket, arguments and descriptors.
 //!
 //! ```standalone_crate
 //! use std::io::{Read, Write};
