@@ -208,14 +208,14 @@ impl Process {
     /// use anyfork::Process;
     ///
     /// #[anyfork::worker]
-    /// fn hang_up() {
-    ///     nix::sys::signal::raise(nix::sys::signal::SIGHUP).expect("a signal");
+    /// fn raise() {
+    ///     nix::sys::signal::raise(nix::sys::signal::SIGUSR1).expect("a signal");
     /// }
     ///
     /// # pub fn main() -> anyfork::Result<()> {
-    /// let mut ends = hang_up::run(Process::new()?).blocking()?;
-    /// assert_eq!(ends.wait()?.signal(), Some(libc::SIGHUP));
-    /// let mut stays = hang_up::run(Process::new()?.ignore_signal(libc::SIGHUP)).blocking()?;
+    /// let mut ends = raise::run(Process::new()?).blocking()?;
+    /// assert_eq!(ends.wait()?.signal(), Some(libc::SIGUSR1));
+    /// let mut stays = raise::run(Process::new()?.ignore_signal(libc::SIGUSR1)).blocking()?;
     /// assert!(stays.wait()?.success());
     /// # Ok(())
     /// # }
