@@ -23,6 +23,7 @@ pub(crate) mod call;
 pub(crate) mod callee;
 pub(crate) mod connection;
 pub(crate) mod core;
+pub(crate) mod decode;
 pub(crate) mod each;
 pub(crate) mod ended;
 pub(crate) mod entered;

@@ -10,10 +10,11 @@ use std::fmt;
 #[cfg(feature = "tokio")]
 use std::pin::Pin;
 #[cfg(feature = "tokio")]
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::decode::{Decode, decoded, result_of};
 use crate::pool::on::On;
 use crate::pool::pending::Pending;
 use crate::pool::prepared::{Prepared, next_number};
@@ -72,9 +73,6 @@ pub struct Call<R, E = ()> {
     decode: Decode<R>,
     decode_event: Decode<E>,
 }
-
-/// Decodes a function's result, or an event.
-pub(crate) type Decode<R> = fn(&mut Decoder) -> Result<R, ValueError>;
 
 /// The arguments of a call, as the companion gives them.
 #[derive(Debug)]
@@ -175,12 +173,15 @@ impl<R, E> Call<R, E> {
     ///
     /// In async code, this blocks a thread of the runtime: `.await` the call there.
     pub fn blocking(self) -> Result<R> {
-        let payload = match self.pending {
+        let (name, decode) = (self.name, self.decode);
+        match self.pending {
             Pending::Failed(error) => Err(error),
-            Pending::Fresh(call) => call.blocking(),
-            Pending::Pooled(call) => call.blocking(),
-        };
-        decoded("result", self.name, self.decode, payload?)
+            Pending::Fresh(call) => decoded("result", name, decode, call.blocking()?),
+            Pending::Pooled(mut call) => {
+                let result = call.blocking();
+                result_of(&call, name, decode, result)
+            }
+        }
     }
 
     /// Decodes an event.
@@ -297,24 +298,19 @@ impl<R, E> Future for Call<R, E> {
     type Output = Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R>> {
-        let payload = match &mut self.pending {
+        let (name, decode) = (self.name, self.decode);
+        match &mut self.pending {
             Pending::Failed(error) => Poll::Ready(Err(error.clone())),
-            Pending::Fresh(call) => call.poll(context),
-            Pending::Pooled(call) => call.poll(context),
-        };
-        payload.map(|payload| decoded("result", self.name, self.decode, payload?))
+            Pending::Fresh(call) => {
+                let result = ready!(call.poll(context));
+                Poll::Ready(decoded("result", name, decode, result?))
+            }
+            Pending::Pooled(call) => {
+                let result = ready!(call.poll(context));
+                Poll::Ready(result_of(call, name, decode, result))
+            }
+        }
     }
-}
-
-/// The function's result, or an event.
-pub(crate) fn decoded<R>(what: &str, name: &str, decode: Decode<R>, payload: Payload) -> Result<R> {
-    let Payload { main, blobs, fds } = payload;
-    let mut from = Decoder::new(main, 0, blobs, fds);
-    let value = decode(&mut from).and_then(|value| from.finish().map(|()| value));
-    value.map_err(|reason| {
-        let message = format!("the {what} of `{name}` does not decode: {reason}");
-        Error::new(ErrorKind::BadResult, message)
-    })
 }
 
 impl<R, E> fmt::Debug for Call<R, E> {

@@ -1,9 +1,8 @@
 //! [`Callee`]: a function that can be called, as its companion knows it.
 //! RUNS IN: caller
 
-use crate::error::Result;
-use crate::pool::call::{Arguments, Decode, decoded};
-use crate::protocol::call::Payload;
+use crate::pool::call::Arguments;
+use crate::pool::decode::Decode;
 
 /// A function that can be called with an `A`: its parameter, the tuple of them, or `()`.
 #[derive(Debug)]
@@ -18,12 +17,6 @@ pub struct Callee<A, R> {
     pub encode: fn(A) -> Arguments,
     /// Decodes the result.
     pub decode: Decode<R>,
-}
-
-impl<A, R> Callee<A, R> {
-    pub(crate) fn result(&self, payload: Result<Payload>) -> Result<R> {
-        decoded("result", self.name, self.decode, payload?)
-    }
 }
 
 impl<A, R> Clone for Callee<A, R> {

@@ -14,9 +14,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::pool::call::{Arguments, Decode, decoded};
+use crate::pool::call::Arguments;
 use crate::pool::callee::Callee;
 use crate::pool::core::Shared;
+use crate::pool::decode::{Decode, result_of};
 use crate::pool::ended;
 use crate::pool::entry::Aim;
 use crate::pool::handle::Pool;
@@ -316,13 +317,10 @@ impl<R> Each<R> {
         let Some(first) = self.calls.front_mut() else {
             return Poll::Ready(None);
         };
-        let payload = ready!(first.call.poll(context));
+        let result = ready!(first.call.poll(context));
+        let result = result_of(&first.call, self.name, self.decode, result);
         self.calls.pop_front();
-        Poll::Ready(Some(self.result(payload)))
-    }
-
-    fn result(&self, payload: Result<Payload>) -> Result<R> {
-        decoded("result", self.name, self.decode, payload?)
+        Poll::Ready(Some(result))
     }
 
     /// Number of results to come.
@@ -339,8 +337,9 @@ impl<R> Iterator for Blocking<Each<R>> {
         if let Some(error) = self.0.error.take() {
             return Some(Err(error));
         }
-        let payload = self.0.calls.pop_front()?.call.blocking();
-        Some(self.0.result(payload))
+        let mut call = self.0.calls.pop_front()?.call;
+        let result = call.blocking();
+        Some(result_of(&call, self.0.name, self.0.decode, result))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

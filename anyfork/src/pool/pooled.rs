@@ -5,10 +5,10 @@
 //! tokio runtime when the runtime says that the socket is readable. Where nobody reads, the
 //! watcher does.
 
-#[cfg(feature = "tokio")]
-use std::mem;
 mod taking;
 
+#[cfg(feature = "tokio")]
+use std::mem;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll, Waker};
@@ -28,9 +28,7 @@ use crate::pool::inner::{Inner, Trash};
 use crate::pool::over::Over;
 use crate::pool::prepared::Prepared;
 use crate::pool::request::Request;
-#[cfg(feature = "tokio")]
-use crate::pool::state::event::WorkerId;
-use crate::pool::state::event::{CallId, Event};
+use crate::pool::state::event::{CallId, Event, WorkerId};
 use crate::pool::trace::{CallTrace, Home};
 use crate::protocol::call::{Payload, Terms};
 
@@ -39,6 +37,8 @@ pub struct PoolCall {
     shared: Arc<Shared>,
     id: CallId,
     trace: CallTrace,
+    /// The worker whose result was taken.
+    answered_by: Option<WorkerId>,
     /// Nothing is left to undo.
     is_over: bool,
 }
@@ -96,12 +96,13 @@ impl PoolCall {
             shared,
             id,
             trace,
+            answered_by: None,
             is_over: false,
         }
     }
 
     /// Waits for the result.
-    pub(crate) fn blocking(mut self) -> Result<Payload> {
+    pub(crate) fn blocking(&mut self) -> Result<Payload> {
         let result = self.wait(PoolCall::take);
         self.trace.ended(&result);
         result
@@ -305,6 +306,7 @@ impl PoolCall {
             inner.todo.trash.push(Trash::Arrivals(unwanted));
         }
         let result = entry.result.take()?;
+        self.answered_by = entry.worker;
         self.is_over = true;
         inner.forget(self.id);
         Some(result)

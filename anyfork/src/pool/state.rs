@@ -226,6 +226,7 @@ impl State {
                 call,
                 entered,
             } => self.on_unentered(worker, call, entered),
+            Event::BadResult(worker) => self.retire_once_free(worker),
             Event::Prepare => self.on_prepare(),
             Event::NewRights(worker) => self.on_new_rights(worker),
             Event::Tick => {}

@@ -169,17 +169,41 @@ fn values_that_do_not_cross_are_named() {
             },
         );
     }
-    // What does not encode may be half done; what does not decode is found here only.
-    for (result, worker) in [(1, Worker::Leaves), (2, Worker::Stays)] {
+    // One does not encode, the other does not decode.
+    for result in [1, 2] {
         assert_fails(
             |pool| pick::call(pool, 7, Picky(0), result),
-            worker,
+            Worker::Leaves,
             |error, _| {
                 assert_eq!(error.kind(), ErrorKind::BadResult, "{error}");
                 assert!(!error.never_entered());
             },
         );
     }
+}
+
+#[test]
+fn a_worker_leaves_after_a_result_of_many_that_does_not_decode() {
+    let pool = pool_of(1);
+    let results = |way: &str| -> Vec<_> {
+        let items = || [0, 2, 0].map(|result| (7, Picky(0), result));
+        match way {
+            "map" => pick::map(&pool, items()).blocking().collect(),
+            "chunk" => pick::map(&pool, items()).chunk(3).blocking().collect(),
+            _ => pick::each(&pool, 7, Picky(0), 2).blocking().collect(),
+        }
+    };
+    for way in ["map", "chunk", "each"] {
+        let before = pid_of(&pool);
+        let results = bounded("the results", || results(way));
+        let bad = results.iter().filter_map(|it| it.as_ref().err());
+        let kinds: Vec<_> = bad.map(Error::kind).collect();
+        assert_eq!(kinds, [ErrorKind::BadResult], "{way}");
+        assert_ne!(pid_of(&pool), before, "{way}");
+        until("it leaves", || has_ended(before));
+        assert_stats_add_up(&pool);
+    }
+    end(pool);
 }
 
 /// Exits, and leaves a process behind that has the worker's socket, until the gate is closed.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::callee::Callee;
+use crate::pool::decode::result_of;
 use crate::pool::handle::Pool;
 use crate::pool::map::pace::{Pace, Plan};
 use crate::pool::over::Next;
@@ -82,6 +83,15 @@ impl Flight {
         match &mut self.call {
             Ok(call) => call.poll_next(context),
             Err(error) => Poll::Ready(Next::Last(Err(error.clone()), None)),
+        }
+    }
+}
+
+impl Flight {
+    fn decoded<A, R>(&self, callee: &Callee<A, R>, result: Result<Payload>) -> Result<R> {
+        match &self.call {
+            Ok(call) => result_of(call, callee.name, callee.decode, result),
+            Err(error) => Err(error.clone()),
         }
     }
 }
@@ -243,7 +253,7 @@ impl<I: Iterator, R> Flights<I, R> {
                 flight.left -= 1;
                 flight.answered += 1;
                 flight.resent = 0;
-                let result = self.callee.result(result);
+                let result = flight.decoded(&self.callee, result);
                 self.results.push_back((number, result));
                 return;
             }
@@ -262,7 +272,7 @@ impl<I: Iterator, R> Flights<I, R> {
         let has_died = matches!(kind_of(&error), Some(ErrorKind::Died));
         let is_sent_again = has_died && is_unentered && flight.resent < MAXIMUM_RESENT;
         if !is_refused || flight.left == 1 {
-            let result = self.callee.result(result);
+            let result = flight.decoded(&self.callee, result);
             self.results.push_back((flight.next, result));
             flight.next += 1;
             flight.left -= 1;

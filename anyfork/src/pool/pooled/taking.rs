@@ -12,6 +12,7 @@ use crate::pool::inner::Inner;
 use crate::pool::live::Live;
 use crate::pool::over::Next;
 use crate::pool::pooled::PoolCall;
+use crate::pool::state::event::Event;
 use crate::protocol::call::Payload;
 
 impl PoolCall {
@@ -79,6 +80,7 @@ impl PoolCall {
             return Some(None);
         };
         let arrival = entry.arrivals.take();
+        self.answered_by = entry.worker;
         if arrival.is_none() && entry.result.is_none() {
             return None;
         }
@@ -97,6 +99,13 @@ impl PoolCall {
                 let result = self.take(inner)?;
                 Some(Next::Last(result, request.map(|it| it.arguments)))
             }
+        }
+    }
+
+    /// The result that was taken does not decode.
+    pub(crate) fn on_bad_result(&self) {
+        if let Some(worker) = self.answered_by {
+            self.shared.tell_alone(Event::BadResult(worker));
         }
     }
 

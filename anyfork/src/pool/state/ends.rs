@@ -146,10 +146,17 @@ impl State {
     }
 
     fn on_age(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.age = None;
+            self.retire_once_free(id);
+        }
+    }
+
+    /// Retires a worker, after the calls that it has.
+    pub(super) fn retire_once_free(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        worker.age = None;
         match worker.phase {
             Phase::Idle { since } => {
                 worker.idle_since = Some(since);

@@ -67,6 +67,8 @@ pub(crate) enum Event {
         call: CallId,
         entered: Entered,
     },
+    /// A result of this worker's does not decode.
+    BadResult(WorkerId),
     /// Somebody waits for workers: there is one at least, or why not.
     Prepare,
     /// The program has other rights now: all workers have those from before, but for this
