@@ -6,9 +6,9 @@
 //! off the first: neither a template nor a running worker ever changes.
 
 pub(crate) mod attributes;
-mod collect;
 pub(crate) mod fork;
 pub(crate) mod init_args;
+mod inner;
 pub(crate) mod new;
 #[cfg(feature = "pool")]
 pub(crate) mod origin;
@@ -19,13 +19,19 @@ pub(crate) mod start;
 mod state;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+#[cfg(feature = "plugin")]
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use crate::args::Args;
+use crate::args::failure::next_of;
+use crate::args::given::{Descriptor, Name};
+use crate::args::value::{Arg, IntoArg};
 use crate::caller::process::state::State;
-use crate::caller::spec::{Options, Setup};
-use crate::caller::templates::handle::TemplateHandle;
-use crate::error::{Error, ErrorKind};
+use crate::caller::spec::Setup;
+#[cfg(feature = "plugin")]
+use crate::error::Error;
+use crate::spec::Step;
 
 /// A process in preparation.
 ///
@@ -108,19 +114,6 @@ use crate::error::{Error, ErrorKind};
 pub struct Process(Mutex<State>);
 
 impl Process {
-    /// A process that will be forked from `base`, or that is `base`.
-    pub(crate) fn with(base: Arc<TemplateHandle>, is_base: bool) -> Process {
-        Process(Mutex::new(State {
-            base,
-            is_base,
-            setup: Setup::default(),
-            spares: 0,
-            options: Options::default(),
-            #[cfg(feature = "pool")]
-            origin: None,
-        }))
-    }
-
     /// Forks this process: the child has all arguments, descriptors and preparation so far. A
     /// child may be forked again, to any depth.
     ///
@@ -154,55 +147,243 @@ impl Process {
         }))
     }
 
-    /// Creates the template that this process is to be, unless it exists, and returns the
-    /// deadline of its preparation.
-    fn materialize(&self) -> Option<Instant> {
-        let mut state = self.state();
-        let deadline = state.options.deadline();
-        state.materialize();
-        deadline
-    }
-
-    /// The template that this process is or will be forked from, and the first error.
-    pub(crate) fn base(&self) -> (Arc<TemplateHandle>, Option<Error>) {
-        let state = self.state();
-        (Arc::clone(&state.base), state.setup.error())
-    }
-
-    /// Makes the launch fail: the attributes' code calls it where a call has no meaning.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn refuse(self, message: &str) -> Process {
-        self.fail(Error::new(ErrorKind::BadArgument, message))
-    }
-
-    /// Makes the launch fail.
-    pub(crate) fn fail(mut self, error: Error) -> Process {
-        self.setup().fail(error);
+    /// Appends an argument: any bytes, any size that memory allows.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn check(name: String, count: u32) {
+    ///     assert_eq!((&name[..], count), ("Ada", 3));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let mut worker = Process::new()?.send_arg("Ada").send_arg(3).run(check::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The launch reports a value that cannot become an argument ([`ErrorKind::BadArgument`](crate::ErrorKind::BadArgument)),
+    /// with the position of the argument, counted from the last fork.
+    ///
+    /// AnyEvent::Fork: `send_arg`.
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_arg(mut self, arg: impl IntoArg) -> Process {
+        self.setup().arg(arg.into_arg());
         self
     }
 
-    /// The template to be forked, and what was collected.
-    pub(crate) fn into_parts(self) -> (Arc<TemplateHandle>, Setup, Options) {
-        let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (state.base, state.setup, state.options)
+    /// Appends arguments.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use anyfork::{Args, Process};
+    ///
+    /// #[anyfork::worker]
+    /// fn check(all: Args) {
+    ///     assert_eq!(all.len(), 4);
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let process = Process::new()?
+    ///     .send_args(["a", "b"]) // of one type
+    ///     .send_args(anyfork::args![1, "two"]); // of several
+    /// assert!(process.run(check::NAME).blocking()?.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// AnyEvent::Fork: `send_arg`.
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_args<I>(mut self, args: I) -> Process
+    where
+        I: IntoIterator,
+        I::Item: IntoArg,
+    {
+        let mut args = args.into_iter();
+        let setup = self.setup();
+        while let Some(arg) = next_of(&mut args).transpose() {
+            setup.arg(arg.and_then(IntoArg::into_arg));
+        }
+        self
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Appends a descriptor. Ownership moves: the caller's descriptor is closed once it
+    /// is delivered.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::fs::File;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn check(file: File) -> std::io::Result<()> {
+    ///     assert!(std::io::read_to_string(file)?.starts_with("Linux"));
+    ///     Ok(())
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let file = File::open("/proc/version")?;
+    /// let mut worker = Process::new()?.send_fd(file).run(check::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// AnyEvent::Fork: `send_fh`.
+    #[doc(alias = "send_fh")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_fd(mut self, fd: impl Descriptor) -> Process {
+        self.setup().push(Step::Arg(Arg::Fd(fd.into_descriptor())));
+        self
     }
 
-    pub(crate) fn setup(&mut self) -> &mut Setup {
-        &mut self.state_mut().setup
+    /// Appends descriptors, any number.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::io::PipeWriter;
+    ///
+    /// use anyfork::Process;
+    ///
+    /// #[anyfork::worker]
+    /// fn write(first: PipeWriter, second: PipeWriter) -> std::io::Result<()> {
+    ///     use std::io::Write;
+    ///     (&first).write_all(b"1")?;
+    ///     (&second).write_all(b"2")
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let process = Process::new()?.send_fds([writer.try_clone()?, writer]);
+    /// let mut worker = process.run(write::NAME).blocking()?;
+    /// assert!(worker.wait()?.success());
+    /// assert_eq!(std::io::read_to_string(reader)?, "12");
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// AnyEvent::Fork: `send_fh`.
+    #[doc(alias = "send_fh")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn send_fds<I>(mut self, fds: I) -> Process
+    where
+        I: IntoIterator,
+        I::Item: Descriptor,
+    {
+        for fd in fds {
+            self.setup().push(Step::Arg(Arg::Fd(fd.into_descriptor())));
+        }
+        self
     }
 
-    pub(crate) fn options(&mut self) -> &mut Options {
-        &mut self.state_mut().options
+    /// Runs the init function `name` in the process, after everything collected so far. `name` is
+    /// the function's full path, or any unambiguous tail of it.
+    ///
+    /// ```
+    /// # mod doctest {
+    /// use std::sync::OnceLock;
+    /// use anyfork::Process;
+    ///
+    /// static MODEL: OnceLock<Vec<u8>> = OnceLock::new();
+    ///
+    /// #[anyfork::init]
+    /// fn load(size: usize) {
+    ///     MODEL.set(vec![1; size]).expect("loaded once");
+    /// }
+    ///
+    /// #[anyfork::worker]
+    /// fn check(_socket: std::os::fd::OwnedFd) {
+    ///     assert_eq!(MODEL.get().map(Vec::len), Some(1000));
+    /// }
+    ///
+    /// # pub fn main() -> anyfork::Result<()> {
+    /// // Loaded once, and shared by all workers that are forked from it:
+    /// let template = Process::new()?.init(load::NAME, anyfork::args![1000]);
+    /// for _ in 0..3 {
+    ///     let mut worker = template.fork().run(check::NAME).blocking()?;
+    ///     assert!(worker.wait()?.success());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # fn main() -> anyfork::Result<()> { doctest::main() }
+    /// ```
+    ///
+    /// Init functions run once in each process, in the order of the calls, before the process
+    /// runs a worker or is forked.
+    ///
+    /// # Errors
+    ///
+    /// Every launch from this process fails with [`ErrorKind::InitFailed`](crate::ErrorKind::InitFailed), which has the
+    /// function's own error, or, as for a worker, with [`ErrorKind::UnknownWorker`](crate::ErrorKind::UnknownWorker),
+    /// `AmbiguousName` or `BadArgument`. No process is left.
+    ///
+    /// AnyEvent::Fork: `eval`.
+    #[doc(alias = "eval")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn init(mut self, name: impl Name, args: impl Into<Args>) -> Process {
+        let name = name.to_name();
+        self.setup().init(name.into(), args.into());
+        self
     }
 
-    fn state_mut(&mut self) -> &mut State {
-        let state = self.0.get_mut();
-        state.unwrap_or_else(PoisonError::into_inner)
+    /// Loads a plugin into this process only, after everything collected so far. A plugin is a
+    /// `cdylib` that calls [`export_plugin!`](crate::export_plugin). Its workers and init
+    /// functions can then be named like the program's own.
+    ///
+    /// A path that contains a `/` is relative to the caller's current directory; dlopen(3)
+    /// searches for a bare name.
+    ///
+    /// ```
+    /// # fn main() -> anyfork::Result<()> {
+    /// use anyfork::{ErrorKind, Process};
+    ///
+    /// // Without the plugin there is no worker, and the error has the reason.
+    /// let process = Process::new()?.require("./libresize.so");
+    /// let error = process.run("resize").blocking().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::PluginFailed);
+    /// assert!(error.to_string().contains("libresize.so"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Every launch from this process fails with [`ErrorKind::PluginFailed`](crate::ErrorKind::PluginFailed) and the reason: the
+    /// file is missing, it is not a plugin of anyfork, or it was built for another version of the
+    /// plugin interface.
+    ///
+    /// AnyEvent::Fork: `require`.
+    #[cfg(feature = "plugin")]
+    #[must_use = "the process moves: use what this gives back"]
+    pub fn require(mut self, path: impl AsRef<Path>) -> Process {
+        let path = path.as_ref();
+        let absolute = match path.as_os_str().as_encoded_bytes().contains(&b'/') {
+            true => std::path::absolute(path),
+            false => Ok(path.to_owned()),
+        };
+        match absolute {
+            Ok(path) => self.setup().push(Step::Require(path)),
+            Err(error) => {
+                let message = format!("find the plugin `{}`", path.display());
+                self.setup().fail(Error::io(message, error));
+            }
+        }
+        self
     }
 }
 
