@@ -176,7 +176,7 @@ fn read(logs: &Logs) {
         let next = queue.next();
         let (sources, until) = match next {
             Next::Read => (to_read(logs), None),
-            Next::Wait(until) => (Vec::new(), until),
+            Next::Wait(until) => (Vec::new(), Some(until)),
             Next::End => {
                 let sources = std::mem::take(&mut *logs.sources());
                 sources.iter().for_each(|it| it.finish(queue));

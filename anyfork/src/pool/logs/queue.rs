@@ -62,8 +62,9 @@ struct State {
 pub(crate) enum Next {
     /// It reads what is readable.
     Read,
-    /// It waits for room, or until this time.
-    Wait(Option<Instant>),
+    /// It waits for room, or until this time: then it looks again whether the callback is
+    /// stuck.
+    Wait(Instant),
     /// It reads what is there, and ends.
     End,
 }
@@ -92,7 +93,9 @@ impl Queue {
             return Next::Read;
         }
         state.awaits_room = true;
-        Next::Wait(state.busy_since.map(|since| since + TIMEOUT_CALLBACK))
+        // Between two lines, the callback may be about to get one that it does not return from.
+        let since = state.busy_since.unwrap_or_else(Instant::now);
+        Next::Wait(since + TIMEOUT_CALLBACK)
     }
 
     /// Takes something in, or gives back what is left out.
@@ -266,6 +269,27 @@ mod tests {
         }
         assert!(told > 400, "half of the queue is told: {told}");
         assert_eq!(queue.next(), Next::Read);
+    }
+
+    /// The callback gets the line that it does not return from after the reader has looked.
+    #[test]
+    fn a_callback_that_gets_stuck_later_is_seen() {
+        let queue = Queue::new().unwrap();
+        while queue.next() == Next::Read {
+            queue.push(line(1000));
+        }
+        // What was read at once: there is no room either when one is told.
+        queue.push(line(1000));
+        queue.push(line(1000));
+        let Next::Wait(until) = queue.next() else {
+            panic!("there is room");
+        };
+        assert!(until <= Instant::now() + TIMEOUT_CALLBACK);
+        queue.pop().expect("a line");
+        while let Next::Wait(until) = queue.next() {
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        }
+        assert!(queue.push(line(1000)).is_some(), "it is left out");
     }
 
     #[test]
