@@ -225,7 +225,7 @@ pub mod __private {
     #[cfg(feature = "plugin")]
     pub use crate::child::plugin::guest::plugin_table;
     #[cfg(all(feature = "pool", feature = "tokio"))]
-    pub use crate::entry::asynchronous::block_on_call;
+    pub use crate::entry::asynchronous::calls::block_on_call;
     #[cfg(feature = "tokio")]
     pub use crate::entry::asynchronous::{AsyncSocket, Flavor, runtime};
     #[cfg(feature = "pool")]

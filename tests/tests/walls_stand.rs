@@ -119,7 +119,7 @@ fn tokio_stays_with_the_caller() {
     let may = [
         "caller",
         "args/tokio.rs",
-        "child/calls/tasks.rs",
+        "entry/asynchronous",
         "entry/asynchronous.rs",
     ];
     let mut files = files(None);

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::protocol::reply as frame;
 use crate::sys::eventfd::EventFd;
-use crate::sys::{deliver, fd, fork, peer, pidfd, socket as message};
+use crate::sys::{deliver, fd, fork, peer, pidfd, signal, socket as message};
 
 /// Answers a caller, which may be gone, that there will be no process, and why.
 pub(crate) fn answer_failure(socket: &UnixStream, error: &Error) {
@@ -36,9 +36,8 @@ fn send_frame(socket: &UnixStream, bytes: &[u8]) {
             Some(libc::EPERM | libc::EACCES | libc::ENOSYS)
         )
     {
-        // A sandbox of user's code forbids that, but hardly write(2). Without MSG_NOSIGNAL
-        // this process, which is about to exit, may end by SIGPIPE: then nobody waits.
-        let _ = fd::write(socket.as_fd(), bytes);
+        // A sandbox of user's code forbids that, but hardly write(2), which knows no MSG_NOSIGNAL.
+        let _ = signal::without_sigpipe(|| fd::write(socket.as_fd(), bytes));
     }
 }
 

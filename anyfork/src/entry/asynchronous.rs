@@ -5,22 +5,13 @@
 //! fork, because a runtime does not survive one.
 
 #[cfg(feature = "pool")]
-use std::cell::OnceCell;
+pub(crate) mod calls;
+
 use std::future::Future;
 use std::io;
-#[cfg(feature = "pool")]
-use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
-#[cfg(feature = "pool")]
-use std::task::{Context, Poll, ready};
 
-#[cfg(feature = "pool")]
-use tokio::io::Interest;
-#[cfg(feature = "pool")]
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
-#[cfg(feature = "pool")]
-use tokio::runtime::Handle;
 use tokio::runtime::{Builder, Runtime as Tokio};
 
 use crate::entry::{Entry, Socket};
@@ -66,50 +57,6 @@ impl Drop for Runtime {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Runs an `async fn` of a typed call, in the one runtime that its process has.
-#[cfg(feature = "pool")]
-pub fn block_on_call<F: Future>(call: F) -> F::Output {
-    thread_local! {
-        static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
-    }
-    RUNTIME.with(|cell| {
-        let made = || runtime(Flavor::CurrentThread).unwrap_or_else(|error| panic!("{error}"));
-        cell.get_or_init(made).block_on(call)
-    })
-}
-
-/// The room of a socket, as this task's runtime sees it.
-#[cfg(feature = "pool")]
-pub(crate) struct Room(AsyncFd<OwnedFd>);
-
-#[cfg(feature = "pool")]
-impl Room {
-    /// `None` outside of a runtime, and where the socket cannot be watched.
-    pub(crate) fn new(socket: BorrowedFd<'_>) -> Option<Room> {
-        Handle::try_current().ok()?;
-        let socket = socket.try_clone_to_owned().ok()?;
-        #[allow(
-            deprecated,
-            reason = "the replacement asks for a promise that every type keeps its descriptor, \
-                      which an owned one does anyway; and tokio 1.49 does not have it"
-        )]
-        let socket = AsyncFd::with_interest(socket, Interest::WRITABLE).ok()?;
-        Some(Room(socket))
-    }
-
-    /// Waits until there may be room.
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let ready = ready!(self.0.poll_write_ready(context));
-        Poll::Ready(match ready {
-            Ok(mut guard) => {
-                guard.clear_ready();
-                Ok(())
-            }
-            Err(error) => Err(Error::io("wait for room for an event", error)),
-        })
     }
 }
 

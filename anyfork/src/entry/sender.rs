@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 #[cfg(feature = "tokio")]
-use crate::entry::asynchronous::Room;
+use crate::entry::asynchronous::calls::Room;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Encoder, ValueError};
 

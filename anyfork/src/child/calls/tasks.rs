@@ -1,16 +1,9 @@
 //! The runtime of calls that run beside each other: reads requests as they come.
 //! RUNS IN: child
 
-use std::collections::HashMap;
 use std::future::poll_fn;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::task::{AbortHandle, Id, JoinSet, LocalSet};
-use tokio::time::timeout;
 
 use crate::child::calls::answer::{Answer, Served};
 use crate::child::calls::beside;
@@ -18,8 +11,10 @@ use crate::child::calls::outlet::INTERVAL_IN_FLIGHT;
 use crate::child::calls::requests::Requests;
 use crate::child::calls::writer::{Sent, Writer};
 use crate::child::frame;
-use crate::entry::asynchronous::{Room, block_on_call};
-use crate::error::{Error, Result};
+use crate::entry::asynchronous::calls::{
+    Arrivals, Ended, LocalTasks, Room, block_on_local, within,
+};
+use crate::error::Result;
 use crate::protocol::call::outgoing::Outgoing;
 use crate::protocol::call::{Kind, Payload, Terms};
 use crate::sys::fork_mark::ForkMark;
@@ -32,39 +27,31 @@ pub(super) fn serve(
     mark: ForkMark,
 ) -> Result<Served> {
     let writer = Arc::new(Writer::new(requests.socket(), mark)?);
-    let local = LocalSet::new();
-    block_on_call(local.run_until(async {
-        let socket = requests.socket().try_clone_to_owned();
-        let socket = socket.map_err(|error| Error::io("duplicate a worker's socket", error))?;
-        #[allow(deprecated, reason = "as in `Room`")]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)
-            .map_err(|error| Error::io("watch a worker's socket", error))?;
+    block_on_local(async {
         let mut tasks = Tasks {
+            arrivals: Arrivals::new(requests.socket())?,
             requests,
             writer: &writer,
-            socket,
             room: None,
             entered,
             mark,
-            set: JoinSet::new(),
-            running: HashMap::new(),
+            running: LocalTasks::new(),
             leaves: false,
             has_ended: false,
         };
         tasks.serve().await
-    }))
+    })
 }
 
 struct Tasks<'a> {
     requests: &'a mut Requests,
     writer: &'a Arc<Writer>,
-    socket: AsyncFd<OwnedFd>,
+    arrivals: Arrivals,
     /// Tells when there is room again, once there was none.
     room: Option<Room>,
     entered: SharedNumber,
     mark: ForkMark,
-    set: JoinSet<Answer>,
-    running: HashMap<Id, Running>,
+    running: LocalTasks<Running, Answer>,
     /// It begins no more.
     leaves: bool,
     /// The caller has closed the socket.
@@ -75,7 +62,6 @@ struct Tasks<'a> {
 struct Running {
     number: u64,
     terms: Terms,
-    task: AbortHandle,
 }
 
 impl Tasks<'_> {
@@ -89,7 +75,7 @@ impl Tasks<'_> {
                 // What runs is dropped.
                 return Ok(Served::Leaves);
             }
-            if self.running.is_empty() && sent == Sent::All {
+            if self.running.len() == 0 && sent == Sent::All {
                 if self.leaves {
                     return Ok(Served::Leaves);
                 }
@@ -100,9 +86,7 @@ impl Tasks<'_> {
             let events = poll_fn(|context| self.poll(context, sent == Sent::Full));
             match sent {
                 // Nothing tells that there is room.
-                Sent::Crowded => timeout(INTERVAL_IN_FLIGHT, events)
-                    .await
-                    .unwrap_or(Ok(()))?,
+                Sent::Crowded => within(INTERVAL_IN_FLIGHT, events).await.unwrap_or(Ok(()))?,
                 _ => events.await?,
             }
         }
@@ -138,13 +122,7 @@ impl Tasks<'_> {
             let terms = startable.terms;
             let writer = Arc::clone(self.writer);
             let call = beside::run(startable, frame, writer, self.mark);
-            let task = self.set.spawn_local(call);
-            let running = Running {
-                number,
-                terms,
-                task,
-            };
-            self.running.insert(running.task.id(), running);
+            self.running.spawn(Running { number, terms }, call);
         }
         Ok(false)
     }
@@ -152,29 +130,13 @@ impl Tasks<'_> {
     /// Takes in what has happened. Pending: nothing has.
     fn poll(&mut self, context: &mut Context<'_>, is_full: bool) -> Poll<Result<()>> {
         let mut is_ready = false;
-        while let Poll::Ready(Some(ended)) = self.set.poll_join_next_with_id(context) {
+        while let Poll::Ready((running, ended)) = self.running.poll_ended(context) {
             is_ready = true;
-            let (id, answer) = match ended {
-                Ok((id, answer)) => (id, Some(answer)),
-                Err(error) => {
-                    let id = error.id();
-                    let panic = error.try_into_panic();
-                    (id, panic.ok().map(beside::broken))
-                }
-            };
-            self.answer(id, answer);
+            self.answer(running, ended);
         }
-        while let Poll::Ready(readable) = self.socket.poll_read_ready(context) {
+        while let Poll::Ready(readable) = self.arrivals.poll(context) {
             is_ready = true;
-            let mut readable = match readable {
-                Ok(readable) => readable,
-                Err(error) => {
-                    return Poll::Ready(Err(Error::io("wait for a call", error)));
-                }
-            };
-            readable.clear_ready();
-            drop(readable);
-            if let Err(error) = self.look() {
+            if let Err(error) = readable.and_then(|()| self.look()) {
                 return Poll::Ready(Err(error));
             }
             if self.has_ended {
@@ -205,21 +167,18 @@ impl Tasks<'_> {
         }
         for number in self.requests.take_cancelled() {
             // One that has just ended is answered as it has.
-            if let Some(running) = self.running.values().find(|it| it.number == number) {
-                running.task.abort();
-            }
+            self.running.drop_one(|it| it.number == number);
         }
         Ok(())
     }
 
-    /// A call has ended. Without an answer: it was dropped.
-    fn answer(&mut self, id: Id, answer: Option<Answer>) {
-        let Some(running) = self.running.remove(&id) else {
-            return;
-        };
-        let Running { number, terms, .. } = running;
-        let Some(answer) = answer else {
-            return self.push(Kind::Cancelled, number);
+    /// A call has ended.
+    fn answer(&mut self, running: Running, ended: Ended<Answer>) {
+        let Running { number, terms } = running;
+        let answer = match ended {
+            Ended::Returned(answer) => answer,
+            Ended::Panicked(panic) => beside::broken(panic),
+            Ended::Dropped => return self.push(Kind::Cancelled, number),
         };
         self.leaves |= answer.leaves(&terms);
         if self.leaves {
