@@ -179,6 +179,7 @@
 //! - **call**: a function that is called in another process, and gives a result.
 //! - **caller**: the process that asks.
 //! - **child**: a process that a template has forked for a request.
+//! - **chunk**: items of a map that follow each other, and go to a worker in one call.
 //! - **claim**: the frame by which a child tells its caller, with its pidfd, who it is, before
 //!   it runs user's code.
 //! - **codec**: what carries the values of one type.
@@ -195,7 +196,6 @@
 //! - **event**: what a function sends its caller while it runs. In `pool/state`: an input of
 //!   the state.
 //! - **exit**: how a process ended. *End* is the end of a descriptor's data.
-//! - **flight**: a call of a map that is under way, for one item or for a chunk of them.
 //! - **fast path**: a request for a worker and its arguments, and nothing else.
 //! - **fingerprint**: the digest of a function's name and signature.
 //! - **fresh process**: one that is started for one call.

@@ -2,7 +2,7 @@
 //! RUNS IN: caller
 
 pub(crate) mod blocking;
-pub(crate) mod flights;
+pub(crate) mod chunks;
 pub(crate) mod pace;
 pub(crate) mod unordered;
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::pool::callee::Callee;
 use crate::pool::map::blocking::Blocking;
-use crate::pool::map::flights::Flights;
+use crate::pool::map::chunks::Chunks;
 use crate::pool::map::unordered::Unordered;
 use crate::pool::on::OnPool;
 
@@ -61,7 +61,7 @@ use crate::pool::on::OnPool;
 /// A map that is dropped cancels the items in flight: the workers that have them are killed.
 #[must_use = "a map is lazy: `.blocking()` makes an iterator of it, `next().await` gives the next result"]
 pub struct Map<I: Iterator, R> {
-    flights: Flights<I, R>,
+    chunks: Chunks<I, R>,
 }
 
 /// What a companion's `map` does.
@@ -71,7 +71,7 @@ pub fn map<I: IntoIterator, R>(
     callee: Callee<I::Item, R>,
 ) -> Map<I::IntoIter, R> {
     Map {
-        flights: Flights::new(on.pool(), items.into_iter(), callee),
+        chunks: Chunks::new(on.pool(), items.into_iter(), callee),
     }
 }
 
@@ -103,7 +103,7 @@ impl<I: Iterator, R> Map<I, R> {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     pub fn in_flight(mut self, items: usize) -> Map<I, R> {
-        self.flights.set_in_flight(items);
+        self.chunks.set_in_flight(items);
         self
     }
 
@@ -142,7 +142,7 @@ impl<I: Iterator, R> Map<I, R> {
     /// [`timeout`](Map::timeout). For the pool's limits and its [`Stats`](crate::pool::Stats), a
     /// message is one call.
     pub fn chunk(mut self, items: usize) -> Map<I, R> {
-        self.flights.set_chunk(items);
+        self.chunks.set_chunk(items);
         self
     }
 
@@ -173,7 +173,7 @@ impl<I: Iterator, R> Map<I, R> {
     /// # fn main() -> anyfork::Result<()> { doctest::main() }
     /// ```
     pub fn timeout(mut self, limit: Duration) -> Map<I, R> {
-        self.flights.set_timeout(limit);
+        self.chunks.set_timeout(limit);
         self
     }
 
@@ -201,7 +201,7 @@ impl<I: Iterator, R> Map<I, R> {
     /// ```
     pub fn unordered(self) -> Unordered<I, R> {
         Unordered {
-            flights: self.flights,
+            chunks: self.chunks,
         }
     }
 
@@ -251,15 +251,15 @@ impl<I: Iterator, R> Map<I, R> {
     #[cfg(feature = "tokio")]
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<R>>> {
         loop {
-            self.flights.fill();
-            if let Some(result) = self.flights.take_first() {
+            self.chunks.fill();
+            if let Some(result) = self.chunks.take_first() {
                 return Poll::Ready(Some(result));
             }
-            let Some(flight) = self.flights.first() else {
+            let Some(chunk) = self.chunks.first() else {
                 return Poll::Ready(None);
             };
-            let next = std::task::ready!(flight.poll(context));
-            self.flights.land(0, next);
+            let next = std::task::ready!(chunk.poll(context));
+            self.chunks.take_in(0, next);
         }
     }
 }
@@ -268,14 +268,14 @@ impl<I: Iterator, R> Iterator for Blocking<Map<I, R>> {
     type Item = Result<R>;
 
     fn next(&mut self) -> Option<Result<R>> {
-        let flights = &mut self.0.flights;
+        let chunks = &mut self.0.chunks;
         loop {
-            flights.fill();
-            if let Some(result) = flights.take_first() {
+            chunks.fill();
+            if let Some(result) = chunks.take_first() {
                 return Some(result);
             }
-            let next = flights.first()?.blocking();
-            flights.land(0, next);
+            let next = chunks.first()?.blocking();
+            chunks.take_in(0, next);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::thread;
 
 use crate::error::Result;
 use crate::pool::map::blocking::Blocking;
-use crate::pool::map::flights::Flights;
+use crate::pool::map::chunks::Chunks;
 
 /// A [`Map`](crate::pool::Map) that gives each result as soon as it is there, with the
 /// number of its item.
@@ -39,7 +39,7 @@ use crate::pool::map::flights::Flights;
 /// ```
 #[must_use = "a map is lazy: `.blocking()` makes an iterator of it, `next().await` gives the next result"]
 pub struct Unordered<I: Iterator, R> {
-    pub(crate) flights: Flights<I, R>,
+    pub(crate) chunks: Chunks<I, R>,
 }
 
 impl<I: Iterator, R> Unordered<I, R> {
@@ -59,17 +59,17 @@ impl<I: Iterator, R> Unordered<I, R> {
     #[cfg(feature = "tokio")]
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Result<R>)>> {
         loop {
-            self.flights.fill();
-            if let Some(result) = self.flights.take_any() {
+            self.chunks.fill();
+            if let Some(result) = self.chunks.take_any() {
                 return Poll::Ready(Some(result));
             }
-            if self.flights.first().is_none() {
+            if self.chunks.first().is_none() {
                 return Poll::Ready(None);
             }
             let mut has_landed = false;
-            for at in (0..self.flights.len()).rev() {
-                if let Poll::Ready(next) = self.flights.at(at).poll(context) {
-                    self.flights.land(at, next);
+            for at in (0..self.chunks.len()).rev() {
+                if let Poll::Ready(next) = self.chunks.at(at).poll(context) {
+                    self.chunks.take_in(at, next);
                     has_landed = true;
                 }
             }
@@ -84,17 +84,17 @@ impl<I: Iterator, R> Iterator for Blocking<Unordered<I, R>> {
     type Item = (usize, Result<R>);
 
     fn next(&mut self) -> Option<(usize, Result<R>)> {
-        let flights = &mut self.0.flights;
+        let chunks = &mut self.0.chunks;
         loop {
-            flights.fill();
-            if let Some(result) = flights.take_any() {
+            chunks.fill();
+            if let Some(result) = chunks.take_any() {
                 return Some(result);
             }
-            flights.first()?;
+            chunks.first()?;
             let mut has_landed = false;
-            for at in (0..flights.len()).rev() {
-                if let Some(next) = flights.at(at).watch() {
-                    flights.land(at, next);
+            for at in (0..chunks.len()).rev() {
+                if let Some(next) = chunks.at(at).watch() {
+                    chunks.take_in(at, next);
                     has_landed = true;
                 }
             }

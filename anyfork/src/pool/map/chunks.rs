@@ -1,4 +1,4 @@
-//! [`Flights`]: the calls of a map that are under way, and the results that have come.
+//! [`Chunks`]: the calls of a map that are under way, and the results that have come.
 //! RUNS IN: caller
 //!
 //! Each call is for one item, or for several that follow each other: a chunk. Of a chunk
@@ -31,7 +31,7 @@ const MAX_CHUNK_BLOBS: usize = 64;
 const MAXIMUM_RESENT: u32 = 50;
 
 /// The calls of a map that are under way, and the results that nobody has taken.
-pub(crate) struct Flights<I: Iterator, R> {
+pub(crate) struct Chunks<I: Iterator, R> {
     items: Fuse<I>,
     callee: Callee<I::Item, R>,
     pool: Pool,
@@ -44,14 +44,14 @@ pub(crate) struct Flights<I: Iterator, R> {
     /// Number of results that were given.
     given: usize,
     /// By the numbers of their items.
-    flights: VecDeque<Flight>,
+    chunks: VecDeque<Chunk>,
     results: VecDeque<(usize, Result<R>)>,
     /// An argument that ends a chunk, and comes with the next one.
     held: Option<Result<Payload>>,
 }
 
 /// A call for items that follow each other.
-pub(crate) struct Flight {
+pub(crate) struct Chunk {
     call: Result<PoolCall>,
     /// The number of the item whose result is next.
     next: usize,
@@ -62,7 +62,7 @@ pub(crate) struct Flight {
     resent: u32,
 }
 
-impl Flight {
+impl Chunk {
     pub(crate) fn blocking(&mut self) -> Next {
         match &mut self.call {
             Ok(call) => call.blocking_next(),
@@ -85,9 +85,7 @@ impl Flight {
             Err(error) => Poll::Ready(Next::Last(Err(error.clone()), None)),
         }
     }
-}
 
-impl Flight {
     fn decoded<A, R>(&self, callee: &Callee<A, R>, result: Result<Payload>) -> Result<R> {
         match &self.call {
             Ok(call) => result_of(call, callee.name, callee.decode, result),
@@ -96,9 +94,9 @@ impl Flight {
     }
 }
 
-impl<I: Iterator, R> Flights<I, R> {
-    pub(crate) fn new(pool: Pool, items: I, callee: Callee<I::Item, R>) -> Flights<I, R> {
-        Flights {
+impl<I: Iterator, R> Chunks<I, R> {
+    pub(crate) fn new(pool: Pool, items: I, callee: Callee<I::Item, R>) -> Chunks<I, R> {
+        Chunks {
             items: items.fuse(),
             callee,
             pool,
@@ -107,7 +105,7 @@ impl<I: Iterator, R> Flights<I, R> {
             timeout: None,
             taken: 0,
             given: 0,
-            flights: VecDeque::new(),
+            chunks: VecDeque::new(),
             results: VecDeque::new(),
             held: None,
         }
@@ -127,15 +125,15 @@ impl<I: Iterator, R> Flights<I, R> {
 
     /// Number of calls under way.
     pub(crate) fn len(&self) -> usize {
-        self.flights.len()
+        self.chunks.len()
     }
 
-    pub(crate) fn first(&mut self) -> Option<&mut Flight> {
-        self.flights.front_mut()
+    pub(crate) fn first(&mut self) -> Option<&mut Chunk> {
+        self.chunks.front_mut()
     }
 
-    pub(crate) fn at(&mut self, at: usize) -> &mut Flight {
-        &mut self.flights[at]
+    pub(crate) fn at(&mut self, at: usize) -> &mut Chunk {
+        &mut self.chunks[at]
     }
 
     /// Takes items as long as there is room.
@@ -148,8 +146,8 @@ impl<I: Iterator, R> Flights<I, R> {
             }
             let (first, count) = (self.taken - usize::from(self.held.is_some()), items.len());
             let first = first - count;
-            let flight = self.start(items, first, 0, 0);
-            self.flights.push_back(flight);
+            let started = self.start(items, first, 0, 0);
+            self.chunks.push_back(started);
         }
     }
 
@@ -207,7 +205,7 @@ impl<I: Iterator, R> Flights<I, R> {
         first: usize,
         answered: usize,
         resent: u32,
-    ) -> Flight {
+    ) -> Chunk {
         let left = items.len();
         let items: Result<Vec<Payload>> = items.into_iter().collect();
         let call = items.and_then(|mut items| {
@@ -232,7 +230,7 @@ impl<I: Iterator, R> Flights<I, R> {
             }
             Ok(call)
         });
-        Flight {
+        Chunk {
             call: call.map_err(|error| error.before_entry()),
             next: first,
             left,
@@ -241,28 +239,28 @@ impl<I: Iterator, R> Flights<I, R> {
         }
     }
 
-    /// Takes in what the flight at this place has given.
-    pub(crate) fn land(&mut self, at: usize, next: Next) {
-        let flight = &mut self.flights[at];
+    /// Takes in what the chunk at this place has given.
+    pub(crate) fn take_in(&mut self, at: usize, next: Next) {
+        let chunk = &mut self.chunks[at];
         let (result, rest) = match next {
             // An event: the worker lies, for the last item's result comes last, and none has events.
-            Next::More(_) if flight.left == 1 => return,
+            Next::More(_) if chunk.left == 1 => return,
             Next::More(result) => {
-                let number = flight.next;
-                flight.next += 1;
-                flight.left -= 1;
-                flight.answered += 1;
-                flight.resent = 0;
-                let result = flight.decoded(&self.callee, result);
+                let number = chunk.next;
+                chunk.next += 1;
+                chunk.left -= 1;
+                chunk.answered += 1;
+                chunk.resent = 0;
+                let result = chunk.decoded(&self.callee, result);
                 self.results.push_back((number, result));
                 return;
             }
             Next::Last(result, rest) => (result, rest),
         };
-        let Some(mut flight) = self.flights.remove(at) else {
+        let Some(mut chunk) = self.chunks.remove(at) else {
             return;
         };
-        self.pace.answered(flight.answered + 1, Instant::now());
+        self.pace.answered(chunk.answered + 1, Instant::now());
         self.plan = None;
         // An error of a chunk that no item was entered for is the next item's only if that
         // item is to blame.
@@ -270,16 +268,16 @@ impl<I: Iterator, R> Flights<I, R> {
         let error = result.as_ref().err().cloned();
         let is_refused = is_unentered && !matches!(kind_of(&error), Some(ErrorKind::BadArgument));
         let has_died = matches!(kind_of(&error), Some(ErrorKind::Died));
-        let is_sent_again = has_died && is_unentered && flight.resent < MAXIMUM_RESENT;
-        if !is_refused || flight.left == 1 {
-            let result = flight.decoded(&self.callee, result);
-            self.results.push_back((flight.next, result));
-            flight.next += 1;
-            flight.left -= 1;
-            flight.answered += 1;
-            flight.resent = 0;
+        let is_sent_again = has_died && is_unentered && chunk.resent < MAXIMUM_RESENT;
+        if !is_refused || chunk.left == 1 {
+            let result = chunk.decoded(&self.callee, result);
+            self.results.push_back((chunk.next, result));
+            chunk.next += 1;
+            chunk.left -= 1;
+            chunk.answered += 1;
+            chunk.resent = 0;
         }
-        if flight.left == 0 {
+        if chunk.left == 0 {
             return;
         }
         let rest = match is_refused && !is_sent_again {
@@ -288,17 +286,17 @@ impl<I: Iterator, R> Flights<I, R> {
         };
         match rest {
             Some(mut rest) => {
-                rest.drain(..flight.answered.min(rest.len()));
+                rest.drain(..chunk.answered.min(rest.len()));
                 let rest = rest.into_iter().map(Ok).collect();
-                let again = self.start(rest, flight.next, 0, flight.resent + 1);
-                self.flights.insert(at, again);
+                let again = self.start(rest, chunk.next, 0, chunk.resent + 1);
+                self.chunks.insert(at, again);
             }
             None => {
                 let error = error.unwrap_or_else(|| {
                     let message = format!("`{}` was not called: its worker left", self.callee.name);
                     Error::new(ErrorKind::Closed, message).before_entry()
                 });
-                for number in flight.next..flight.next + flight.left {
+                for number in chunk.next..chunk.next + chunk.left {
                     self.results.push_back((number, Err(error.clone())));
                 }
             }
@@ -307,7 +305,7 @@ impl<I: Iterator, R> Flights<I, R> {
 
     /// Gives the first result in the order of the items, if it has come.
     pub(crate) fn take_first(&mut self) -> Option<Result<R>> {
-        // Only the first flight lands here, so that results come in order.
+        // Only the first chunk is taken in here, so that results come in order.
         self.take_any().map(|(_, result)| result)
     }
 
