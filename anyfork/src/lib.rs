@@ -69,7 +69,7 @@
 //! # Where to begin
 //!
 //! - [`call`](macro@call) is for a function whose result the caller needs, and a [`Pool`]
-//!   has the processes that run such functions.
+//!   has the processes that run such functions. `f::map` calls it for each item of an iterator.
 //! - [`worker`](macro@worker) is for a function that talks over a socket. [`Process`]
 //!   collects the arguments and settings of a worker, and starts it.
 //! - [`init`](macro@init), [`early`](macro@early) and [`after_fork`](macro@after_fork) are
