@@ -6,6 +6,7 @@ pub mod comparison;
 pub mod hanging;
 pub mod hostile;
 mod launches;
+pub mod picky;
 pub mod random;
 pub mod resources;
 pub mod rights;

@@ -67,9 +67,13 @@ pub fn refuse(call: i64, errno: i32) -> io::Result<()> {
     set_filter(&[call], refused, libc::SECCOMP_RET_ALLOW)
 }
 
-/// Has the kernel kill this process at every system call but these (seccomp(2)). Needs
-/// root, or `PR_SET_NO_NEW_PRIVS`.
+/// Has the kernel kill this process at every system call but these (seccomp(2)). The process
+/// gives up further privileges before, because only root need not.
 pub fn confine_to(calls: &[i64]) -> io::Result<()> {
+    // SAFETY: takes numbers.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
     let (allow, kill) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_KILL_PROCESS);
     set_filter(calls, allow, kill)
 }

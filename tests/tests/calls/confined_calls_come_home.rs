@@ -38,22 +38,14 @@ const DOCUMENTED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
-fn keep_privileges() {
-    // SAFETY: takes numbers.
-    let locked = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(locked, 0);
-}
-
 #[anyfork::init]
 fn confine() -> io::Result<()> {
-    keep_privileges();
     confine_to(DOCUMENTED)
 }
 
 /// Confines a process to less than it needs.
 #[anyfork::init]
 fn overdo() -> io::Result<()> {
-    keep_privileges();
     confine_to(&[libc::SYS_exit_group])
 }
 
@@ -106,7 +98,6 @@ fn in_a_pool() {
 /// Forbids these system calls, as most filters do: the kernel says that it is not permitted.
 #[anyfork::init]
 fn forbid(call: i64, other: Option<i64>) -> io::Result<()> {
-    keep_privileges();
     let mut calls = [Some(call), other].into_iter().flatten();
     calls.try_for_each(|call| refuse(call, libc::EPERM))
 }

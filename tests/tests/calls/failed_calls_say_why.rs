@@ -9,8 +9,8 @@ use std::process::id;
 
 use anyfork::{Call, Error, ErrorKind, args};
 use anyfork_tests::hostile::{in_a_fork, reply_socket};
+use anyfork_tests::picky::Picky;
 use anyfork_tests::{bounded, has_ended, new, until};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 fn failed<R: std::fmt::Debug>(call: Call<R>) -> Error {
     bounded("a call", || call.blocking()).unwrap_err()
@@ -123,28 +123,6 @@ fn a_result_above_the_limit_is_too_large() {
         "{text}"
     );
     assert!(!error.never_entered());
-}
-
-/// Encodes unless it is 1, and decodes unless it is 2.
-#[derive(Debug)]
-struct Picky(u8);
-
-impl Serialize for Picky {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            1 => Err(ser::Error::custom("one does not go")),
-            n => serializer.serialize_u8(n),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Picky {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Picky, D::Error> {
-        match u8::deserialize(deserializer)? {
-            2 => Err(de::Error::custom("two does not arrive")),
-            n => Ok(Picky(n)),
-        }
-    }
 }
 
 #[anyfork::call]

@@ -6,8 +6,8 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use anyfork::{Error, ErrorKind, Pool};
+use anyfork_tests::picky::Picky;
 use anyfork_tests::{bounded, has_ended, runtime, until};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::{assert_stats_add_up, builder, end, entered, fail, gate, kill, pool_of, whoami};
 
@@ -124,28 +124,6 @@ fn an_exit_an_abort_and_a_panic_cost_their_worker() {
                 assert!(!error.never_entered());
             },
         );
-    }
-}
-
-/// Encodes unless it is 1, and decodes unless it is 2.
-#[derive(Debug)]
-struct Picky(u8);
-
-impl Serialize for Picky {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            1 => Err(ser::Error::custom("one does not go")),
-            n => serializer.serialize_u8(n),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Picky {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Picky, D::Error> {
-        match u8::deserialize(deserializer)? {
-            2 => Err(de::Error::custom("two does not arrive")),
-            n => Ok(Picky(n)),
-        }
     }
 }
 
